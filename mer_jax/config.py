@@ -1,0 +1,136 @@
+"""One experiment as one typed value.
+
+A config file returns an `Experiment`; the command line overrides any field of it, the
+fields of the model and of the vision options included:
+`--config.learning_rate=3e-4 --config.model.features=32 --config.vision.mask=blank`.
+"""
+
+import dataclasses
+from typing import Any
+
+from mer_jax.errors import ConfigError, near_names
+
+CLASS_WEIGHTS = ("raw", "normalized", "none")
+NORMALIZATIONS = ("difference", "gray")
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Augmentation:
+    """How far a clip is moved and relit, one draw a clip, the same for all its frames.
+
+    The paper names rotation, cropping, brightness and contrast (sections 3.1 and 3.2)
+    and no amounts: all amounts are ours.
+    """
+
+    rotation_deg: float = 5.0  # uniform in +-, about the middle of the face
+    shift: float = 0.03  # uniform in +-, share of the face's side, each axis
+    zoom: float = 0.05  # uniform in +-, 0.05 crops to 95 % or widens to 105 %
+    brightness: float = 0.10  # uniform in +-, share of the full scale
+    contrast: float = 0.25  # uniform in +-, about the clip's mean
+    mirror: float = 0.5  # probability of exchanging left and right; ours, the paper has none
+
+    def validate(self) -> None:
+        """Raises ConfigError when an amount is out of its range."""
+        limits = {"rotation_deg": 180.0, "shift": 0.5, "zoom": 0.5, "brightness": 1.0, "contrast": 1.0, "mirror": 1.0}
+        for name, most in limits.items():
+            _check(f"augment.{name}", getattr(self, name), 0.0, most)
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Experiment:
+    """Everything that decides what a run computes.
+
+    `model` and `vision` have no default: the config file builds the real linen module
+    and the real `VisionOptions`.
+    """
+
+    name: str  # of the config; names the run folder
+    corpus: str  # a folder of `datasets/`
+    model: Any  # a linen module: inputs -> logits
+    vision: Any  # mer_jax.vision.VisionOptions: how frames become clips
+
+    # Protocols: which clips train, choose the epoch, and test.
+    protocols: tuple[str, ...] = ("paper", "subject")
+    num_folds: int = 5  # of protocol `subject`
+    num_copies: int = 2  # of protocol `paper`: augmented copies of each clip, beside the clip itself
+    seed: int = 0  # of everything: folds, initial weights, order, augmentation, dropout
+
+    # The surrogate corpus, where no licensed one is given.
+    surrogate_difficulty: str = "medium"
+    surrogate_seed: int = 0
+    surrogate_clips: int = 164
+    surrogate_subjects: int = 16
+
+    # What the network sees.
+    normalization: str = "difference"  # `difference` to the onset frame (ours), or `gray` (the paper read literally)
+    augment: Augmentation = dataclasses.field(default_factory=Augmentation)
+
+    # Training. Batch, epochs, learning rate and class weights are the paper's (section 4, equation 1).
+    batch_size: int = 80
+    epochs: int = 200  # at most
+    learning_rate: float = 1e-3  # of Adam
+    class_weights: str = "raw"  # W_k = N / n_k; `normalized` divides by the number of classes; `none`
+    min_epochs: int = 40  # an earlier epoch is not chosen: a few validation clips are best guessed by an untrained net
+    patience: int = 20  # epochs after the chosen one, without a lower validation loss, before a fold stops; 0: never
+    epochs_per_chunk: int = 10  # one compiled call; progress and checkpoints stand between chunks
+
+    def validate(self) -> None:
+        """Checks every field that the config itself can check.
+
+        Raises:
+            ConfigError: naming the field, what was got and what was expected.
+        """
+        _check("batch_size", self.batch_size, 1, 65536)
+        _check("epochs", self.epochs, 1, 100_000)
+        _check("learning_rate", self.learning_rate, 1e-12, 10.0)
+        _check("patience", self.patience, 0, 100_000)
+        _check("min_epochs", self.min_epochs, 0, 100_000)
+        _check("epochs_per_chunk", self.epochs_per_chunk, 1, 100_000)
+        _check("num_folds", self.num_folds, 2, 10_000)
+        _check("num_copies", self.num_copies, 1, 1000)
+        _check("seed", self.seed, 0, 2**31 - 1)
+        _check_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
+        _check_one_of("normalization", self.normalization, NORMALIZATIONS)
+        if not self.protocols:
+            raise ConfigError("got protocols=(), expected at least one, such as ('paper', 'subject')")
+        if len(set(self.protocols)) != len(self.protocols):
+            raise ConfigError(f"got protocols={self.protocols}, expected each protocol once")
+        self.augment.validate()
+        self.vision.validate()
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values, for config.json; the model with its class name.
+
+        Example:
+            >>> import flax.linen as nn
+            >>> e = Experiment(name="x", corpus="smic", model=nn.Dense(3), vision=Augmentation())
+            >>> e.to_dict()["model"]["class"]
+            'Dense'
+        """
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        model = {"class": type(self.model).__name__}
+        for field in dataclasses.fields(self.model):
+            if field.name not in ("parent", "name"):
+                model[field.name] = _plain(getattr(self.model, field.name))
+        fields.update(model=model, vision=dataclasses.asdict(self.vision), augment=dataclasses.asdict(self.augment))
+        return {key: _plain(value) for key, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    return getattr(value, "__name__", str(value))
+
+
+def _check(name: str, value: float, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise ConfigError(f"got {name}={value!r}, expected a number from {least:g} to {most:g}")
+
+
+def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"got {name}={value!r}; {near_names(str(value), known)}")

@@ -1,0 +1,122 @@
+"""The errors that a user can cause.
+
+Every message says what was got, what was expected and what to do. The commands
+print the message alone, without a traceback, and exit with code 1.
+"""
+
+import difflib
+import errno
+import sys
+from collections.abc import Callable, Iterable
+
+
+class MerError(Exception):
+    """Base of all errors whose cause lies with the input, not with the code."""
+
+
+class ConfigError(MerError, ValueError):
+    """An experiment that cannot be run as it is written.
+
+    Cause: an unknown field, a value out of its range, or two fields that contradict
+    each other. Cure: change the field that the message names, in the config file or
+    with `--config.<field>=value`.
+    """
+
+
+class ShapeError(MerError, ValueError):
+    """An array that a model or block cannot take.
+
+    Cause: clips of another size than the network was built for, too few frames for
+    its kernels, integers where floats are expected. Cure: as the message says;
+    nothing has been compiled yet.
+    """
+
+
+class CorpusError(MerError):
+    """A corpus folder that is not what its name promises.
+
+    Cause: a wrong path, half a copy, a damaged frame or an annotation that cannot be
+    read. Cure: the message names the folder or file, and lists what was looked for
+    and what was found.
+    """
+
+
+class FaceModelError(MerError):
+    """The face landmark model is missing, is another file, or cannot be started.
+
+    Cause: `face_landmarker.task` is not in any known place, its checksum differs, or
+    MediaPipe lacks a system library. Cure: `make setup` fetches the file; the README
+    names the system libraries.
+    """
+
+
+class NoFaceError(MerError):
+    """No usable face in the frames that the pipeline looked at."""
+
+
+class DecodeError(MerError):
+    """A video or an image file that cannot be decoded; the message names it."""
+
+
+class NonFiniteLossError(MerError):
+    """Training left the finite numbers.
+
+    Cause: nearly always the learning rate, or raw class weights that multiply it.
+    Cure: lower `learning_rate`, set `class_weights='normalized'`, or clip gradients;
+    the message names fold, epoch, learning rate and the last good checkpoint.
+    """
+
+
+class CheckpointError(MerError):
+    """A checkpoint that does not belong to this experiment, or cannot be read."""
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """Says which known names resemble an unknown one, or lists them all.
+
+    Example:
+        >>> near_names("learnig_rate", ["learning_rate", "seed"])
+        "did you mean 'learning_rate'?"
+        >>> near_names("zzz", ["learning_rate", "seed"])
+        "known: 'learning_rate', 'seed'"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(repr(each) for each in close) + "?"
+    return "known: " + ", ".join(repr(each) for each in known)
+
+
+# What the operating system says when a place cannot be written to.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
+    """Runs a command; turns a user's mistake into one message on stderr.
+
+    Args:
+        command: does the work.
+        on_interrupt: what to tell after Ctrl-C.
+
+    Returns:
+        The exit code: 0; 1 after a MerError, or where a file could not be written;
+        130 after Ctrl-C.
+
+    Example:
+        >>> run_command(lambda: None, on_interrupt="stopped")
+        0
+    """
+    try:
+        command()
+    except MerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        print(f"error: {error}; make room or choose another folder, then run again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{on_interrupt}", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,53 @@
+import dataclasses
+
+import pytest
+
+from mer_jax.config import Augmentation, Experiment
+from mer_jax.errors import ConfigError
+from mer_jax.models import DualPath3DNet
+from mer_jax.vision.options import VisionOptions
+
+
+def make_experiment(**fields):
+    return Experiment(name="x", corpus="smic", model=DualPath3DNet(), vision=VisionOptions(), **fields)
+
+
+def test_defaults_are_the_papers_where_it_gives_them():
+    experiment = make_experiment()
+    experiment.validate()
+    assert (experiment.batch_size, experiment.epochs, experiment.learning_rate) == (80, 200, 0.001)
+    assert experiment.class_weights == "raw"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"batch_size": 0}, "got batch_size=0, expected a number from 1"),
+        ({"epochs": True}, "got epochs=True"),
+        ({"learning_rate": float("nan")}, "got learning_rate=nan"),
+        ({"num_folds": 1}, "got num_folds=1, expected a number from 2"),
+        ({"min_epochs": -1}, "got min_epochs=-1, expected a number from 0"),
+        ({"class_weights": "raww"}, "did you mean 'raw'"),
+        ({"normalization": "grey"}, "did you mean 'gray'"),
+        ({"protocols": ()}, r"got protocols=\(\), expected at least one"),
+        ({"protocols": ("paper", "paper")}, "expected each protocol once"),
+        ({"augment": Augmentation(mirror=2.0)}, r"got augment.mirror=2.0, expected a number from 0 to 1"),
+    ],
+)
+def test_impossible_values_are_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        make_experiment(**fields).validate()
+
+
+def test_unknown_fields_do_not_exist():
+    experiment = make_experiment()
+    with pytest.raises(AttributeError):
+        experiment.learnig_rate = 1.0
+
+
+def test_to_dict_tells_everything():
+    told = make_experiment().to_dict()
+    assert set(told) == {field.name for field in dataclasses.fields(Experiment)}
+    assert told["model"]["class"] == "DualPath3DNet"
+    assert told["model"]["pool_size"] == [4, 8, 8]
+    assert told["vision"]["mask"] == "keep"
