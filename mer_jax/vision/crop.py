@@ -1,0 +1,135 @@
+"""Which part of a frame becomes the 128x128 face: crops as affine maps, and the one warp that applies them.
+
+A crop is a matrix that takes pixels of the frame to pixels of the face. Every strategy, and the registration, is
+expressed by such matrices and composed before a pixel is read, so each frame is resampled exactly once.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, UInt8
+
+from mer_jax.vision.frames import GrayFrame
+from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, eye_centres
+from mer_jax.vision.native import cv2
+
+FACE_SIZE = 128  # as mer_jax.typing.FACE_SIZE, which cannot be imported here without JAX
+
+# The box around the 68 points gets these margins, in parts of its own width and height: forehead above, since the
+# points end at the brows.
+_MARGIN_SIDES, _MARGIN_TOP, _MARGIN_BOTTOM = 0.08, 0.30, 0.06
+
+# Where the `similarity` crop puts the two eye centres: 40 px apart, so that the face fills the square and the
+# border between the halves (row 64) crosses the middle of the nose.
+_EYES_ROW, _EYE_LEFT_COLUMN, _EYE_RIGHT_COLUMN = 46.0, 43.5, 83.5
+
+# Points that no expression moves much: `per_frame_stable` follows them.
+_STABLE_POINTS = (*EYE_CORNERS, *range(NOSE.start, NOSE.stop))
+_STABLE_SMOOTHING_FRAMES = 2.0  # sigma over sampled frames
+
+Affine = Float64[np.ndarray, "3 3"]
+Face = UInt8[np.ndarray, "128 128"]
+
+
+def box_crop(ibug: Float[np.ndarray, "68 2"]) -> Affine:
+    """Returns the crop that stretches the box around the 68 points, with its margins, to the whole face image.
+
+    The stretch puts brows, mouth and chin of every subject on about the same rows.
+    """
+    left, top = ibug.min(axis=0).astype(np.float64)
+    right, bottom = ibug.max(axis=0).astype(np.float64)
+    width, height = right - left, bottom - top
+    left, right = left - _MARGIN_SIDES * width, right + _MARGIN_SIDES * width
+    top, bottom = top - _MARGIN_TOP * height, bottom + _MARGIN_BOTTOM * height
+    scale_x, scale_y = FACE_SIZE / (right - left), FACE_SIZE / (bottom - top)
+    # The box spans the outer edges of the image, half a pixel outside the first and last pixel centre.
+    return np.array([[scale_x, 0, -0.5 - scale_x * left], [0, scale_y, -0.5 - scale_y * top], [0, 0, 1]])
+
+
+def similarity_crop(ibug: Float[np.ndarray, "68 2"]) -> Affine:
+    """Returns the crop that turns, scales and shifts the two eye centres to fixed places."""
+    source = np.stack(eye_centres(ibug.astype(np.float64)))
+    target = np.array([[_EYE_LEFT_COLUMN, _EYES_ROW], [_EYE_RIGHT_COLUMN, _EYES_ROW]])
+    return fit_similarity(source, target)
+
+
+def fit_similarity(source: Float64[np.ndarray, "p 2"], target: Float64[np.ndarray, "p 2"]) -> Affine:
+    """Returns the turn, scale and shift that take `source` to `target` with the least squared error.
+
+    Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991;
+    in the plane it is one complex division.
+    """
+    z = (source - source.mean(axis=0)) @ [1, 1j]
+    w = (target - target.mean(axis=0)) @ [1, 1j]
+    turn = np.vdot(z, w) / np.vdot(z, z)  # complex: scale times rotation
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    matrix = np.eye(3)
+    matrix[:2, :2] = linear
+    matrix[:2, 2] = target.mean(axis=0) - linear @ source.mean(axis=0)
+    return matrix
+
+
+def following_crops(ibug: Float32[np.ndarray, "t 68 2"], reference: int) -> Float64[np.ndarray, "t 3 3"]:
+    """Returns the crops of `per_frame_stable`: the reference frame's box, carried along by eye corners and nose.
+
+    Args:
+        ibug: The 68 points of each sampled frame.
+        reference: The sampled frame whose box it is.
+    """
+    stable = _smooth_over_time(ibug[:, _STABLE_POINTS].astype(np.float64), _STABLE_SMOOTHING_FRAMES)
+    box = box_crop(ibug[reference])
+    return np.stack([box @ fit_similarity(points, stable[reference]) for points in stable])
+
+
+def _smooth_over_time(points: Float64[np.ndarray, "t p 2"], sigma: float) -> Float64[np.ndarray, "t p 2"]:
+    times = np.arange(len(points))
+    kernel = np.exp(-0.5 * ((times[:, None] - times[None, :]) / sigma) ** 2)
+    kernel /= kernel.sum(axis=1, keepdims=True)  # at the ends the window is one-sided
+    return np.einsum("ts,spc->tpc", kernel, points)
+
+
+def transform_points(matrix: Affine, points: Float[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p 2"]:
+    """Returns `points` taken through `matrix`."""
+    return points @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def warp_gray(
+    gray: GrayFrame, matrix: Affine, height: int = FACE_SIZE, width: int = FACE_SIZE
+) -> UInt8[np.ndarray, "{height} {width}"]:
+    """Reads a crop out of a frame: blur against aliasing, then one bilinear resampling.
+
+    Outside the frame its edge pixels are repeated, so that a face there gets no artificial contour.
+
+    Args:
+        gray: The frame.
+        matrix: Takes pixels of the frame to pixels of the result.
+        height: Height of the result, pixels.
+        width: Width of the result, pixels.
+    """
+    # The part of the frame that the crop covers, so that a large frame costs no more than a small one.
+    inverse = np.linalg.inv(matrix)
+    corners = transform_points(inverse, np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64))
+    margin = 8  # room for the blur and for bilinear neighbours
+    left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - margin, 0, [gray.shape[1] - 1, gray.shape[0] - 1])
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + margin, [left + 1, top + 1], gray.shape[::-1])
+    part = gray[top:bottom, left:right]
+
+    # warpAffine has no area filter: take away first what the smaller image cannot hold.
+    scale_x, scale_y = np.linalg.norm(inverse[:2, 0]), np.linalg.norm(inverse[:2, 1])
+    sigma_x, sigma_y = _anti_alias_sigma(scale_x), _anti_alias_sigma(scale_y)
+    if sigma_x > 0 or sigma_y > 0:
+        kernel = (_kernel_size(sigma_x), _kernel_size(sigma_y))
+        part = cv2.GaussianBlur(part, kernel, sigmaX=max(sigma_x, 1e-3), sigmaY=max(sigma_y, 1e-3))
+
+    shifted = matrix.copy()
+    shifted[:2, 2] += matrix[:2, :2] @ [left, top]
+    return cv2.warpAffine(part, shifted[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _anti_alias_sigma(scale: float) -> float:
+    """Sigma of the blur before an image is made smaller by `scale`, in pixels of the larger image."""
+    return 0.42 * math.sqrt(scale * scale - 1) if scale > 1 else 0.0
+
+
+def _kernel_size(sigma: float) -> int:
+    return 2 * math.ceil(3 * sigma) + 1

@@ -1,0 +1,112 @@
+"""OpenCV and MediaPipe, or a clear word on what keeps them from loading.
+
+Both come as wheels that expect a few shared libraries of the system. A slim Debian has
+none of them: OpenCV then fails at import, MediaPipe only when a landmarker is created.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from types import ModuleType
+
+from mer_jax.errors import FaceModelError
+
+DEBIAN_PACKAGES = ("libegl1", "libgles2", "libgl1", "libglib2.0-0")
+
+# What MediaPipe 1.2 and TensorFlow Lite say at every start of a landmarker, whatever the log level is set to.
+_KNOWN_START_LINES = re.compile(
+    rb"Logging before InitGoogle\(\) is written to STDERR"
+    rb"|All log messages before absl::InitializeLog\(\) is called are written to STDERR"
+    rb"|Sets FaceBlendshapesGraph acceleration to xnnpack by default"
+    rb"|Created TensorFlow Lite XNNPACK delegate for CPU"
+    rb"|Feedback manager requires a model with a single signature inference"
+    rb"|gl_context(_egl)?\.cc"
+)
+
+
+def describe_load_failure(module: str, error: Exception) -> FaceModelError:
+    """Returns the error to raise when `module` or one of its libraries cannot be loaded.
+
+    Args:
+        module: Name of the Python module that was being loaded.
+        error: What the import, or the first use, raised.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return FaceModelError(
+            f"the Python module {error.name!r} is not installed, and {module} needs it. "
+            "Install mer_jax with its dependencies (`make setup`)."
+        )
+    return FaceModelError(
+        f"{module} cannot be loaded: {error}. A library of the system is missing; on Debian or Ubuntu install "
+        f"{' '.join(DEBIAN_PACKAGES)} (`sudo apt-get install -y {' '.join(DEBIAN_PACKAGES)}`)."
+    )
+
+
+# FFmpeg, inside OpenCV, prints to stderr what we raise as DecodeError; the user's own setting wins.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+try:
+    import cv2
+except ImportError as error:
+    raise describe_load_failure("OpenCV (cv2)", error) from error
+
+__all__ = [
+    "DEBIAN_PACKAGES",
+    "cv2",
+    "describe_load_failure",
+    "load_mediapipe",
+    "quiet_opencv",
+    "without_start_messages",
+]
+
+
+@contextlib.contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keeps OpenCV from logging a failure to decode that the caller raises as an error."""
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+def load_mediapipe() -> ModuleType:
+    """Imports MediaPipe, which takes two seconds, and returns it.
+
+    Raises:
+        FaceModelError: It is not installed, or a shared library is missing.
+    """
+    try:
+        import mediapipe
+    except (ImportError, OSError) as error:
+        raise describe_load_failure("MediaPipe", error) from error
+    return mediapipe
+
+
+@contextlib.contextmanager
+def without_start_messages() -> Iterator[None]:
+    """Holds stderr back while a landmarker starts, and drops the lines that mean nothing.
+
+    MediaPipe writes them from C++, past `sys.stderr` and past every log setting, so the file descriptor itself
+    is caught. Whatever is not known to be harmless is written after all, also when the start fails.
+    """
+    try:
+        sys.stderr.flush()
+        real_stderr = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no stderr, as under pythonw or a daemon
+        yield
+        return
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real_stderr, 2)
+            caught.seek(0)
+            for line in caught:
+                if not _KNOWN_START_LINES.search(line):
+                    os.write(real_stderr, line)
+            os.close(real_stderr)

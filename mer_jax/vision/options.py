@@ -1,0 +1,58 @@
+"""How frames become clips: the options of the preprocessing, and the version of what they mean."""
+
+import dataclasses
+import hashlib
+import json
+
+from mer_jax.errors import ConfigError, near_names
+
+# Counts up whenever the same frames and options would give other pixels; part of every cache key.
+VISION_VERSION = 1
+
+CROPS = ("onset", "similarity", "per_frame_bbox", "per_frame_stable")
+MASKS = ("keep", "blank", "blank_eyes", "face", "none")
+SAMPLINGS = ("uniform", "linear")
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class VisionOptions:
+    """What `prepare_clip` does with the frames of a clip.
+
+    Attributes:
+        num_frames: T, frames of the prepared clip, 2 or more. The paper is silent; 18 leaves 16 or more after
+            frame differences and a kernel of 3.
+        crop: `onset` holds the box of the onset frame's 68 points for the whole clip; `similarity` puts the
+            onset frame's eyes at fixed places; `per_frame_bbox` takes the box anew in every frame (the paper read
+            literally); `per_frame_stable` follows smoothed landmarks of eye corners and nose.
+        register: Whether each frame is aligned to the onset frame below a pixel (ECC). It concerns the crops that
+            are held for the clip, `onset` and `similarity`; the others follow the face by themselves.
+        mask: `keep` leaves eyes with brows, and mouth, and blanks the rest (the paper's stated aim); `blank`
+            blanks eyes and mouth; `blank_eyes` the eyes; `face` everything outside the face; `none` nothing.
+        sampling: `uniform` picks T existing frames; `linear` interpolates between neighbours.
+    """
+
+    num_frames: int = 18
+    crop: str = "onset"
+    register: bool = True
+    mask: str = "keep"
+    sampling: str = "uniform"
+
+    def validate(self) -> None:
+        """Checks every field.
+
+        Raises:
+            ConfigError: A value is unknown or out of its range.
+        """
+        if not isinstance(self.num_frames, int) or isinstance(self.num_frames, bool) or self.num_frames < 2:
+            raise ConfigError(f"vision: num_frames is {self.num_frames!r}; it must be a whole number, 2 or more")
+        if not isinstance(self.register, bool):
+            raise ConfigError(f"vision: register is {self.register!r}; it must be True or False")
+        for field, known in (("crop", CROPS), ("mask", MASKS), ("sampling", SAMPLINGS)):
+            value = getattr(self, field)
+            if value not in known:
+                raise ConfigError(f"vision: {field} is {value!r}, which is unknown; {near_names(str(value), known)}")
+
+    def fingerprint(self) -> str:
+        """Returns 12 hexadecimal digits that change whenever the options or VISION_VERSION do."""
+        content = {"vision_version": VISION_VERSION, **dataclasses.asdict(self)}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,195 @@
+"""From the frames of one clip to what the network sees: a pure function of (frames, options)."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int, UInt8
+
+from mer_jax.errors import NoFaceError
+from mer_jax.vision.crop import (
+    FACE_SIZE,
+    Affine,
+    box_crop,
+    following_crops,
+    similarity_crop,
+    transform_points,
+    warp_gray,
+)
+from mer_jax.vision.frames import FrameSource
+from mer_jax.vision.landmarks import FaceLandmarker, Landmarks, Points68, interocular_distance
+from mer_jax.vision.masks import face_mask
+from mer_jax.vision.native import cv2
+from mer_jax.vision.options import VisionOptions
+from mer_jax.vision.registration import Registration, register_frames, residual_shifts_px
+from mer_jax.vision.sampling import sampling_weights
+
+HALF_HEIGHT = FACE_SIZE // 2
+
+# The onset frame, then the next sampled ones: a blink of the detector or a face that comes in late.
+_DETECTION_ATTEMPTS = 5
+_BLACK, _WHITE = 2, 253  # gray levels at or beyond which a pixel counts as clipped
+
+_DARK_FRAME = 8.0  # mean gray level
+_FLAT_FRAME = 4.0  # standard deviation, gray levels
+
+FaceClip = UInt8[np.ndarray, "t 128 128"]
+HalfClip = UInt8[np.ndarray, "t 64 128 1"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedClip:
+    """One clip, ready for the network.
+
+    Attributes:
+        faces: T gray faces, masked.
+        landmarks: The 68 iBUG points that the crop was made from, in pixels of the original frame: those of the onset
+            frame, or of frame `quality["detected_frame"]` if the onset frame showed no face.
+        frame_indices: For each of the T faces the frame it comes from, 0-based; with `linear` sampling the one with
+            the larger weight.
+        quality: Figures on how well it went:
+            detected_frame: frame that the landmarks come from, 0-based (0 is the onset);
+            num_faces: faces in that frame, the largest is used;
+            missed_detections: frames without a face where every frame is looked at (per-frame crops);
+            interocular_px: distance between the eyes in that frame, pixels of the original;
+            registration_failures: sampled frames that could not be aligned and stayed where they were;
+            registration_shift_px: mean shift that the alignment took away, in pixels of the 128x128 face;
+            residual_shift_px: mean estimated shift of eyes and nose that is left, in the same pixels;
+            blur: variance of the Laplacian of the first face before the mask; small is blurred;
+            clipped_fraction: share of pixels of the faces before the mask that are black or white.
+    """
+
+    faces: FaceClip
+    landmarks: Points68
+    frame_indices: Int[np.ndarray, "t"]
+    quality: Mapping[str, float]
+
+
+def prepare_clip(frames: FrameSource, options: VisionOptions, landmarker: FaceLandmarker) -> PreparedClip:
+    """Turns the frames of one clip, onset to offset, into T masked gray faces.
+
+    Only the frames that the sampling needs are decoded. The same frames and options give the same bytes.
+
+    Args:
+        frames: The clip; its first frame is the onset.
+        options: What to do.
+        landmarker: Finds the face.
+
+    Raises:
+        ConfigError: An option is out of its range.
+        NoFaceError: No face in the onset frame nor in the next sampled ones.
+        DecodeError: A frame that is needed cannot be decoded.
+    """
+    options.validate()
+    weights = sampling_weights(len(frames), options.num_frames, options.sampling)
+    needed = np.flatnonzero(weights.any(axis=0))
+    weights = weights[:, needed]
+
+    reference, found = _detect_first(frames, needed, landmarker)
+    grays = [frames.gray(index) for index in needed]
+    crops, counts = _crop_matrices(frames, grays, needed, reference, found, options, landmarker)
+    unmasked = np.stack([warp_gray(gray, crop) for gray, crop in zip(grays, crops, strict=True)])
+
+    ibug = found.ibug
+    mask = face_mask(transform_points(crops[reference], ibug), options.mask)
+    blended = weights @ unmasked.reshape(len(needed), -1).astype(np.float32)
+    faces = np.round(blended.reshape(-1, FACE_SIZE, FACE_SIZE) * mask).astype(np.uint8)
+
+    quality = {
+        "detected_frame": float(needed[reference]),
+        "num_faces": float(found.num_faces),
+        "interocular_px": interocular_distance(ibug),
+        **counts,
+        "residual_shift_px": float(residual_shifts_px(unmasked, unmasked[reference]).mean()),
+        "blur": float(cv2.Laplacian(unmasked[0], cv2.CV_32F).var()),
+        "clipped_fraction": float(((unmasked <= _BLACK) | (unmasked >= _WHITE)).mean()),
+    }
+    return PreparedClip(faces, ibug, needed[weights.argmax(axis=1)], quality)
+
+
+def split_halves(faces: FaceClip) -> tuple[HalfClip, HalfClip]:
+    """Cuts faces into the upper half (brows and eyes) and the lower half (nose and mouth), with a channel axis."""
+    return faces[:, :HALF_HEIGHT, :, None], faces[:, HALF_HEIGHT:, :, None]
+
+
+def _detect_first(
+    frames: FrameSource, needed: Int[np.ndarray, "n"], landmarker: FaceLandmarker
+) -> tuple[int, Landmarks]:
+    """Returns the first of the needed frames that shows a face, as an index into `needed`, and the face."""
+    tried = needed[:_DETECTION_ATTEMPTS]
+    for position, index in enumerate(tried):
+        found = landmarker.detect(frames[index])
+        if found is not None:
+            return position, found
+    looked_at = ", ".join(str(index) for index in tried)
+    raise NoFaceError(
+        f"no face in {frames.name}: looked at frame {looked_at} of {len(frames)} (0 is the onset). "
+        f"{_why_no_face(frames.gray(0))} The first one is {frames.describe(0)}."
+    )
+
+
+def _why_no_face(onset: UInt8[np.ndarray, "h w"]) -> str:
+    height, width = onset.shape
+    if onset.mean() < _DARK_FRAME:
+        return f"The onset frame is black (mean gray level {onset.mean():.1f} of 255)."
+    if onset.std() < _FLAT_FRAME:
+        return f"The onset frame has no content (gray levels spread by {onset.std():.1f} of 255)."
+    return f"The frames ({width}x{height}) may show a profile, a covered face, or one too small for the detector."
+
+
+def _crop_matrices(
+    frames: FrameSource,
+    grays: list[UInt8[np.ndarray, "h w"]],
+    needed: Int[np.ndarray, "n"],
+    reference: int,
+    found: Landmarks,
+    options: VisionOptions,
+    landmarker: FaceLandmarker,
+) -> tuple[Float64[np.ndarray, "n 3 3"], dict[str, float]]:
+    """Returns one crop per needed frame by the chosen strategy, and its counts for the quality figures."""
+    counts = {"missed_detections": 0.0, "registration_failures": 0.0, "registration_shift_px": 0.0}
+    if options.crop in ("per_frame_bbox", "per_frame_stable"):
+        ibug, missed = _detect_all(frames, needed, reference, found, landmarker)
+        counts["missed_detections"] = float(missed)
+        if options.crop == "per_frame_bbox":
+            return np.stack([box_crop(points) for points in ibug]), counts
+        return following_crops(ibug, reference), counts
+
+    held = box_crop(found.ibug) if options.crop == "onset" else similarity_crop(found.ibug)
+    if not options.register:
+        return np.tile(held, (len(grays), 1, 1)), counts
+    registration = register_frames(grays, found.ibug, reference)
+    crops = held @ registration.corrections
+    counts["registration_failures"] = float(registration.failures)
+    counts["registration_shift_px"] = _mean_shift_px(registration, held)
+    return crops, counts
+
+
+def _mean_shift_px(registration: Registration, held: Affine) -> float:
+    """Mean way, in the held crop, between where the middle of the face went and where it was in the reference."""
+    middle = np.array([FACE_SIZE / 2, FACE_SIZE / 2, 1.0])
+    moved = held @ registration.corrections @ np.linalg.inv(held) @ middle
+    return float(np.linalg.norm((moved - middle)[:, :2], axis=1).mean())
+
+
+def _detect_all(
+    frames: FrameSource,
+    needed: Int[np.ndarray, "n"],
+    reference: int,
+    found: Landmarks,
+    landmarker: FaceLandmarker,
+) -> tuple[Float32[np.ndarray, "n 68 2"], int]:
+    """Returns the 68 points of every needed frame, and in how many there was no face.
+
+    A frame without a face takes the points of the frame before it; frames before the reference take its points.
+    """
+    points = [found.ibug] * (reference + 1)
+    missed = reference
+    for index in needed[reference + 1 :]:
+        landmarks = landmarker.detect(frames[index])
+        if landmarks is None:
+            missed += 1
+            points.append(points[-1])
+        else:
+            points.append(landmarks.ibug)
+    return np.stack(points), missed
