@@ -1,0 +1,1 @@
+"""The corpora: one folder each, and the surrogate that is rendered in their layouts; never installed."""

@@ -1,0 +1,54 @@
+"""Renders a surrogate corpus: `python -m datasets.surrogate --out DIR`.
+
+A run that was stopped continues where it was; a finished corpus is left as it is.
+"""
+
+import argparse
+import sys
+
+from mer_jax.errors import MerError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    try:
+        _run(arguments)
+    except MerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues where this one stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(arguments: list[str] | None) -> None:
+    # Imported here, so that a missing system library of OpenCV is one sentence too.
+    from datasets.surrogate.corpus import CORPORA, render_corpus
+    from datasets.surrogate.scenario import DIFFICULTIES
+
+    levels = ", ".join(DIFFICULTIES)
+    parser = argparse.ArgumentParser(prog="python -m datasets.surrogate", description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", required=True, help="folder in which the release's root folder is made")
+    parser.add_argument("--corpus", default="smic", help=f"whose layout: {', '.join(CORPORA)} (default: smic)")
+    parser.add_argument("--difficulty", default="medium", help=f"how visible things are: {levels} (default: medium)")
+    parser.add_argument("--subjects", type=int, default=16, help="number of subjects (default: 16, as released)")
+    parser.add_argument("--clips", type=int, default=164, help="number of clips (default: 164, as released)")
+    parser.add_argument("--seed", type=int, default=0, help="determines every byte (default: 0)")
+    parser.add_argument("--workers", type=int, help="processes (default: one for each processor)")
+    parser.add_argument("--exact", action="store_true", help="lossless BMP frames, about 1 MB each, instead of JPEG")
+    options = parser.parse_args(arguments)
+    render_corpus(
+        options.out,
+        corpus=options.corpus,
+        difficulty=options.difficulty,
+        num_subjects=options.subjects,
+        num_clips=options.clips,
+        seed=options.seed,
+        workers=options.workers,
+        exact=options.exact,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

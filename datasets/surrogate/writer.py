@@ -1,0 +1,290 @@
+"""A corpus plan onto the disk: over several processes, atomic, and resumable by subject.
+
+Everything is written into a hidden folder beside the final one. A subject appears there under its
+own name only when its last frame is written, and the whole folder gets its name when the last
+subject is there; so whatever stands under a final name is whole.
+"""
+
+import concurrent.futures
+import contextlib
+import fcntl
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from datasets.surrogate.camera import Camera, encode_frame
+from datasets.surrogate.plan import MARKER_NAME, CorpusPlan, SubjectPlan
+from datasets.surrogate.studio import CorpusGeometry, make_renderer, render_clip
+from mer_jax.errors import CorpusError
+from mer_jax.vision.native import cv2
+
+JPEG_BYTES_PER_PIXEL = 0.20  # measured at quality 92 with camera noise, rounded up
+POLL_S = 0.1
+
+_NOTE = """These are rendered faces, not {title}.
+
+Every person, picture and movement in this folder was made by a program (python -m datasets.surrogate).
+Only the folder layout and the counts are those of {title}. Results on these clips say whether software
+works; they say nothing about people, and must not be reported as results on {title}.
+
+What was rendered, and the truth of every clip, stands in {marker}.
+"""
+
+
+def write_corpus(plan: CorpusPlan, out: Path, *, workers: int, log: Callable[[str], None] = print) -> Path:
+    """Renders a plan, unless that is already done.
+
+    Args:
+        plan: what to render.
+        out: folder in which the corpus root is made.
+        workers: processes; 1 renders in this one.
+        log: takes the few lines that say what happens.
+
+    Returns:
+        The root folder of the corpus.
+
+    Raises:
+        CorpusError: if the folder holds something else, or cannot be written.
+    """
+    root = out / plan.root_name
+    partial = out / f".{plan.root_name}.rendering"
+    with _readable_errors(out), _locked(out):
+        if root.exists():
+            _check_finished(root, plan)
+            log(f"surrogate {plan.title}: already rendered in {root}")
+            return root
+        pending = _prepare(partial, plan, log)
+        if pending:
+            _check_space(partial, plan, pending)
+            _render(plan, pending, partial, workers)
+        shutil.rmtree(_staging(partial))
+        _check_files(partial, plan)
+        (partial / "SURROGATE.txt").write_text(_NOTE.format(title=plan.title, marker=MARKER_NAME))
+        partial.rename(root)
+    log(f"surrogate {plan.title}: {plan.num_frames} frames rendered into {root}")
+    return root
+
+
+@contextlib.contextmanager
+def _readable_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(error, out) from error
+
+
+def _unwritable(error: OSError, out: Path) -> CorpusError:
+    return CorpusError(
+        f"cannot write the surrogate corpus: {error.filename or out}: {error.strerror}. "
+        f"Make room or choose another folder with --out; the same command then continues."
+    )
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Holds the folder against a second renderer; the lock ends with the process, however that ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CorpusError(
+                f"another process is rendering into {out}; wait until it has finished, or choose another --out"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _read_marker(folder: Path) -> dict | None:
+    try:
+        marker = json.loads((folder / MARKER_NAME).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return marker if isinstance(marker, dict) else None
+
+
+def _is_same(marker: dict | None, plan: CorpusPlan) -> bool:
+    return marker is not None and {**marker, "clips": None} == {**plan.identity(), "clips": None}
+
+
+def _check_finished(root: Path, plan: CorpusPlan) -> None:
+    marker = _read_marker(root)
+    if marker is None:
+        raise CorpusError(
+            f"{root} exists and is no surrogate corpus (it has no readable {MARKER_NAME}). "
+            f"Nothing was touched; choose another folder with --out."
+        )
+    if not _is_same(marker, plan):
+        wanted = plan.identity()
+        differing = sorted(key for key in wanted if marker.get(key) != wanted[key] and key != "difficulty_values")
+        told = ", ".join(f"{key} {marker.get(key)!r} instead of {wanted[key]!r}" for key in differing)
+        raise CorpusError(
+            f"{root} holds a surrogate corpus with other options ({told or 'changed difficulty presets'}). "
+            f"Delete that folder, or choose another one with --out."
+        )
+    _check_files(root, plan)
+
+
+def _check_files(root: Path, plan: CorpusPlan) -> None:
+    """Compares the files that are there, and that they are not empty, with the plan."""
+    for clip in (clip for subject in plan.subjects for clip in subject.clips):
+        folder = root / clip.folder
+        found = set()
+        if folder.is_dir():
+            with os.scandir(folder) as entries:
+                found = {entry.name for entry in entries if entry.stat().st_size > 0}
+        if found != set(clip.file_names):
+            raise CorpusError(
+                f"{folder} holds {len(found)} frames that are not empty; expected the {len(clip.file_names)} "
+                f"from {clip.file_names[0]} on. Delete {root} and render it again."
+            )
+
+
+def _prepare(partial: Path, plan: CorpusPlan, log: Callable[[str], None]) -> list[SubjectPlan]:
+    """Clears what cannot be continued and returns the subjects that are still to be rendered."""
+    if partial.exists() and not _is_same(_read_marker(partial), plan):
+        log(f"surrogate {plan.title}: discarding an unfinished corpus of other options in {partial}")
+        shutil.rmtree(partial)
+    partial.mkdir(exist_ok=True)
+    marker = partial / MARKER_NAME
+    if not marker.exists():
+        draft = marker.with_suffix(".tmp")
+        draft.write_text(json.dumps(plan.marker(), indent=1))
+        draft.rename(marker)
+    shutil.rmtree(_staging(partial), ignore_errors=True)
+    _staging(partial).mkdir()
+    pending = [subject for subject in plan.subjects if not (partial / subject.folder).exists()]
+    done = len(plan.subjects) - len(pending)
+    continuing = f", continuing after {done} finished subjects" if done else ""
+    log(
+        f"surrogate {plan.title}: rendering {plan.options.num_clips} clips of {len(plan.subjects)} subjects, "
+        f"difficulty {plan.options.difficulty}, seed {plan.options.seed}{continuing}"
+    )
+    return sorted(
+        pending, key=lambda subject: -subject.num_frames
+    )  # the longest first, so that none is left at the end
+
+
+def _staging(partial: Path) -> Path:
+    return partial / ".staging"
+
+
+def _check_space(partial: Path, plan: CorpusPlan, pending: list[SubjectPlan]) -> None:
+    pixels = sum(subject.num_frames for subject in pending) * plan.geometry.height * plan.geometry.width
+    needed = pixels * (3 if plan.options.exact else JPEG_BYTES_PER_PIXEL)
+    free = shutil.disk_usage(partial).free
+    if free < needed:
+        raise CorpusError(
+            f"not enough room in {partial.parent}: the frames still to be rendered need about {needed / 1e9:.2f} GB, "
+            f"and {free / 1e9:.2f} GB are free. Make room, choose another folder with --out, or render fewer --clips."
+        )
+
+
+def _render(plan: CorpusPlan, pending: list[SubjectPlan], partial: Path, workers: int) -> None:
+    total = sum(len(subject.clips) for subject in pending)
+    quality = None if plan.options.exact else plan.geometry.jpeg_quality
+    jobs = [(subject, plan.geometry, plan.difficulty.anatomy_variation, quality, partial) for subject in pending]
+    with tqdm(total=total, unit="clip", disable=not sys.stderr.isatty()) as bar:
+        if min(workers, len(jobs)) == 1:
+            threads = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+            try:
+                for job in jobs:
+                    _render_subject(*job, on_clip=lambda: bar.update() or True)
+            finally:
+                cv2.setNumThreads(threads)
+        else:
+            _render_in_parallel(jobs, min(workers, len(jobs)), bar)
+
+
+def _render_in_parallel(jobs: list[tuple], workers: int, bar: tqdm) -> None:
+    context = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
+    stop, ticks = context.Event(), context.SimpleQueue()
+    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (stop, ticks))
+    try:
+        # Ctrl-C reaches every process of a terminal; the workers are born deaf to it and obey `stop` instead.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            waiting = {pool.submit(_render_subject_in_worker, job) for job in jobs}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        while waiting:
+            done, waiting = concurrent.futures.wait(waiting, POLL_S, concurrent.futures.FIRST_COMPLETED)
+            while not ticks.empty():
+                bar.update(ticks.get())
+            for future in done:
+                future.result()
+    except BrokenProcessPool as error:
+        raise CorpusError(
+            "a rendering process was killed, most likely for want of memory. "
+            "The same command continues; give it fewer --workers."
+        ) from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+_stop = None  # in a worker: an event that asks it to stop
+_ticks = None  # in a worker: takes a 1 for every finished clip
+
+
+def _start_worker(stop, ticks) -> None:
+    global _stop, _ticks
+    _stop, _ticks = stop, ticks
+    cv2.setNumThreads(1)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    """Ends a worker whose parent was killed: nobody else would tell it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _render_subject_in_worker(job: tuple) -> None:
+    def on_clip() -> bool:
+        _ticks.put(1)
+        return not _stop.is_set()
+
+    if not _stop.is_set():
+        _render_subject(*job, on_clip=on_clip)
+
+
+def _render_subject(
+    subject: SubjectPlan,
+    geometry: CorpusGeometry,
+    anatomy_variation: float,
+    jpeg_quality: int | None,
+    partial: Path,
+    on_clip: Callable[[], bool],
+) -> None:
+    """Renders all clips of a subject; `on_clip` is called after each and says whether to go on."""
+    staging = _staging(partial) / f"{subject.name}-{os.getpid()}"
+    renderer = make_renderer(subject.subject, geometry, anatomy_variation)
+    camera = Camera(geometry.shape, geometry.noise)
+    try:
+        for clip in subject.clips:
+            folder = staging / Path(clip.folder).relative_to(subject.folder)
+            folder.mkdir(parents=True)
+            for frame in render_clip(renderer, camera, clip.spec):
+                content = encode_frame(frame.image, jpeg_quality)
+                (folder / clip.file_names[frame.index]).write_bytes(content)
+            if not on_clip():
+                return
+        final = partial / subject.folder
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staging.rename(final)
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)  # gives back the room that the next attempt needs
+        raise _unwritable(error, partial.parent) from error
