@@ -1,0 +1,1 @@
+"""SMIC: spontaneous micro-expressions of 16 people at 100 frames per second."""
