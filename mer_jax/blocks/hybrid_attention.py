@@ -1,0 +1,36 @@
+"""Hybrid attention: spatial and temporal attention together."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from mer_jax.blocks.spatial_attention import SpatialAttention
+from mer_jax.blocks.temporal_attention import TemporalAttention
+
+
+class HybridAttention(nn.Module):
+    """Spatial attention, then temporal attention on what it lets through.
+
+    Both maps are sown into the collection `intermediates`, as `spatial_map` and
+    `temporal_weights`, so that they can be looked at.
+
+    Parameters: those of the two blocks.
+    Collections: `params`, `intermediates` (when mutable). Rngs: none beyond `params`.
+
+    Attributes:
+        kernel_size: see `SpatialAttention`.
+        temporal_features: see `TemporalAttention`.
+
+    Source: section 3.4.2 and figure 9 of the paper; the order of the two is ours.
+    """
+
+    kernel_size: int = 7
+    temporal_features: int = 16
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b t h w c"]) -> Float[Array, "*b t h w c"]:
+        """Returns the weighted features."""
+        x, spatial_map = SpatialAttention(self.kernel_size, name="spatial")(x)
+        x, temporal_weights = TemporalAttention(self.temporal_features, name="temporal")(x)
+        self.sow("intermediates", "spatial_map", spatial_map)
+        self.sow("intermediates", "temporal_weights", temporal_weights)
+        return x

@@ -1,0 +1,36 @@
+"""The common end of the two paths: from their vectors to logits."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class PathFusion(nn.Module):
+    """Concatenate, [recalibrate], dense, ReLU, dropout, dense to one logit a class.
+
+    Parameters: `(paths*d)*dense + dense + dense*k + k`, and those of `recalibration`.
+    Collections: `params`. Rngs: `dropout` when training.
+
+    Attributes:
+        num_classes: k.
+        dense: width of the dense layer.
+        dropout: share of features set to zero while training.
+        recalibration: a module on the concatenated vector, or None.
+
+    Source: section 3.4.1 of the paper; the softmax is part of the loss. Widths are ours.
+    """
+
+    num_classes: int
+    dense: int
+    dropout: float
+    recalibration: nn.Module | None = None
+
+    @nn.compact
+    def __call__(self, *paths: Float[Array, "b _d"], is_training: bool) -> Float[Array, "b k"]:
+        """Returns logits."""
+        x = jnp.concatenate(paths, axis=-1)
+        if self.recalibration is not None:
+            x = self.recalibration(x)
+        x = nn.relu(nn.Dense(self.dense, name="dense")(x))
+        x = nn.Dropout(self.dropout, deterministic=not is_training)(x)
+        return nn.Dense(self.num_classes, name="logits")(x)

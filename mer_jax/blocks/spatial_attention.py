@@ -1,0 +1,30 @@
+"""Spatial attention: where on the face to look."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class SpatialAttention(nn.Module):
+    """Weighs every place of every frame by one number between 0 and 1.
+
+    A 2D convolution over the mean and the maximum of the channels, then a sigmoid.
+
+    Parameters: kernel [k, k, 2, 1] and bias [1]; `2*k*k + 1` in all.
+    Collections: `params`. Rngs: none beyond `params` at initialisation.
+
+    Attributes:
+        kernel_size: side k of the square window, in places of the feature map.
+
+    Source: section 3.4.2 of the paper says what the map is for and gives no formula;
+    this form (Woo et al., CBAM, ECCV 2018) is ours.
+    """
+
+    kernel_size: int = 7
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b t h w c"]) -> tuple[Float[Array, "*b t h w c"], Float[Array, "*b t h w 1"]]:
+        """Returns the weighted features and the map."""
+        summary = jnp.concatenate([x.mean(-1, keepdims=True), x.max(-1, keepdims=True)], axis=-1)
+        attention = nn.sigmoid(nn.Conv(1, (self.kernel_size, self.kernel_size), name="map")(summary))
+        return x * attention, attention

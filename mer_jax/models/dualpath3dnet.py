@@ -1,0 +1,121 @@
+"""Dual Path-3DNet, and what its descendants share with it."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mer_jax.blocks.conv_pool import Size3
+from mer_jax.blocks.face_path import FacePath
+from mer_jax.blocks.path_fusion import PathFusion
+from mer_jax.errors import ShapeError
+from mer_jax.typing import FACE_SIZE, HALF_HEIGHT
+
+
+class DualPath3DNet(nn.Module):
+    """Two 3D convolutional paths, one for each half of the face, joined to one answer.
+
+    Each path: Conv3D + ReLU, MaxPool3D, flatten, dense + ReLU, dropout. Then:
+    concatenate, dense + ReLU, dropout, softmax (here: logits).
+
+    A descendant changes one of two places: `path_attention` (after the pool of each
+    path) and `fusion_recalibration` (after the concatenation).
+
+    Parameters: see `tests/test_models.py` for the count of each network.
+    Collections: `params`. Rngs: `dropout` when training.
+
+    Attributes:
+        num_classes: k.
+        features: filters of the convolution of each path.
+        kernel_size: of the convolution: frames, height, width.
+        pool_size: of the max pooling: frames, height, width.
+        path_dense: width of the dense layer of each path.
+        fusion_dense: width of the dense layer after the concatenation.
+        dropout: share of features set to zero while training, in both places.
+        implementation: of the convolution, see `ConvReluPool`.
+
+    Source: section 3.4.1 and figure 5 of the paper, which give the order of the layers
+    and no sizes: all sizes are ours. The wide spatial pool is what makes the network
+    train on a few hundred clips: a micro-expression moves a feature by less than
+    the 8 pixels of a window, and subjects differ by more.
+    """
+
+    num_classes: int = 3
+    features: int = 16
+    kernel_size: Size3 = (3, 3, 3)
+    pool_size: Size3 = (4, 8, 8)
+    path_dense: int = 128
+    fusion_dense: int = 128
+    dropout: float = 0.5
+    implementation: str = "auto"
+
+    def path_attention(self) -> nn.Module | None:
+        """What stands between the pool and the flattening of a path.
+
+        Made with `parent=None`, so that the path adopts it.
+        """
+        return None
+
+    def fusion_recalibration(self) -> nn.Module | None:
+        """What stands between the concatenation and the dense layer, made likewise."""
+        return None
+
+    @nn.compact
+    def __call__(
+        self,
+        upper: Float[Array, "b t h w c"],
+        lower: Float[Array, "b t h w c"],
+        *,
+        is_training: bool,
+    ) -> Float[Array, "b k"]:
+        """Maps the two halves of each clip to logits.
+
+        Args:
+            upper: upper halves, 64 high and 128 wide, normalised.
+            lower: lower halves of the same clips.
+            is_training: whether dropout is on.
+
+        Raises:
+            ShapeError: halves of another size, integers, or too few frames.
+        """
+        check_halves(upper, lower)
+        paths = [
+            FacePath(
+                features=self.features,
+                kernel_size=self.kernel_size,
+                pool_size=self.pool_size,
+                dense=self.path_dense,
+                dropout=self.dropout,
+                implementation=self.implementation,
+                attention=self.path_attention(),
+                name=name,
+            )(half, is_training=is_training)
+            for name, half in (("upper", upper), ("lower", lower))
+        ]
+        return PathFusion(
+            self.num_classes, self.fusion_dense, self.dropout, self.fusion_recalibration(), name="fusion"
+        )(*paths, is_training=is_training)
+
+
+def check_halves(upper: Array, lower: Array) -> None:
+    """Refuses what is no pair of face halves, before anything is compiled.
+
+    Args:
+        upper: upper halves [b, t, 64, 128, 1].
+        lower: lower halves of the same shape.
+
+    Raises:
+        ShapeError: naming the half, what was got and what was expected.
+    """
+    for name, half in (("upper", upper), ("lower", lower)):
+        if half.ndim != 5 or half.shape[-3:] != (HALF_HEIGHT, FACE_SIZE, 1):
+            raise ShapeError(
+                f"got the {name} half with shape {half.shape}, expected [b, t, {HALF_HEIGHT}, {FACE_SIZE}, 1] "
+                f"(height, then width); make halves with mer_jax.vision.split_halves"
+            )
+        if not jnp.issubdtype(half.dtype, jnp.floating):
+            raise ShapeError(
+                f"got the {name} half as {half.dtype}, expected normalised floats; "
+                "make them with mer_jax.inputs.make_inputs"
+            )
+    if upper.shape != lower.shape:
+        raise ShapeError(f"got halves of different shapes, {upper.shape} and {lower.shape}; both come from one clip")

@@ -1,0 +1,24 @@
+"""Hybrid Attention-3DNet."""
+
+import flax.linen as nn
+
+from mer_jax.blocks.hybrid_attention import HybridAttention
+from mer_jax.models.dualpath3dnet import DualPath3DNet
+
+
+class HybridAttention3DNet(DualPath3DNet):
+    """Dual Path-3DNet with hybrid attention after the pool of each path.
+
+    Attributes:
+        attention_kernel: see `HybridAttention`.
+        attention_features: see `HybridAttention`.
+
+    Source: section 3.4.2 and figure 6 of the paper.
+    """
+
+    attention_kernel: int = 7
+    attention_features: int = 16
+
+    def path_attention(self) -> nn.Module:
+        """Hybrid attention."""
+        return HybridAttention(self.attention_kernel, self.attention_features, parent=None)

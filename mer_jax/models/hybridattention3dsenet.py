@@ -1,0 +1,23 @@
+"""Hybrid Attention-3DSENet."""
+
+import flax.linen as nn
+
+from mer_jax.blocks.squeeze_excitation import SqueezeExcitation
+from mer_jax.models.hybridattention3dnet import HybridAttention3DNet
+
+
+class HybridAttention3DSENet(HybridAttention3DNet):
+    """Hybrid Attention-3DNet with squeeze-and-excitation after the concatenation.
+
+    Attributes:
+        squeeze_ratio: see `SqueezeExcitation`; on the concatenated vector every
+            feature is a channel.
+
+    Source: section 3.4.4 and figure 8 of the paper.
+    """
+
+    squeeze_ratio: int = 4
+
+    def fusion_recalibration(self) -> nn.Module:
+        """Squeeze-and-excitation on the concatenated vector."""
+        return SqueezeExcitation(self.squeeze_ratio, parent=None)

@@ -1,0 +1,68 @@
+"""The single-path baseline."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mer_jax.blocks.conv_pool import Size3
+from mer_jax.blocks.face_path import FacePath
+from mer_jax.models.dualpath3dnet import check_halves
+
+
+class SinglePath3DNet(nn.Module):
+    """One 3D convolutional path over the whole face: the paper's reference point.
+
+    Collections: `params`. Rngs: `dropout` when training.
+
+    Attributes:
+        num_classes: k.
+        features: filters of the convolution.
+        kernel_size: frames, height, width.
+        pool_size: frames, height, width.
+        dense: width of the dense layer.
+        dropout: share of features set to zero while training.
+        implementation: of the convolution, see `ConvReluPool`.
+
+    Source: section 6 and table 2 of the paper (MER-DACWB3DCNNST, its reference [18],
+    whose layers are not published). The layers are those of one path of Dual
+    Path-3DNet; all sizes are ours.
+    """
+
+    num_classes: int = 3
+    features: int = 16
+    kernel_size: Size3 = (3, 3, 3)
+    pool_size: Size3 = (4, 8, 8)
+    dense: int = 128
+    dropout: float = 0.5
+    implementation: str = "auto"
+
+    @nn.compact
+    def __call__(
+        self,
+        upper: Float[Array, "b t h w c"],
+        lower: Float[Array, "b t h w c"],
+        *,
+        is_training: bool,
+    ) -> Float[Array, "b k"]:
+        """Maps the two halves, joined to the whole face, to logits.
+
+        Args:
+            upper: upper halves, 64 high and 128 wide, normalised.
+            lower: lower halves of the same clips.
+            is_training: whether dropout is on.
+
+        Raises:
+            ShapeError: halves of another size, integers, or too few frames.
+        """
+        check_halves(upper, lower)
+        face = jnp.concatenate([upper, lower], axis=-3)
+        features = FacePath(
+            features=self.features,
+            kernel_size=self.kernel_size,
+            pool_size=self.pool_size,
+            dense=self.dense,
+            dropout=self.dropout,
+            implementation=self.implementation,
+            name="face",
+        )(face, is_training=is_training)
+        return nn.Dense(self.num_classes, name="logits")(features)

@@ -1,0 +1,22 @@
+"""Squeeze-and-Excitation-3DNet."""
+
+import flax.linen as nn
+
+from mer_jax.blocks.squeeze_excitation import SqueezeExcitation
+from mer_jax.models.dualpath3dnet import DualPath3DNet
+
+
+class SqueezeExcitation3DNet(DualPath3DNet):
+    """Dual Path-3DNet with squeeze-and-excitation after the pool of each path.
+
+    Attributes:
+        squeeze_ratio: see `SqueezeExcitation`.
+
+    Source: section 3.4.3 and figure 7 of the paper.
+    """
+
+    squeeze_ratio: int = 4
+
+    def path_attention(self) -> nn.Module:
+        """Squeeze-and-excitation."""
+        return SqueezeExcitation(self.squeeze_ratio, parent=None)
