@@ -1,0 +1,78 @@
+"""Augmentation on the device: (key, clip) -> clip, one transform for all frames."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mer_jax.typing import PRNGKey
+
+
+def augment_clip(
+    key: PRNGKey,
+    clip: Float[Array, "t h w"],
+    *,
+    rotation_deg: float,
+    shift: float,
+    zoom: float,
+    brightness: float,
+    contrast: float,
+    mirror: float,
+) -> Float[Array, "t h w"]:
+    """Rotates, shifts, zooms, mirrors and relights one clip.
+
+    The geometric parts are one affine map, so that pixels are resampled once; every
+    frame gets the same map, so that no motion is added.
+
+    Args:
+        key: of this clip in this epoch.
+        clip: gray values from 0 to 255.
+        rotation_deg: most degrees of rotation, either way.
+        shift: most displacement along each axis, as a share of the width and height.
+        zoom: most change of size, as a share.
+        brightness: most change of level, as a share of 255.
+        contrast: most change of contrast about the clip's mean, as a share.
+        mirror: probability of exchanging left and right.
+
+    Returns:
+        The clip, clipped to 0 to 255.
+
+    Source: sections 3.1 and 3.2 and figure 3 of the paper (rotation, cropping,
+    brightness, contrast).
+    """
+    draws = jax.random.uniform(key, (7,), minval=-1.0, maxval=1.0)
+    angle = jnp.deg2rad(rotation_deg) * draws[0]
+    scale = 1.0 / (1.0 + zoom * draws[1])
+    flip = jnp.where(draws[2] < 2 * mirror - 1, -1.0, 1.0)
+    height, width = clip.shape[-2:]
+    # Source position of every output pixel: the inverse of the motion, about the middle.
+    y, x = jnp.meshgrid(jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2, indexing="ij")
+    source_x = scale * flip * (jnp.cos(angle) * x + jnp.sin(angle) * y) + (width - 1) / 2 + shift * width * draws[3]
+    source_y = scale * (jnp.cos(angle) * y - jnp.sin(angle) * x) + (height - 1) / 2 + shift * height * draws[4]
+    clip = sample_bilinear(clip, source_y, source_x)
+    mean = clip.mean()
+    clip = (clip - mean) * (1.0 + contrast * draws[5]) + mean + 255.0 * brightness * draws[6]
+    return jnp.clip(clip, 0.0, 255.0)
+
+
+def sample_bilinear(
+    clip: Float[Array, "t h w"], y: Float[Array, "h2 w2"], x: Float[Array, "h2 w2"]
+) -> Float[Array, "t h2 w2"]:
+    """Reads every frame at the same sub-pixel positions; edges are repeated outwards.
+
+    Args:
+        clip: frames.
+        y: rows, from 0 to h - 1.
+        x: columns, from 0 to w - 1.
+    """
+    frames, height, width = clip.shape
+    y = jnp.clip(y, 0.0, height - 1.0)
+    x = jnp.clip(x, 0.0, width - 1.0)
+    top = jnp.minimum(y.astype(jnp.int32), height - 2)
+    left = jnp.minimum(x.astype(jnp.int32), width - 2)
+    dy, dx = y - top, x - left
+    flat = clip.reshape(frames, -1)
+    index = (top * width + left).reshape(-1)
+    corners = [flat.at[:, index + step].get(mode="promise_in_bounds") for step in (0, 1, width, width + 1)]
+    weights = [(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx]
+    total = sum(corner * weight.reshape(-1) for corner, weight in zip(corners, weights, strict=True))
+    return total.reshape(frames, *y.shape)

@@ -1,0 +1,90 @@
+"""A corpus on the device, and batches out of it.
+
+Clips live on the device as 8-bit gray. A batch is gathered by index inside the
+compiled program, augmented, normalised and cut into halves there.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import lax
+from jaxtyping import Array, Bool, Int, UInt8
+
+from mer_jax.augment import augment_clip
+from mer_jax.inputs import make_inputs
+from mer_jax.protocols import Plan
+from mer_jax.typing import Mask, PRNGKey
+
+Amounts = tuple[tuple[str, float], ...]  # of the augmentation, hashable
+
+
+@struct.dataclass
+class Data:
+    """A corpus on the device: whole faces in 8-bit gray, and labels."""
+
+    faces: UInt8[Array, "n t h w"]
+    label: Int[Array, " n"]
+
+
+@struct.dataclass
+class Items:
+    """Padded list of items: which clip, which augmented copy of it, whether real.
+
+    `copy` 0 is the clip itself.
+    """
+
+    clip: Int[Array, " m"]
+    copy: Int[Array, " m"]
+    real: Bool[Array, " m"]
+
+
+def load_batch(
+    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, augment: Amounts, normalization: str
+) -> tuple[Array, ...]:
+    """Gathers clips by index and makes them into what the network takes.
+
+    Args:
+        data: the corpus.
+        items: b of them.
+        keys: one for each item.
+        augmented: which items are augmented.
+        augment: names and amounts of `augment_clip`, as pairs.
+        normalization: see `make_inputs`.
+
+    Returns:
+        The inputs of the model, upper and lower halves [b, t, 64, 128, 1].
+    """
+    amounts = dict(augment)
+
+    def one(item):
+        clip, key, is_augmented = item
+        faces = data.faces[clip].astype(jnp.float32)
+        faces = lax.cond(is_augmented, lambda: augment_clip(key, faces, **amounts), lambda: faces)
+        return make_inputs(faces, normalization)
+
+    # One clip at a time stays in a CPU's cache; an accelerator wants the whole batch.
+    batch_size = None if jax.default_backend() == "cpu" else items.clip.shape[0]
+    return lax.map(one, (items.clip, keys, augmented), batch_size=batch_size)
+
+
+def copy_keys(key: PRNGKey, items: Items) -> PRNGKey:
+    """The key of each augmented copy: a function of clip and copy alone, in all folds and epochs."""
+    return jax.vmap(lambda clip, copy: jax.random.fold_in(jax.random.fold_in(key, clip), copy))(items.clip, items.copy)
+
+
+def in_batches(items: Items, width: int) -> Items:
+    """[m] -> [ceil(m / width), width], padded with items that are not real."""
+    missing = -items.clip.shape[0] % width
+    return jax.tree.map(lambda a: jnp.pad(a, (0, missing)).reshape(-1, width), items)
+
+
+def pad_items(plan: Plan, side: Bool[np.ndarray, " m"], length: int) -> Items:
+    """One side of a fold as a list of `length` items, the surplus not real."""
+    item = np.flatnonzero(side)
+    pad = (0, length - len(item))
+    return Items(
+        clip=jnp.asarray(np.pad(plan.clip[item], pad).astype(np.int32)),
+        copy=jnp.asarray(np.pad(plan.copy[item], pad).astype(np.int32)),
+        real=jnp.asarray(np.arange(length) < len(item)),
+    )

@@ -1,0 +1,105 @@
+"""Checkpoints of one fold: the one file that knows orbax."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from mer_jax.errors import CheckpointError
+
+SCHEMA_VERSION = 1
+_LOG = logging.getLogger(__name__)
+
+
+class FoldCheckpoints:
+    """The newest states of one fold, in a folder of their own.
+
+    Writing is asynchronous and atomic: a killed process leaves the checkpoint before,
+    never half of one. The state carries the weights of the best epoch, so the newest
+    two are all that is kept.
+
+    Attributes:
+        folder: where they are.
+
+    Args:
+        folder: made if missing.
+        fingerprint: of the experiment and its data; a checkpoint that carries another
+            one is refused.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str):
+        self.folder = Path(folder).absolute()
+        self._meta = {"schema": SCHEMA_VERSION, "fingerprint": fingerprint}
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.LatestN(2),
+                enable_async_checkpointing=True,
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    def save(self, epoch: int, state: Any) -> None:
+        """Starts writing the state after `epoch` epochs."""
+        meta = {**self._meta, "arrays": _describe(state)}
+        # Orbax copies to host memory before it returns, so the state may be donated.
+        self._manager.save(
+            epoch, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+        )
+
+    def wait(self) -> None:
+        """Returns when everything is on disk."""
+        self._manager.wait_until_finished()
+
+    def __enter__(self) -> "FoldCheckpoints":
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Finishes what is being written, and ends the writing threads."""
+        self._manager.close()
+
+    def restore_newest(self, template: Any) -> Any | None:
+        """The newest state that can be read, or None where there is none.
+
+        Args:
+            template: a state of the shapes that are expected.
+
+        Raises:
+            CheckpointError: the checkpoint belongs to another experiment or version, or
+                its arrays have other shapes.
+        """
+        for epoch in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                meta = self._manager.restore(epoch, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+                self._check(epoch, meta, template)
+                state = self._manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(template)))
+            except CheckpointError:
+                raise
+            except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
+                reason = str(error).partition("[tensorstore_spec")[0].strip()
+                _LOG.warning("checkpoint %s/%d is damaged, trying an older one: %s", self.folder, epoch, reason)
+                continue
+            # Buffers of our own: the next chunk of epochs is given them to overwrite.
+            return jax.tree.map(jnp.array, state["state"])
+        return None
+
+    def _check(self, epoch: int, meta: dict[str, Any], template: Any) -> None:
+        for name, expected in {**self._meta, "arrays": _describe(template)}.items():
+            if (got := meta.get(name)) == expected:
+                continue
+            if name == "arrays":
+                differ = sorted(path for path in {*got, *expected} if got.get(path) != expected.get(path))
+                name, got, expected = differ[0], got.get(differ[0], "missing"), expected.get(differ[0], "nothing")
+            raise CheckpointError(
+                f"{self.folder}/{epoch} is of another experiment or version: {name} is {got}, expected {expected}; "
+                "use another --workdir, or the config that the checkpoint was made with"
+            )
+
+
+def _describe(state: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}

@@ -1,0 +1,79 @@
+import gc
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mer_jax.checkpoint import FoldCheckpoints
+from mer_jax.errors import CheckpointError
+
+
+def make_state(value=0.0, size=4):
+    return {
+        "params": {"w": jnp.full((size, 3), value)},
+        "epoch": jnp.asarray(int(value)),
+        "stopped": jnp.asarray(False),
+    }
+
+
+def save(folder, *epochs, fingerprint="x"):
+    with FoldCheckpoints(folder, fingerprint) as checkpoints:
+        for epoch in epochs:
+            checkpoints.save(epoch, make_state(float(epoch)))
+
+
+def restore(folder, fingerprint="x", **template):
+    with FoldCheckpoints(folder, fingerprint) as checkpoints:
+        return checkpoints.restore_newest(make_state(**template))
+
+
+def test_newest_comes_back_and_two_are_kept(tmp_path):
+    save(tmp_path / "c", 1, 2, 3)
+    state = restore(tmp_path / "c")
+    np.testing.assert_array_equal(state["params"]["w"], np.full((4, 3), 3.0))
+    assert int(state["epoch"]) == 3
+    kept = sorted(path.name for path in (tmp_path / "c").iterdir() if path.name.isdigit())
+    assert kept == ["2", "3"]
+
+
+def test_nothing_there(tmp_path):
+    assert restore(tmp_path / "c") is None
+
+
+def test_a_half_written_checkpoint_is_not_taken(tmp_path):
+    save(tmp_path / "c", 1, 2)
+    shutil.move(tmp_path / "c" / "2", tmp_path / "c" / "2.orbax-checkpoint-tmp")
+    assert int(restore(tmp_path / "c")["epoch"]) == 1
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
+    save(tmp_path / "c", 1, 2)
+    for path in (tmp_path / "c" / "2").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    assert int(restore(tmp_path / "c")["epoch"]) == 1
+    assert "is damaged, trying an older one" in caplog.text
+
+
+# Orbax leaves a coroutine behind when reading fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_damaged_arrays_fall_back_too(tmp_path):
+    save(tmp_path / "c", 1, 2)
+    for path in (tmp_path / "c" / "2" / "state").rglob("*"):
+        if path.is_file() and path.name != "_METADATA":
+            path.write_bytes(path.read_bytes()[:10])
+    assert int(restore(tmp_path / "c")["epoch"]) == 1
+    gc.collect()
+
+
+def test_another_experiment_is_refused(tmp_path):
+    save(tmp_path / "c", 1, fingerprint="one")
+    with pytest.raises(CheckpointError, match="of another experiment or version: fingerprint is one, expected two"):
+        restore(tmp_path / "c", fingerprint="two")
+
+
+def test_another_model_is_refused(tmp_path):
+    save(tmp_path / "c", 1)
+    with pytest.raises(CheckpointError, match=r"\['params'\]\['w'\] is float32\[4, 3\], expected float32\[5, 3\]"):
+        restore(tmp_path / "c", size=5)

@@ -1,0 +1,51 @@
+import jax
+import numpy as np
+import pytest
+
+from mer_jax.errors import ConfigError
+from mer_jax.inputs import make_inputs, normalize_difference, normalize_gray
+
+
+@pytest.fixture
+def faces():
+    return np.random.default_rng(0).uniform(0, 255, (2, 5, 128, 128)).astype(np.float32)
+
+
+def test_halves_are_64_high_and_128_wide_and_join_to_the_face(faces):
+    upper, lower = make_inputs(faces, "gray")
+    assert upper.shape == lower.shape == (2, 5, 64, 128, 1)
+    joined = np.concatenate([upper, lower], axis=-3)[..., 0]
+    np.testing.assert_array_equal(joined, normalize_gray(faces))
+
+
+def test_difference_formula(faces):
+    faces = faces.astype(np.float64)
+    contrast = faces[:, :1].std((-2, -1), keepdims=True)
+    expected = np.clip(8 * (faces - faces[:, :1]) / (contrast + 5), -4, 4)
+    np.testing.assert_allclose(normalize_difference(faces.astype(np.float32)), expected, atol=1e-3)
+
+
+def test_difference_of_a_still_clip_is_zero_even_where_flat():
+    assert not np.any(normalize_difference(np.full((3, 128, 128), 7.0, np.float32)))
+
+
+def test_difference_does_not_feel_brightness_and_gray_does_not_feel_contrast(faces):
+    faces = faces / 4  # room to spare
+    np.testing.assert_allclose(normalize_difference(faces + 20), normalize_difference(faces), atol=1e-2)
+    np.testing.assert_allclose(normalize_gray(faces * 2 + 20), normalize_gray(faces), atol=1e-2)
+
+
+def test_gray_has_mean_zero_and_deviation_one(faces):
+    gray = np.asarray(normalize_gray(faces))
+    np.testing.assert_allclose(gray.mean((-3, -2, -1)), 0, atol=1e-4)
+    np.testing.assert_allclose(gray.std((-3, -2, -1)), 1, atol=1e-3)
+
+
+def test_each_clip_is_normalised_alone(faces):
+    for normalize in (normalize_difference, normalize_gray):
+        np.testing.assert_allclose(normalize(faces)[1], jax.jit(normalize)(faces[1]), atol=1e-4)
+
+
+def test_unknown_normalization_is_refused(faces):
+    with pytest.raises(ConfigError, match="did you mean 'gray'"):
+        make_inputs(faces, "grey")

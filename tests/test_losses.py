@@ -1,0 +1,44 @@
+import jax
+import numpy as np
+import pytest
+
+from mer_jax.errors import ConfigError
+from mer_jax.losses import class_weights, cross_entropy, weighted_mean
+
+
+def test_cross_entropy_against_float64():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(6, 4)) * 3, np.array([0, 1, 2, 3, 0, 1])
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = -np.log(shares[np.arange(6), labels])
+    np.testing.assert_allclose(cross_entropy(logits.astype(np.float32), labels), expected, rtol=1e-5)
+
+
+def test_cross_entropy_of_huge_logits_is_finite():
+    assert np.isfinite(cross_entropy(np.array([[1e4, -1e4, 0.0]], np.float32), np.array([1]))).all()
+
+
+def test_class_weights_are_equation_1():
+    labels = np.repeat([0, 1, 2], [70, 51, 43])
+    np.testing.assert_allclose(class_weights(labels, 3, "raw"), [164 / 70, 164 / 51, 164 / 43], rtol=1e-6)
+
+
+def test_normalized_class_weights_have_mean_one_over_items():
+    labels = np.repeat([0, 1, 2], [70, 51, 43])
+    assert class_weights(labels, 3, "normalized")[labels].mean() == pytest.approx(1.0)
+
+
+def test_absent_class_has_no_weight():
+    assert class_weights(np.array([0, 0, 2]), 3, "raw").tolist() == [1.5, 0.0, 3.0]
+    assert class_weights(np.array([0, 0, 2]), 3, "none").tolist() == [1.0, 0.0, 1.0]
+
+
+def test_unknown_kind_is_refused():
+    with pytest.raises(ConfigError, match="did you mean 'normalized'"):
+        class_weights(np.array([0, 1]), 2, "normalised")
+
+
+def test_weighted_mean_ignores_padding():
+    values = jax.numpy.array([1.0, 3.0, 1000.0])
+    assert weighted_mean(values, jax.numpy.array([1.0, 1.0, 0.0])) == 2.0
+    assert weighted_mean(values, jax.numpy.zeros(3)) == 0.0
