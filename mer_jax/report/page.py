@@ -1,0 +1,124 @@
+"""`report.html`: one file that opens offline, on any screen, and needs no explanation beside it."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from mer_jax.metrics import DEFINITIONS
+from mer_jax.report import figures
+from mer_jax.report.files import write_atomically
+from mer_jax.report.gap import PAPER, find_honest, measure_gap
+from mer_jax.report.published import find_published
+from mer_jax.report.results import ProtocolResult
+
+LABELS = {
+    "accuracy": "Accuracy",
+    "error_rate": "Error rate",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "f1_macro": "Macro F1",
+    "f1_weighted": "Weighted F1",
+    "f1_micro": "Micro F1",
+    "uf1": "UF1",
+    "uar": "UAR",
+}
+
+
+def write_report(
+    run_dir: Path,
+    *,
+    results: Sequence[ProtocolResult],
+    history: Sequence[Mapping[str, Any]],
+    config: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    faces: Sequence[figures.FaceExample],
+) -> Path:
+    """Draws the pictures of a run and writes its page.
+
+    Writes `confusion.png`, `curves.png`, `gap.png`, `faces.png` (each left out where there is nothing to draw) and
+    `report.html`, which contains them.
+
+    Args:
+        run_dir: The run folder; it must exist.
+        results: What was tested, a result for every protocol.
+        history: Records of `history.jsonl` (see `figures.draw_curves`).
+        config: The experiment as plain data, shown as it is.
+        environment: Versions, machine, commit, data fingerprint and the like, by name; `command`, the line that
+            repeats the run, is shown apart.
+        faces: One clip per class.
+
+    Returns:
+        Path of the page.
+    """
+    entries = {result.protocol: result.metrics() for result in results}
+    some = results[0]
+    pictures = {"gap": figures.draw_gap(entries), "confusion": figures.draw_confusion(entries)}
+    if history:
+        pictures["curves"] = figures.draw_curves(history, entries)
+    if faces:
+        pictures["faces"] = figures.draw_faces(faces, some.provenance)
+    for name, picture in pictures.items():
+        write_atomically(run_dir / f"{name}.png", picture)
+
+    shown = {key: value for key, value in environment.items() if key != "command"}
+    text = _template().render(
+        model=some.model,
+        corpus=some.corpus,
+        surrogate=some.provenance == "surrogate",
+        provenance=some.provenance,
+        class_names=some.class_names,
+        seeds=sorted({int(seed) for result in results for seed in np.unique(result.seed)}),
+        entries=entries,
+        paper=PAPER,
+        honest=find_honest(entries),
+        gap=measure_gap(entries),
+        strips={result.protocol: _subject_strip(result) for result in results},
+        published=find_published(some.corpus, some.model),
+        pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
+        faces=faces,
+        definitions={LABELS[key]: text for key, text in DEFINITIONS.items()},
+        config=json.dumps(config, indent=2, default=str),
+        environment=shown,
+        command=environment.get("command"),
+    )
+    return write_atomically(run_dir / "report.html", text)
+
+
+def _subject_strip(result: ProtocolResult) -> list[dict[str, Any]]:
+    """A cell for every tested subject, in the order people count: s2 before s10."""
+    names, counts = result.subject_counts()
+    cells = [
+        {"name": name, "items": int(matrix.sum()), "right": int(np.trace(matrix))}
+        for name, matrix in zip(names, counts, strict=True)
+    ]
+    return sorted(cells, key=lambda cell: [(part.zfill(9), part) for part in re.findall(r"\d+|\D+", cell["name"])])
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mer_jax.report"),
+        autoescape=True,  # names of clips and subjects come from file names
+        undefined=jinja2.StrictUndefined,  # a misspelt name is an error, not a hole in the page
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f}\u00a0%"
+    environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["bounds"] = _bounds
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
+    return environment.get_template("report.html.j2")
+
+
+def _bounds(interval: Mapping[str, Any] | None, *, percent: bool = True) -> str:
+    """`77.6 to 92.3 %`, or `0.776 to 0.923`; a dash where there is no interval."""
+    if interval is None:
+        return "–"
+    low, high = interval["low"], interval["high"]
+    return f"{100 * low:.1f} to {100 * high:.1f}\u00a0%" if percent else f"{low:.3f} to {high:.3f}"
