@@ -1,0 +1,80 @@
+"""What a person sees of a running experiment."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+QUIET_SECONDS = 30  # between two lines of one fold, where there is no terminal
+
+
+class RunProgress:
+    """One live line over all folds in a terminal; elsewhere a line now and then.
+
+    Args:
+        num_folds: folds of all protocols.
+        epochs: most epochs of a fold.
+        provenance: `surrogate` is said on every line.
+    """
+
+    def __init__(self, num_folds: int, epochs: int, provenance: str):
+        self.epochs = epochs
+        self.prefix = "SURROGATE " if provenance == "surrogate" else ""
+        self.live = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=num_folds * epochs, desc=f"{self.prefix}training", unit="epoch", disable=not self.live, leave=False
+        )
+
+    def __enter__(self) -> "RunProgress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def start_fold(self, protocol: str, index: int, num_folds: int) -> "FoldProgress":
+        """The share of one fold (counted from 0)."""
+        return FoldProgress(self, f"{self.prefix}{protocol} fold {index + 1}/{num_folds}")
+
+    def say(self, line: str) -> None:
+        """One line above the live one."""
+        if self.live:
+            self.bar.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+class FoldProgress:
+    """One fold's share of the line."""
+
+    def __init__(self, run: RunProgress, title: str):
+        self._run, self._title = run, title
+        self._epoch = 0
+        self._said = time.monotonic()
+
+    def restore(self, epoch: int) -> None:
+        """The fold starts at `epoch`: above 0 where a checkpoint goes on."""
+        self._advance(epoch)
+        if epoch:
+            self._run.say(f"{self._title}: goes on from the checkpoint of epoch {epoch}")
+
+    def update(self, rows: list[dict[str, float]]) -> None:
+        """A chunk of epochs is done."""
+        last = rows[-1]
+        text = (
+            f"epoch {last['epoch']}: loss {last['train_loss']:.3f}, validation loss {last['validation_loss']:.3f}, "
+            f"validation accuracy {last['validation_accuracy']:.2f}"
+        )
+        self._run.bar.set_postfix_str(f"{self._title.removeprefix(self._run.prefix)}, {text}", refresh=False)
+        self._advance(int(last["epoch"]))
+        if not self._run.live and time.monotonic() - self._said > QUIET_SECONDS:
+            self._said = time.monotonic()
+            self._run.say(f"{self._title}: {text}")
+
+    def finish(self, epochs: int, accuracy: float, num_items: int) -> None:
+        """The fold is trained and tested."""
+        self._advance(self._run.epochs)  # an early stop is progress too
+        self._run.say(f"{self._title}: {epochs} epochs, test accuracy {accuracy:.3f} of {num_items} items")
+
+    def _advance(self, epoch: int) -> None:
+        self._run.bar.update(epoch - self._epoch)
+        self._epoch = epoch

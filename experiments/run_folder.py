@@ -1,0 +1,212 @@
+"""The folder of one run: what it was, how it went, and what is needed to go on.
+
+config.json      what to repeat: experiment, versions, commit, data, command
+history.jsonl    one line an epoch
+checkpoints/     of every fold
+predictions.csv metrics.json *.png report.html    written when all folds are done
+"""
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import mer_jax
+from mer_jax.clips import Clips
+from mer_jax.config import Experiment
+from mer_jax.errors import ConfigError
+from mer_jax.report.files import write_atomically
+
+# Fields that decide how a run is shown or stored, not what it computes.
+_HARMLESS = ("name",)
+_PACKAGES = (
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "mediapipe", "opencv-contrib-python",
+    "tensorflow-datasets",
+)  # fmt: skip
+FINISHED = "report.html"  # the last file that a run writes
+
+
+class RunFolder:
+    """One run on disk.
+
+    Attributes:
+        path: the folder.
+        fingerprint: of everything that decides the result: experiment and data.
+    """
+
+    def __init__(self, path: Path, experiment: Experiment, clips: Clips):
+        self.path = path
+        self._writing = threading.Lock()  # folds are trained in threads
+        content = {k: v for k, v in experiment.to_dict().items() if k not in _HARMLESS}
+        content["data"] = clips.fingerprint
+        self.fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        self._config = {
+            "experiment": experiment.to_dict(),
+            "fingerprint": self.fingerprint,
+            "data": {
+                "corpus": clips.corpus_name,
+                "provenance": clips.provenance,
+                "fingerprint": clips.fingerprint,
+                "clips": len(clips),
+                "subjects": clips.num_subjects,
+            },
+        }
+
+    @property
+    def history_path(self) -> Path:
+        """One JSON object a line: protocol, fold, epoch, losses, accuracies, seconds."""
+        return self.path / "history.jsonl"
+
+    def checkpoint_folder(self, protocol: str, fold: int) -> Path:
+        """Where the checkpoints of one fold are."""
+        return self.path / "checkpoints" / protocol / f"fold_{fold:02d}"
+
+    def open(self, argv: Sequence[str]) -> dict[str, Any]:
+        """Starts the run, or goes on with it.
+
+        Args:
+            argv: the command, to be written down.
+
+        Returns:
+            What config.json holds.
+
+        Raises:
+            ConfigError: the folder belongs to another experiment.
+        """
+        config_path = self.path / "config.json"
+        if config_path.exists():
+            config = json.loads(config_path.read_text())
+            if config["fingerprint"] != self.fingerprint:
+                raise ConfigError(
+                    f"{self.path} holds another experiment: {_first_difference(config, self._config)}; "
+                    "choose another --workdir"
+                )
+            return config
+        self.path.mkdir(parents=True, exist_ok=True)
+        config = {**self._config, "environment": describe_environment(), "command": shlex.join(argv)}
+        config["started"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write_atomically(config_path, json.dumps(config, indent=2) + "\n")
+        return config
+
+    def append_history(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Adds lines, and returns when they are on disk."""
+        with self._writing, self.history_path.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_history(self, protocol: str | None = None, fold: int | None = None) -> list[dict[str, Any]]:
+        """All whole lines, or those of one fold; a line that a kill cut short is left out."""
+        rows = []
+        if self.history_path.exists():
+            for line in self.history_path.read_text().splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    rows.append(json.loads(line))
+        return [row for row in rows if protocol is None or (row["protocol"], row["fold"]) == (protocol, fold)]
+
+    def forget_history(self, protocol: str, fold: int, after_epoch: int) -> None:
+        """Drops what was trained after the newest checkpoint: it will be trained again."""
+        with self._writing:
+            rows = self.read_history()
+            kept = [r for r in rows if (r["protocol"], r["fold"]) != (protocol, fold) or r["epoch"] <= after_epoch]
+            write_atomically(self.history_path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps a second process out of a run folder; a killed process leaves no lock.
+
+    Raises:
+        ConfigError: another process is running there.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"another process is running in {path}; wait for it, or choose another --workdir"
+            ) from error
+        yield
+
+
+def choose_workdir(workdir: str | None, name: str, resume: bool) -> Path:
+    """The folder of this run.
+
+    Args:
+        workdir: as given by the user, or None for a folder under `runs/`.
+        name: of the experiment.
+        resume: go on with the newest unfinished run of that name, if there is one.
+
+    Raises:
+        ConfigError: the given folder holds a run and `resume` is False, or it is no
+            folder.
+    """
+    if workdir:
+        path = Path(workdir)
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"--workdir {workdir} is a file, expected a folder or a new name")
+        if (path / "config.json").exists() and not resume:
+            state = "a finished" if (path / FINISHED).exists() else "an unfinished"
+            raise ConfigError(
+                f"{workdir} holds {state} run; add --resume to go on with it, or choose another --workdir"
+            )
+        return path
+    earlier = sorted(path.parent for path in Path("runs").glob(f"{name}-*/config.json"))
+    if resume and earlier and not (earlier[-1] / FINISHED).exists():
+        return earlier[-1]
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{name}-{stamp}"
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, commit and device: what else a result may depend on."""
+    device = jax.devices()[0]
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "mer_jax": mer_jax.__version__,
+        "commit": _git_commit(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": f"{device.platform}: {device.device_kind} x {jax.device_count()}, {os.cpu_count()} processors",
+        "versions": versions,
+    }
+
+
+def _git_commit() -> str:
+    root = Path(mer_jax.__file__).parents[1]
+    try:
+        run = [
+            subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True)
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return "unknown: not a git checkout"
+    commit, status = (each.stdout.strip() for each in run)
+    return f"{commit}, with uncommitted changes" if status else commit
+
+
+def _first_difference(got: dict, expected: dict, prefix: str = "") -> str:
+    for key in expected:
+        a, b = got.get(key), expected[key]
+        if isinstance(a, dict) and isinstance(b, dict):
+            if difference := _first_difference(a, b, f"{prefix}{key}."):
+                return difference
+        elif a != b and key != "fingerprint":
+            return f"{prefix}{key} is {a!r} there and {b!r} here"
+    return ""
