@@ -1,0 +1,71 @@
+# `make run` and `make test` are each enough on a fresh machine: they set up first, once.
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+
+.PHONY: help setup run test test-slow lint lock clean FORCE
+
+help:
+	@echo "make run        from nothing to runs/<name>/report.html; after an interruption, goes on"
+	@echo "make test       all tests but the slow ones; TESTS=tests/test_models.py for one file"
+	@echo "make test-slow  the slow tests"
+	@echo "make lint       style and import contracts"
+	@echo "make setup      only .venv and the face model; PYTHON=python3.12 chooses the interpreter"
+	@echo "make lock       resolve requirements.lock anew (needs uv)"
+	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
+
+# The face model lies in the user's cache, outside this folder: so it is looked for every time.
+setup: .venv/ready
+	@$(BIN)/python -m mer_jax.vision.face_model
+
+# Each stage ends by writing its stamp, so a set-up that was cut short is taken up at the stage that it was in.
+# The first stage starts from an empty folder: packages that have left the lock do not linger.
+.venv/packages: requirements.lock
+	@command -v "$(PYTHON)" >/dev/null || { echo "error: no $(PYTHON) here; mer_jax needs Python 3.11, 3.12 or 3.13." >&2; exit 1; }
+	@"$(PYTHON)" .ci/check_system.py
+	@rm -f .venv/packages .venv/ready
+	"$(PYTHON)" -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "$(PYTHON)" > $@
+
+.venv/ready: .venv/packages pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# An interpreter that the user names, and that is not the one of .venv, replaces it.
+ifneq ($(origin PYTHON),file)
+ifneq ($(PYTHON),$(shell cat .venv/packages 2>/dev/null))
+.venv/packages: FORCE
+endif
+endif
+
+run: setup
+	$(BIN)/python -m experiments.run --config smic_ha.py --resume
+
+# jaxtyping and beartype check what the signatures of mer_jax state while the tests run: shapes, dtypes, types.
+# An int passes for a float, as everywhere in Python's typing (PEP 484).
+CHECKER := beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+PYTEST := $(BIN)/python -m pytest "--jaxtyping-packages=mer_jax,$(CHECKER)"
+
+test: setup
+	$(PYTEST) -m "not slow" $(TESTS)
+
+test-slow: setup
+	$(PYTEST) -m slow $(TESTS)
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+# For Python 3.11 to 3.13 on Linux and macOS. `make lock UPGRADE=--upgrade` takes the newest releases.
+lock:
+	@command -v "$(UV)" >/dev/null || { echo "error: no $(UV) here; \`pip install uv\`, or UV=<its path>." >&2; exit 1; }
+	"$(UV)" pip compile pyproject.toml --extra experiments --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --quiet $(UPGRADE) --output-file requirements.lock
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache build dist
+	find . -name __pycache__ -type d -not -path "./data/*" -not -path "./runs/*" -prune -exec rm -rf {} +

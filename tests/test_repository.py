@@ -1,0 +1,381 @@
+"""The promises that the repository makes about itself: what is in the wheel, who imports whom, what documents say."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mer_jax
+from experiments.config_files import CONFIG_FOLDER, load_config
+from mer_jax.vision.native import DEBIAN_PACKAGES
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+COMMANDS = ("experiments.run", "datasets.build", "datasets.surrogate", "mer_jax.vision.face_model")
+# What `import mer_jax.models, mer_jax.train` may need. jaxtyping is typing only: pure Python, no arrays of its own.
+ENGINE = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "jaxtyping")
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def run(*command, cwd=ROOT, **environment) -> subprocess.CompletedProcess:
+    """Runs a command; both outputs come back as text."""
+    return subprocess.run(
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def list_files() -> list[Path]:
+    """All files that are tracked, or would be."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git checkout, so nothing says which files belong to the repository")
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    assert listed.returncode == 0, listed.stderr
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def documented_commands() -> list[str]:
+    """The lines of all code blocks that hold commands, comments cut off."""
+    blocks = [
+        block for name in DOCUMENTS for block in re.findall(r"```(?:bash)?\n(.*?)```", (ROOT / name).read_text(), re.S)
+    ]
+    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if re.match(r"(\w+=\S+ )*(make|\.venv/bin/python)\b", line)]
+
+
+# --- What is installed.
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    built = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder))
+    assert built.returncode == 0, built.stderr
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_wheel_holds_the_library_and_nothing_else(wheel):
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"mer_jax"}
+
+
+def test_wheel_holds_every_file_of_the_library(wheel):
+    in_tree = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "mer_jax").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "mer_jax/report/templates/report.html.j2" in in_tree
+    assert in_tree <= set(wheel.namelist())
+
+
+def test_wheel_carries_the_licence(wheel):
+    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+IMPORT_ENGINE = """
+import sys
+blocked = set({blocked!r})
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name in blocked or name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+import mer_jax.models, mer_jax.train
+print("imported")
+"""
+
+
+def requirements_of(names: tuple[str, ...]) -> set[str]:
+    """The distributions that these need, directly or not, themselves included."""
+    found, waiting = set(), [canonicalize_name(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            needed = map(Requirement, importlib.metadata.requires(name) or ())
+            waiting += [canonicalize_name(r.name) for r in needed if not r.marker or r.marker.evaluate({"extra": ""})]
+        except importlib.metadata.PackageNotFoundError:  # for another platform
+            continue
+    return found
+
+
+def test_models_and_training_import_without_the_rest(tmp_path):
+    """An accelerator machine may have the engine's packages and no others."""
+    allowed = requirements_of(ENGINE)
+    blocked = sorted(
+        module
+        for module, owners in importlib.metadata.packages_distributions().items()
+        if module != "mer_jax" and not allowed & {canonicalize_name(owner) for owner in owners}
+    )
+    assert {"cv2", "mediapipe", "matplotlib", "jinja2", "tensorflow_datasets", "ml_collections", "tqdm"} <= {*blocked}
+    blocked += ["datasets", "experiments", "benchmarks", "mer_jax.vision"]
+    done = run(sys.executable, "-c", IMPORT_ENGINE.format(blocked=blocked), cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert done.stdout.strip() == "imported", done.stderr
+
+
+def test_import_contracts_hold():
+    done = run(sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- What set-up relies on.
+
+
+def test_lock_fits_the_declared_dependencies():
+    lock = (ROOT / "requirements.lock").read_text()
+    locked = {canonicalize_name(name): [] for name in re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.M)}
+    for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", lock, re.M):
+        locked[canonicalize_name(name)].append(version)
+    extras = PROJECT["optional-dependencies"]
+    for text in [*PROJECT["dependencies"], *extras["experiments"], *extras["dev"]]:
+        requirement = Requirement(text)
+        versions = locked.get(canonicalize_name(requirement.name), [])
+        assert versions, f"requirements.lock lacks {requirement.name}; run `make lock`"
+        assert all(requirement.specifier.contains(v) for v in versions), f"{text} got {versions}; run `make lock`"
+
+
+def test_every_locked_package_has_hashes():
+    entries = re.split(r"\n(?=[A-Za-z0-9])", (ROOT / "requirements.lock").read_text())
+    bare = [entry.split()[0] for entry in entries if "==" in entry.split("\n")[0] and "--hash=sha256:" not in entry]
+    assert not bare
+
+
+def test_one_opencv_is_locked():
+    """A second OpenCV wheel overwrites files of the first."""
+    lock = (ROOT / "requirements.lock").read_text()
+    assert set(re.findall(r"^(opencv[a-z-]*)==", lock, re.M)) == {"opencv-contrib-python"}
+
+
+@pytest.fixture(scope="module")
+def check_system() -> dict:
+    return runpy.run_path(str(ROOT / ".ci" / "check_system.py"))
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 14), (2, 7)])
+def test_other_pythons_are_refused(check_system, version):
+    fault = check_system["find_python_fault"](version)
+    assert f"this is Python {version[0]}.{version[1]}, and mer_jax needs 3.11, 3.12 or 3.13" in fault
+
+
+def test_a_python_without_venv_is_told_the_package(check_system):
+    def find_spec(name):
+        return None if name == "ensurepip" else importlib.util.find_spec(name)
+
+    assert "sudo apt-get install -y python3-venv" in check_system["find_python_fault"]((3, 11), find_spec)
+
+
+def test_this_python_is_accepted(check_system):
+    assert check_system["find_python_fault"](sys.version_info[:2]) is None
+    supported = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+    oldest, newest = (".".join(map(str, check_system[name])) for name in ("OLDEST", "NEWEST"))
+    assert (oldest, newest) == (supported[0], supported[-1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries are looked for by their Linux names")
+def test_missing_libraries_are_named_by_package(check_system):
+    find = check_system["find_missing_packages"]
+    assert find({"libc.so.6": "libc6", "libnone.so.1": "libnone1"}) == ["libnone1"]
+    assert find() == [], "the tests themselves need these"
+
+
+def test_debian_packages_are_the_same_everywhere(check_system):
+    assert tuple(check_system["DEBIAN_PACKAGES"].values()) == DEBIAN_PACKAGES
+    assert " ".join(DEBIAN_PACKAGES) in (ROOT / "README.md").read_text()
+
+
+# --- What documents say.
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_commands_explain_themselves(module):
+    done = run(sys.executable, "-m", module, "--help")
+    assert done.returncode == 0, done.stderr
+    used = {
+        flag
+        for line in documented_commands()
+        if f"-m {module} " in f"{line} "
+        for flag in re.findall(r"--(\w[\w-]*)", line)
+    }
+    for flag in used:
+        # absl shows a boolean as --[no]resume
+        assert re.search(rf"--(\[no\])?{flag}\b", done.stdout), f"{module} --help does not know --{flag}"
+
+
+def test_documented_make_targets_exist():
+    lines = [shlex.split(line) for line in documented_commands()]
+    targets = {word for line in lines if "make" in line for word in line[line.index("make") + 1 :] if "=" not in word}
+    assert {"run", "test", "setup"} <= targets
+    for target in targets:
+        done = run("make", "--dry-run", target)
+        assert done.returncode == 0, done.stderr
+
+
+# absl parses one command line a process, and the import takes seconds: so one import, and a child for each line.
+PARSE = """
+import json, os, sys
+from experiments import run
+for line in json.loads(sys.argv[1]):
+    if (child := os.fork()) == 0:
+        try:
+            sys.argv = ["experiments.run", *line]  # ml_collections looks for overrides there
+            run.parse_command_line(sys.argv)
+        except BaseException as error:
+            print(*line, ":", error, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_documented_experiments_parse():
+    lines = [shlex.split(line) for line in documented_commands() if "-m experiments.run" in line]
+    assert len(lines) >= 3
+    arguments = [line[line.index("experiments.run") + 1 :] for line in lines]
+    arguments.append(["--config", "smic_ha.py", "--config.nme=x"])  # to see that a wrong one is seen
+    done = run(sys.executable, "-c", PARSE, json.dumps(arguments))
+    assert done.stdout.splitlines() == [
+        "--config smic_ha.py --config.nme=x : unknown field 'nme' of config; did you mean 'name'?"
+    ], done.stderr
+
+
+TRAIN_EXAMPLE = """
+import jax
+import mer_jax
+from experiments.config_files import find_config, load_config
+from mer_jax.models.framegain3dnet import FrameGain3DNet
+
+experiment = load_config(find_config("smic_fg.py"))
+experiment.validate()
+model = experiment.model
+assert isinstance(model, FrameGain3DNet)
+half = jax.ShapeDtypeStruct((2, experiment.vision.num_frames, 64, 128, 1), "float32")
+init = lambda *halves: model.init_with_output(jax.random.key(0), *halves, is_training=False)
+logits, variables = jax.eval_shape(init, half, half)
+assert logits.shape == (2, 3)
+assert "gain" in variables["params"]["upper"]["attention"]
+"""
+
+
+def test_examples_of_the_contributing_guide_work(tmp_path):
+    block, model, config = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    for package in ("mer_jax", "experiments"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    examples = {
+        "mer_jax/blocks/frame_gain.py": block,
+        "mer_jax/models/framegain3dnet.py": model,
+        "experiments/configs/smic_fg.py": config,
+    }
+    for name, text in examples.items():
+        (tmp_path / name).write_text(text)
+    done = run(sys.executable, "-c", TRAIN_EXAMPLE, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for action in (["check"], ["format", "--check"]):
+        settings = ["--config", str(ROOT / "pyproject.toml")]
+        style = run(sys.executable, "-m", "ruff", *action, *settings, *examples, cwd=tmp_path)
+        assert style.returncode == 0, style.stdout
+
+
+def test_documents_link_to_what_exists():
+    for name in (*DOCUMENTS, "CHANGELOG.md"):
+        text = (ROOT / name).read_text()
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert (ROOT / target).exists(), f"{name} links to {target}"
+
+
+def test_changelog_has_a_section_for_what_is_not_released():
+    sections = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert sections[0] == "[Unreleased]"
+
+
+def test_citation_has_the_version_of_the_package():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {mer_jax.__version__}\n" in citation
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG_FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_configs_are_valid_and_named_after_their_file(path):
+    experiment = load_config(path)
+    experiment.validate()
+    assert experiment.name == path.stem
+    assert (ROOT / "datasets" / experiment.corpus / "reader.py").exists()
+
+
+# Where this machine keeps its packages and its users' files says nothing to anybody else.
+PRIVATE = re.compile(
+    r"(--(extra-)?index-url|--find-links|pythonhosted\.org|://(test\.)?pypi\.org/simple"
+    r"|(?<![\w.])/(root|home/\w+|Users/\w+)/)"
+)
+
+
+def test_no_file_tells_of_the_machine_it_was_written_on():
+    told = []
+    for path in list_files():
+        if path == Path(__file__):
+            continue
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        told += [f"{path.relative_to(ROOT)}: {match.group()}" for match in PRIVATE.finditer(text)]
+    assert not told
+
+
+def test_no_file_without_a_home():
+    homeless = {"utils.py", "common.py", "helpers.py", "base.py"}
+    assert not [path for path in list_files() if path.name in homeless]
+
+
+# --- Set-up itself.
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_set_up_that_was_killed_is_done_again(tmp_path):
+    """Needs the package index, and 1.5 GB for a while; both set-ups are real ones."""
+    clone = tmp_path / "clone"
+    for path in list_files():
+        target = clone / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    make = ["make", "setup", f"PYTHON={Path(sys.executable).resolve()}"]
+    try:
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(make, cwd=clone, stdout=log, stderr=log, start_new_session=True)
+            installing = clone / ".venv" / "bin" / "pip"
+            while not installing.exists() and process.poll() is None:
+                time.sleep(0.05)
+            time.sleep(3)
+            assert process.poll() is None, f"set-up ended too early: {(tmp_path / 'log').read_text()}"
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert not (clone / ".venv" / "ready").exists()
+
+        again = subprocess.run(make, cwd=clone, capture_output=True, text=True, timeout=1400, check=False)
+        assert again.returncode == 0, again.stderr
+        done = run(str(clone / ".venv/bin/python"), "-c", "import mer_jax.train; print(mer_jax.__file__)", cwd=clone)
+        assert done.stdout.strip() == str(clone / "mer_jax" / "__init__.py"), done.stderr
+
+        third = run("make", "setup", cwd=clone)
+        assert "pip install" not in third.stdout, "set-up was not taken for complete"
+    finally:
+        shutil.rmtree(clone)

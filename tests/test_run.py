@@ -1,0 +1,219 @@
+"""The command, as a user runs it: on a small surrogate corpus, from rendering to report."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALL = [
+    "--config.surrogate_clips=18",
+    "--config.surrogate_subjects=6",
+    "--config.surrogate_difficulty=easy",
+    "--config.num_folds=3",
+    "--config.num_copies=1",
+    "--config.batch_size=16",
+    "--config.epochs=4",
+    "--config.min_epochs=2",
+    "--config.epochs_per_chunk=1",
+    "--config.model.features=2",
+    "--config.model.path_dense=8",
+    "--config.model.fusion_dense=8",
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+def command(data_dir, workdir, *arguments):
+    run = [sys.executable, "-m", "experiments.run", "--config", "smic_ha.py", *SMALL]
+    return [*run, "--data_dir", str(data_dir), "--workdir", str(workdir), *arguments]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=500)
+
+
+def read_predictions(workdir):
+    with (workdir / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    done = run(data_dir, workdir)
+    assert done.returncode == 0, done.stderr
+    return workdir, done
+
+
+def test_run_folder_is_complete(finished):
+    workdir, _ = finished
+    expected = ["config.json", "metrics.json", "predictions.csv", "history.jsonl", "report.html"]
+    expected += ["confusion.png", "curves.png", "faces.png", "gap.png", "checkpoints"]
+    assert [name for name in expected if not (workdir / name).exists()] == []
+    for picture in workdir.glob("*.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
+
+
+def test_surrogate_is_said_everywhere(finished):
+    workdir, done = finished
+    assert "SURROGATE" in done.stdout
+    assert "SURROGATE paper fold 1/1" in done.stderr
+    assert json.loads((workdir / "config.json").read_text())["data"]["provenance"] == "surrogate"
+    assert {entry["provenance"] for entry in json.loads((workdir / "metrics.json").read_text()).values()} == {"surrogate"}
+    assert {row["provenance"] for row in read_predictions(workdir)} == {"surrogate"}
+    assert "surrogate" in (workdir / "report.html").read_text().lower()
+
+
+def test_config_tells_how_to_repeat_the_run(finished):
+    config = json.loads((finished[0] / "config.json").read_text())
+    assert config["experiment"]["model"]["class"] == "HybridAttention3DNet"
+    assert config["experiment"]["model"]["features"] == 2
+    assert config["command"].startswith("python -m experiments.run --config")
+    assert config["environment"]["versions"]["jax"]
+    assert len(config["data"]["fingerprint"]) == 32
+
+
+def test_metrics_follow_from_predictions(finished):
+    workdir, _ = finished
+    metrics, rows = json.loads((workdir / "metrics.json").read_text()), read_predictions(workdir)
+    assert set(metrics) == {"paper", "subject"}
+    needed = "corpus provenance protocol model accuracy uf1 uar f1_macro f1_weighted error_rate confusion per_class"
+    for name, entry in metrics.items():
+        mine = [row for row in rows if row["protocol"] == name]
+        assert entry["accuracy"] == pytest.approx(np.mean([row["true"] == row["predicted"] for row in mine]))
+        assert entry["error_rate"] == pytest.approx(1 - entry["accuracy"])
+        assert not set([*needed.split(), "n_clips", "n_subjects", "seeds"]) - set(entry)
+
+
+def test_protocols_can_be_audited_from_predictions_alone(finished):
+    rows = read_predictions(finished[0])
+    subject = [row for row in rows if row["protocol"] == "subject"]
+    assert len(subject) == len({row["clip_id"] for row in subject}) == 18, "every clip is tested once"
+    folds_of = {}
+    for row in subject:
+        folds_of.setdefault(row["subject"], set()).add(row["fold"])
+    assert {len(folds) for folds in folds_of.values()} == {1}, "no subject is tested in two folds"
+    assert {row["copy"] for row in subject} == {"0"}, "no augmented copy is tested"
+
+
+def test_a_finished_run_is_not_overwritten(finished, data_dir):
+    again = run(data_dir, finished[0])
+    assert again.returncode == 1
+    assert "holds a finished run; add --resume" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_another_config_in_the_same_folder_is_refused(finished, data_dir):
+    again = run(data_dir, finished[0], "--resume", "--config.learning_rate=0.01")
+    assert again.returncode == 1
+    assert "experiment.learning_rate is 0.001 there and 0.01 here" in again.stderr
+
+
+def wait_for_epochs(workdir, number, process):
+    for _ in range(1200):
+        history = workdir / "history.jsonl"
+        if history.exists() and len(history.read_text().splitlines()) >= number:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("no history after a minute")
+
+
+@pytest.mark.parametrize(
+    ("kill", "code", "epochs"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL, 3),
+        pytest.param(signal.SIGINT, 130, 6, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 130, 9, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_run_goes_on_and_ends_the_same(finished, data_dir, tmp_path, kill, code, epochs):
+    workdir = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(data_dir, workdir), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_epochs(workdir, epochs, process)
+    process.send_signal(kill)
+    _, errors = process.communicate(timeout=120)
+    if process.returncode != 0:  # it may have been done before the signal came
+        assert process.returncode == code
+        assert not (workdir / "report.html").exists()
+        assert "Traceback" not in errors
+    resumed = run(data_dir, workdir, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert (workdir / "predictions.csv").read_bytes() == (finished[0] / "predictions.csv").read_bytes()
+
+    def history(folder):
+        rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        for row in rows:
+            del row["seconds"]
+        return sorted(rows, key=lambda row: (row["protocol"], row["fold"], row["epoch"]))
+
+    assert history(workdir) == history(finished[0])
+
+
+def test_nan_loss_says_where(data_dir, tmp_path):
+    failed = run(data_dir, tmp_path / "nan", "--config.learning_rate=1", "--config.protocols=('subject',)")
+    if failed.returncode == 0:
+        pytest.skip("this network survives a learning rate of 1")
+    assert failed.returncode == 1
+    assert "error: the loss is not finite in fold" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+# --- a careless user: quick, nothing is trained -----------------------------------
+
+
+def fail(*arguments, **environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.run", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no --config given; expected a file of your own or one of"),
+        (["--config", "smic_hq.py"], "no config file 'smic_hq.py'"),
+        (["--config", "smic_ha.py", "--config.learnig_rate=1"], "unknown field 'learnig_rate' of config; did you mean"),
+        (["--config", "smic_ha.py", "--config.model.feature=1"], "unknown field 'feature' of config.model; did you mean"),
+        (["--config", "smic_ha.py", "--config.vision.maks=keep"], "did you mean 'mask'"),
+        (["--config", "smic_ha.py", "--config.epochs=many"], "--config.epochs"),
+        (["--config", "smic_ha.py", "--config.epochs=0"], "got epochs=0, expected a number from 1"),
+        (["--config", "smic_ha.py", "--config.vision.mask=kep"], "'kep', which is unknown; did you mean 'keep'"),
+        (["--config", "smic_ha.py", "--config.protocols=('lose',)"], "unknown protocol 'lose'; did you mean 'loso'"),
+        (["--config", "smic_ha.py", "--resum"], "--resum"),
+        (["--config", "smic_ha.py", "now"], "got 'now', expected options that begin with --"),
+    ],
+)
+def test_typing_errors_are_one_message(arguments, message):
+    assert message in fail(*arguments)
+
+
+def test_manual_dir_without_smic(tmp_path):
+    (tmp_path / "holiday").mkdir()
+    message = fail("--config", "smic_ha.py", "--manual_dir", str(tmp_path), "--data_dir", str(tmp_path / "d"))
+    assert "holiday" in message, "what was found is listed"
+    message = fail("--config", "smic_ha.py", MER_MANUAL_DIR=str(tmp_path / "nowhere"))
+    assert "nowhere" in message
