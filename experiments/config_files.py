@@ -7,6 +7,7 @@ field, at any depth: `--config.model.features=32`.
 
 import dataclasses
 import importlib.util
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError, near_names
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, such as smic_ha.py.", lock_config=True)
 
 
 def known_configs() -> list[str]:
@@ -69,6 +68,15 @@ def parse_command_line(argv: Sequence[str]) -> Experiment:
         ConfigError: an unknown flag, config or field, or a value of the wrong kind.
     """
     argv = list(argv)
+    # Flags of our own copy: the config flag depends on which fields argv overrides.
+    values = flags.FlagValues()
+    values.append_flag_values(flags.FLAGS)
+    config = config_flags.DEFINE_config_file(
+        "config", help_string="Config file, such as smic_ha.py.", flag_values=values, sys_argv=argv
+    )
+    if {"--help", "-h"} & set(argv[1:]):
+        print(f"{sys.modules['__main__'].__doc__}\n{flags.FLAGS.main_module_help()}\n{values.module_help(__name__)}")
+        raise SystemExit(0)
     path = None
     for i, argument in enumerate(argv):
         if argument in ("--config", "-config") and i + 1 < len(argv):
@@ -82,14 +90,15 @@ def parse_command_line(argv: Sequence[str]) -> Experiment:
             if argument.startswith("--config."):
                 _check_field(load_config(Path(path)), argument[len("--config.") :].partition("=")[0])
     try:
-        rest = flags.FLAGS(argv)
+        rest = values(argv)
+        flags.FLAGS.mark_as_parsed()
     except (flags.Error, TypeError) as error:
         raise ConfigError(f"{error}; `--help` lists the flags") from error
     if not path:
         raise ConfigError(f"no --config given; expected a file of your own or one of {', '.join(known_configs())}")
     if rest[1:]:
         raise ConfigError(f"got {rest[1]!r}, expected options that begin with --, such as --config smic_ha.py")
-    experiment = _CONFIG.value
+    experiment = config.value
     experiment.validate()
     return experiment
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags, logging
 
@@ -30,7 +31,7 @@ from mer_jax.clips import Clips
 from mer_jax.config import Experiment
 from mer_jax.errors import CorpusError, run_command
 from mer_jax.inputs import make_inputs
-from mer_jax.protocols import audit, make_plan
+from mer_jax.protocols import audit, check_protocols, make_plan
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.gap import summarize
 from mer_jax.report.page import write_report
@@ -195,7 +196,7 @@ def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
     examples = []
     for label, class_name in enumerate(clips.class_names):
         index = int(np.flatnonzero(clips.label == label)[0])
-        faces = clips.faces()[index].astype(np.float32)
+        faces = jnp.asarray(clips.faces()[index], jnp.float32)
         fed_upper, fed_lower = make_inputs(faces, normalization)
         examples.append(
             FaceExample(
@@ -262,6 +263,7 @@ def run(
 def main(argv: Sequence[str]) -> None:
     """The command."""
     experiment = parse_command_line(argv)
+    check_protocols(experiment.protocols)
     logging.set_verbosity(logging.ERROR)  # orbax tells of every file
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))

@@ -34,9 +34,9 @@ class Items:
     `copy` 0 is the clip itself.
     """
 
-    clip: Int[Array, " m"]
-    copy: Int[Array, " m"]
-    real: Bool[Array, " m"]
+    clip: Int[Array, "*m"]
+    copy: Int[Array, "*m"]
+    real: Bool[Array, "*m"]
 
 
 def load_batch(

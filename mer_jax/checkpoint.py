@@ -1,6 +1,7 @@
 """Checkpoints of one fold: the one file that knows orbax."""
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ from mer_jax.errors import CheckpointError
 
 SCHEMA_VERSION = 1
 _LOG = logging.getLogger(__name__)
+# Orbax numbers its operations by process: two saves at once wait for each other's signals, until they time out.
+_TURN = threading.Lock()
 
 
 class FoldCheckpoints:
     """The newest states of one fold, in a folder of their own.
 
-    Writing is asynchronous and atomic: a killed process leaves the checkpoint before,
-    never half of one. The state carries the weights of the best epoch, so the newest
-    two are all that is kept.
+    Writing is atomic: a killed process leaves the checkpoint before, never half of one.
+    The state carries the weights of the best epoch, so the newest two are all that is
+    kept. Folds in several threads of one process take turns.
 
     Attributes:
         folder: where they are.
@@ -34,33 +37,28 @@ class FoldCheckpoints:
     def __init__(self, folder: Path, fingerprint: str):
         self.folder = Path(folder).absolute()
         self._meta = {"schema": SCHEMA_VERSION, "fingerprint": fingerprint}
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.LatestN(2),
-                enable_async_checkpointing=True,
-                cleanup_tmp_directories=True,
-            ),
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=checkpoint_managers.LatestN(2),
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
         )
+        with _TURN:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def save(self, epoch: int, state: Any) -> None:
-        """Starts writing the state after `epoch` epochs."""
+        """Writes the state after `epoch` epochs."""
         meta = {**self._meta, "arrays": _describe(state)}
-        # Orbax copies to host memory before it returns, so the state may be donated.
-        self._manager.save(
-            epoch, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
-        )
-
-    def wait(self) -> None:
-        """Returns when everything is on disk."""
-        self._manager.wait_until_finished()
+        with _TURN:
+            self._manager.save(
+                epoch, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+            )
 
     def __enter__(self) -> "FoldCheckpoints":
         return self
 
     def __exit__(self, *_) -> None:
-        """Finishes what is being written, and ends the writing threads."""
-        self._manager.close()
+        with _TURN:
+            self._manager.close()
 
     def restore_newest(self, template: Any) -> Any | None:
         """The newest state that can be read, or None where there is none.
@@ -74,9 +72,11 @@ class FoldCheckpoints:
         """
         for epoch in sorted(self._manager.all_steps(), reverse=True):
             try:
-                meta = self._manager.restore(epoch, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+                with _TURN:
+                    meta = self._restore(epoch, meta=ocp.args.JsonRestore())
                 self._check(epoch, meta, template)
-                state = self._manager.restore(epoch, args=ocp.args.Composite(state=ocp.args.StandardRestore(template)))
+                with _TURN:
+                    state = self._restore(epoch, state=ocp.args.StandardRestore(template))
             except CheckpointError:
                 raise
             except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
@@ -84,8 +84,12 @@ class FoldCheckpoints:
                 _LOG.warning("checkpoint %s/%d is damaged, trying an older one: %s", self.folder, epoch, reason)
                 continue
             # Buffers of our own: the next chunk of epochs is given them to overwrite.
-            return jax.tree.map(jnp.array, state["state"])
+            return jax.tree.map(jnp.array, state)
         return None
+
+    def _restore(self, epoch: int, **item: Any) -> Any:
+        (name,) = item
+        return self._manager.restore(epoch, args=ocp.args.Composite(**item))[name]
 
     def _check(self, epoch: int, meta: dict[str, Any], template: Any) -> None:
         for name, expected in {**self._meta, "arrays": _describe(template)}.items():

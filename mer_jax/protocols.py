@@ -130,8 +130,7 @@ def make_plan(
         >>> plan.folds[0].test
         array([ True,  True, False, False, False, False])
     """
-    if name not in PROTOCOLS:
-        raise ConfigError(f"unknown protocol {name!r}; {near_names(name, PROTOCOLS)}")
+    check_protocols([name])
     if len(subjects) != len(labels):
         raise CorpusError(f"{len(subjects)} subjects for {len(labels)} labels: expected one of each for every clip.")
     if not 0.0 < validation_fraction < 0.5:
@@ -140,6 +139,17 @@ def make_plan(
     _check_training_classes(plan, labels, subjects)
     _check_promise(plan, subjects)
     return plan
+
+
+def check_protocols(names: Sequence[str]) -> None:
+    """Refuses unknown protocols, before any corpus is read.
+
+    Raises:
+        ConfigError: An unknown name; the near ones are offered.
+    """
+    for name in names:
+        if name not in PROTOCOLS:
+            raise ConfigError(f"unknown protocol {name!r}; {near_names(name, PROTOCOLS)}")
 
 
 def split_paper(split: Split) -> Plan:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array
 
 from mer_jax.typing import PRNGKey
 
@@ -29,14 +29,15 @@ class TrainState:
             `params` are then those before that epoch.
     """
 
+    # Checked by nobody: orbax and jax.tree put placeholders of their own into the fields.
     params: Any
-    opt_state: optax.OptState
-    epoch: Int[Array, "*f"]
+    opt_state: Any  # optax.OptState
+    epoch: Any  # Int[Array, ""]
     best_params: Any
-    best_loss: Float[Array, "*f"]
-    best_epoch: Int[Array, "*f"]
-    stopped: Bool[Array, "*f"]
-    failed_epoch: Int[Array, "*f"]
+    best_loss: Any  # Float[Array, ""]
+    best_epoch: Any  # Int[Array, ""]
+    stopped: Any  # Bool[Array, ""]
+    failed_epoch: Any  # Int[Array, ""]
 
 
 def init_state(

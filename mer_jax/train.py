@@ -397,7 +397,6 @@ def fit_fold(
                 f"{kept} ({checkpoints.folder}). Lower --config.learning_rate"
             )
         checkpoints.save(int(state.epoch), state)
-    checkpoints.wait()
     probabilities = predict_fold(state, program.data, fold, copy_key, settings=settings)
     item = np.flatnonzero(program.plan.folds[index].test)
     return FoldResult(

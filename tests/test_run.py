@@ -70,7 +70,8 @@ def test_surrogate_is_said_everywhere(finished):
     assert "SURROGATE" in done.stdout
     assert "SURROGATE paper fold 1/1" in done.stderr
     assert json.loads((workdir / "config.json").read_text())["data"]["provenance"] == "surrogate"
-    assert {entry["provenance"] for entry in json.loads((workdir / "metrics.json").read_text()).values()} == {"surrogate"}
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    assert {entry["provenance"] for entry in metrics.values()} == {"surrogate"}
     assert {row["provenance"] for row in read_predictions(workdir)} == {"surrogate"}
     assert "surrogate" in (workdir / "report.html").read_text().lower()
 
@@ -93,7 +94,7 @@ def test_metrics_follow_from_predictions(finished):
         mine = [row for row in rows if row["protocol"] == name]
         assert entry["accuracy"] == pytest.approx(np.mean([row["true"] == row["predicted"] for row in mine]))
         assert entry["error_rate"] == pytest.approx(1 - entry["accuracy"])
-        assert not set([*needed.split(), "n_clips", "n_subjects", "seeds"]) - set(entry)
+        assert not {*needed.split(), "n_clips", "n_subjects", "seeds"} - set(entry)
 
 
 def test_protocols_can_be_audited_from_predictions_alone(finished):
@@ -197,13 +198,16 @@ def fail(*arguments, **environment):
         ([], "no --config given; expected a file of your own or one of"),
         (["--config", "smic_hq.py"], "no config file 'smic_hq.py'"),
         (["--config", "smic_ha.py", "--config.learnig_rate=1"], "unknown field 'learnig_rate' of config; did you mean"),
-        (["--config", "smic_ha.py", "--config.model.feature=1"], "unknown field 'feature' of config.model; did you mean"),
+        (
+            ["--config", "smic_ha.py", "--config.model.feature=1"],
+            "unknown field 'feature' of config.model",
+        ),
         (["--config", "smic_ha.py", "--config.vision.maks=keep"], "did you mean 'mask'"),
         (["--config", "smic_ha.py", "--config.epochs=many"], "--config.epochs"),
         (["--config", "smic_ha.py", "--config.epochs=0"], "got epochs=0, expected a number from 1"),
         (["--config", "smic_ha.py", "--config.vision.mask=kep"], "'kep', which is unknown; did you mean 'keep'"),
         (["--config", "smic_ha.py", "--config.protocols=('lose',)"], "unknown protocol 'lose'; did you mean 'loso'"),
-        (["--config", "smic_ha.py", "--resum"], "--resum"),
+        (["--config", "smic_ha.py", "--resum"], "Did you mean: resume"),
         (["--config", "smic_ha.py", "now"], "got 'now', expected options that begin with --"),
     ],
 )

@@ -23,8 +23,9 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from mer_jax.errors import ConfigError, ShapeError, near_names
 
@@ -62,10 +63,8 @@ class ConvReluPool(nn.Module):
         Raises:
             ShapeError: the clip is too short or too small for kernel and pool.
         """
-        kernel = self.param(
-            "kernel", nn.initializers.he_normal(), (*self.kernel_size, x.shape[-1], self.features), x.dtype
-        )
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), x.dtype)
+        kernel = self.param("kernel", nn.initializers.he_normal(), (*self.kernel_size, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         return conv_relu_pool(x, kernel, bias, pool_size=self.pool_size, implementation=self.implementation)
 
 
@@ -123,6 +122,7 @@ def conv_relu_pool(
         raise ConfigError(f"got implementation={implementation!r}; {near_names(implementation, IMPLEMENTATIONS)}")
     if implementation == "auto":
         implementation = "tiled" if jax.default_backend() == "cpu" else "direct"
+    x, kernel, bias = promote_dtype(x, kernel, bias)
     kernel_size = kernel.shape[:3]
     out = output_size(x.shape[-4:-1], kernel_size, pool_size)
     batch = x.shape[:-4]
@@ -192,7 +192,7 @@ def _grouped_conv(clip: Float[Array, "t h w c"], kernel: Array, pool_t: int) -> 
 
 def _window_max(
     y: Float[Array, "t2 h3 w3 pt d"], pool_size: Size3, with_position: bool
-) -> tuple[Float[Array, "t2 h2 w2 d"], Int[Array, "t2 h2 w2 d"] | None]:
+) -> tuple[Float[Array, "t2 h2 w2 d"], Integer[Array, "t2 h2 w2 d"] | None]:
     """Maximum over each window and where its first one (in t, h, w order) stands."""
     pt, ph, pw = pool_size
     t2, h3, w3, _, d = y.shape

@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.conv_pool import Size3
 from mer_jax.blocks.face_path import FacePath
@@ -40,7 +40,7 @@ class DualPath3DNet(nn.Module):
     """
 
     num_classes: int = 3
-    features: int = 16
+    features: int = 8
     kernel_size: Size3 = (3, 3, 3)
     pool_size: Size3 = (4, 8, 8)
     path_dense: int = 128
@@ -62,16 +62,16 @@ class DualPath3DNet(nn.Module):
     @nn.compact
     def __call__(
         self,
-        upper: Float[Array, "b t h w c"],
-        lower: Float[Array, "b t h w c"],
+        upper: Num[Array, "..."],
+        lower: Num[Array, "..."],
         *,
         is_training: bool,
     ) -> Float[Array, "b k"]:
         """Maps the two halves of each clip to logits.
 
         Args:
-            upper: upper halves, 64 high and 128 wide, normalised.
-            lower: lower halves of the same clips.
+            upper: upper halves [b, t, 64, 128, 1], normalised.
+            lower: lower halves of the same clips and shape.
             is_training: whether dropout is on.
 
         Raises:

@@ -15,7 +15,7 @@ class SqueezeExcitation3DNet(DualPath3DNet):
     Source: section 3.4.3 and figure 7 of the paper.
     """
 
-    squeeze_ratio: int = 4
+    squeeze_ratio: int = 2  # of 8 channels: at 4, two units would carry all, and both may die
 
     def path_attention(self) -> nn.Module:
         """Squeeze-and-excitation."""

@@ -1,0 +1,108 @@
+"""How long does `make run` take from an empty clone, and how much memory?
+
+    python -m benchmarks.main_job [--json FILE] [--keep DIR]
+
+Clones the committed state into an empty folder, with an empty cache of ours (pip's own
+cache is used), and runs `make run` twice: the first sets up, renders, builds and
+trains; the second trains anew. Memory is the largest sum over the process tree of
+proportional set sizes, sampled twice a second. Linux only.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from benchmarks.timing import describe_machine, format_table
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_and_watch(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> tuple[float, float]:
+    """Wall seconds and peak memory (MiB) of a command with all its children.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; its output is in `log`.
+    """
+    start = time.monotonic()
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        peak, done = [0.0], threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.5):
+                peak[0] = max(peak[0], sum(map(proportional_mib, descendants(process.pid))))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        code = process.wait()
+        done.set()
+        watcher.join()
+    if code:
+        raise subprocess.CalledProcessError(code, command, log.read_text()[-3000:])
+    return time.monotonic() - start, peak[0]
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that came from it."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it ended in the meantime
+            continue
+        children.setdefault(parent, []).append(int(path.parent.name))
+    found, queue = [], [pid]
+    while queue:
+        found.append(queue.pop())
+        queue += children.get(found[-1], [])
+    return found
+
+
+def proportional_mib(pid: int) -> float:
+    """Memory of a process, shared pages divided among those that share them."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    except OSError:  # it ended in the meantime
+        pass
+    return 0.0
+
+
+def main() -> None:
+    """Prints the table and, if asked, writes JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", type=Path, help="keep the clone here instead of removing it")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (arguments.keep or Path(temporary) / "clone").absolute()
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+        ours = ("MER_", "PYTHONPATH", "VIRTUAL_ENV")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        environment["MER_CACHE_DIR"] = str(Path(temporary) / "cache")
+        results = []
+        for name in ("from an empty clone", "again"):
+            log = folder.with_name(f"{folder.name}-{len(results) + 1}.log")
+            seconds, memory = run_and_watch(["make", "run"], folder, environment, log)
+            newest = max((folder / "runs").iterdir(), key=lambda path: path.name)
+            metrics = json.loads((newest / "metrics.json").read_text())
+            accuracy = {protocol: entry["accuracy"] for protocol, entry in metrics.items()}
+            results.append({"run": name, "seconds": seconds, "peak_mib": memory, "accuracy": accuracy})
+    print(describe_machine())
+    rows = []
+    for result in results:
+        accuracy = ", ".join(f"{name} {value:.3f}" for name, value in result["accuracy"].items())
+        rows.append([result["run"], f"{result['seconds'] / 60:.1f}", f"{result['peak_mib']:.0f}", accuracy])
+    print(format_table(["make run", "minutes", "peak MiB", "accuracy (SURROGATE)"], rows))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": describe_machine(), "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
