@@ -1,6 +1,7 @@
 """Checkpoints of one fold: the one file that knows orbax."""
 
 import logging
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from orbax.checkpoint import checkpoint_managers
 from mer_jax.errors import CheckpointError
 
 SCHEMA_VERSION = 1
+ROOM_FOR_METADATA = 2**20  # bytes
 _LOG = logging.getLogger(__name__)
 # Orbax numbers its operations by process: two saves at once wait for each other's signals, until they time out.
 _TURN = threading.Lock()
@@ -46,12 +48,26 @@ class FoldCheckpoints:
             self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def save(self, epoch: int, state: Any) -> None:
-        """Writes the state after `epoch` epochs."""
-        meta = {**self._meta, "arrays": _describe(state)}
-        with _TURN:
-            self._manager.save(
-                epoch, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+        """Writes the state after `epoch` epochs.
+
+        Raises:
+            CheckpointError: there is no room, or the folder cannot be written to. The
+                checkpoints before stay as they are.
+        """
+        # Asked before: orbax fails late on a full disk, and from several threads at once.
+        needed = int(1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))) + ROOM_FOR_METADATA
+        if (free := shutil.disk_usage(self.folder).free) < needed:
+            raise CheckpointError(
+                f"no room for a checkpoint in {self.folder}: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are "
+                "needed; make room, then the same command with --resume goes on"
             )
+        meta = {**self._meta, "arrays": _describe(state)}
+        args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+        try:
+            with _TURN:
+                self._manager.save(epoch, args=args)
+        except Exception as error:  # orbax has no common class for what a file system can do
+            raise CheckpointError(f"cannot write a checkpoint in {self.folder}: {_reason(error)}") from error
 
     def __enter__(self) -> "FoldCheckpoints":
         return self
@@ -80,8 +96,7 @@ class FoldCheckpoints:
             except CheckpointError:
                 raise
             except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
-                reason = str(error).partition("[tensorstore_spec")[0].strip()
-                _LOG.warning("checkpoint %s/%d is damaged, trying an older one: %s", self.folder, epoch, reason)
+                _LOG.warning("checkpoint %s/%d is damaged, trying an older one: %s", self.folder, epoch, _reason(error))
                 continue
             # Buffers of our own: the next chunk of epochs is given them to overwrite.
             return jax.tree.map(jnp.array, state)
@@ -102,6 +117,10 @@ class FoldCheckpoints:
                 f"{self.folder}/{epoch} is of another experiment or version: {name} is {got}, expected {expected}; "
                 "use another --workdir, or the config that the checkpoint was made with"
             )
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("[tensorstore_spec")[0].strip() or type(error).__name__
 
 
 def _describe(state: Any) -> dict[str, str]:

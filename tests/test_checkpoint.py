@@ -77,3 +77,11 @@ def test_another_model_is_refused(tmp_path):
     save(tmp_path / "c", 1)
     with pytest.raises(CheckpointError, match=r"\['params'\]\['w'\] is float32\[4, 3\], expected float32\[5, 3\]"):
         restore(tmp_path / "c", size=5)
+
+
+def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    save(tmp_path / "c", 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 1_000_000))
+    with pytest.raises(CheckpointError, match=r"no room for a checkpoint .* 1 MB are free, 1 MB are needed"):
+        save(tmp_path / "c", 2)
+    assert int(restore(tmp_path / "c")["epoch"]) == 1
