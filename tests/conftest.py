@@ -1,5 +1,7 @@
 """What holds for every test: set-up is complete, and nothing of the user's own comes in."""
 
+import signal
+
 import pytest
 
 from mer_jax.errors import FaceModelError
@@ -11,6 +13,9 @@ USER_VARIABLES = ("MER_MANUAL_DIR", "MER_DATA_DIR")
 
 def pytest_sessionstart():
     """Says once that the face model is missing, instead of in a hundred tests."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's background job ignores Ctrl-C, and so would the commands that the tests interrupt.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         find_face_model()
     except FaceModelError as error:

@@ -200,6 +200,9 @@ def test_interrupted_run_is_continued(corpus, tmp_path, kill, workers):
     assert [path.name for path in tmp_path.iterdir()] == ["SMIC_all_raw"]
 
 
+# The child changes a limit of its own and executes at once: JAX, which other tests have loaded, is not used in it.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_disk_that_takes_no_more_is_one_sentence_and_resumable(corpus, tmp_path):
     def limit():  # a file may grow to 20 kB, which stops at the first frame
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

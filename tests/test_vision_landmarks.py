@@ -144,6 +144,9 @@ def test_a_closed_landmarker_says_so():
         landmarker.detect(np.zeros((48, 64, 3), np.uint8))
 
 
+# JAX, which other tests have loaded, is not used in the child.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # forking is what is tested
 def test_a_forked_landmarker_refuses_instead_of_hanging(landmarker):
     read, write = os.pipe()
