@@ -25,7 +25,7 @@ from datasets.build import build, default_data_dir
 from datasets.cache import default_workers
 from experiments.config_files import parse_command_line
 from experiments.progress import RunProgress
-from experiments.run_folder import RunFolder, choose_workdir, locked
+from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
 from mer_jax.checkpoint import FoldCheckpoints
 from mer_jax.clips import Clips
 from mer_jax.config import Experiment
@@ -267,11 +267,13 @@ def main(argv: Sequence[str]) -> None:
     logging.set_verbosity(logging.ERROR)  # orbax tells of every file
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
-    workdir = choose_workdir(_WORKDIR.value, experiment.name, _RESUME.value)
+    if _WORKDIR.value:
+        check_workdir(_WORKDIR.value, _RESUME.value)
     clips = load_corpus(experiment)
+    workdir = _WORKDIR.value or choose_workdir(experiment.name, make_fingerprint(experiment, clips), _RESUME.value)
     # One clip after another keeps one processor of a CPU busy; folds keep the others.
     jobs = _JOBS.value or (default_workers() if jax.default_backend() == "cpu" else 1)
-    run(experiment, clips, workdir, ["python", "-m", "experiments.run", *argv[1:]], jobs)
+    run(experiment, clips, Path(workdir), ["python", "-m", "experiments.run", *argv[1:]], jobs)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,6 @@ from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
 from mer_jax.report.files import write_atomically
 
-# Fields that decide how a run is shown or stored, not what it computes.
-_HARMLESS = ("name",)
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "mediapipe", "opencv-contrib-python",
     "tensorflow-datasets",
@@ -43,15 +41,13 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        fingerprint: of everything that decides the result: experiment and data.
+        fingerprint: see `make_fingerprint`.
     """
 
     def __init__(self, path: Path, experiment: Experiment, clips: Clips):
         self.path = path
         self._writing = threading.Lock()  # folds are trained in threads
-        content = {k: v for k, v in experiment.to_dict().items() if k not in _HARMLESS}
-        content["data"] = clips.fingerprint
-        self.fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        self.fingerprint = make_fingerprint(experiment, clips)
         self._config = {
             "experiment": experiment.to_dict(),
             "fingerprint": self.fingerprint,
@@ -142,33 +138,46 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def choose_workdir(workdir: str | None, name: str, resume: bool) -> Path:
-    """The folder of this run.
+def check_workdir(workdir: str, resume: bool) -> None:
+    """Refuses a `--workdir` that cannot be used, before anything is computed.
 
     Args:
-        workdir: as given by the user, or None for a folder under `runs/`.
-        name: of the experiment.
-        resume: go on with the newest unfinished run of that name, if there is one.
+        workdir: as given by the user.
+        resume: whether a run in it may be gone on with.
 
     Raises:
-        ConfigError: the given folder holds a run and `resume` is False, or it is no
-            folder.
+        ConfigError: it is a file, or holds a run and `resume` is False.
     """
-    if workdir:
-        path = Path(workdir)
-        if path.exists() and not path.is_dir():
-            raise ConfigError(f"--workdir {workdir} is a file, expected a folder or a new name")
-        if (path / "config.json").exists() and not resume:
-            state = "a finished" if (path / FINISHED).exists() else "an unfinished"
-            raise ConfigError(
-                f"{workdir} holds {state} run; add --resume to go on with it, or choose another --workdir"
-            )
-        return path
-    earlier = sorted(path.parent for path in Path("runs").glob(f"{name}-*/config.json"))
-    if resume and earlier and not (earlier[-1] / FINISHED).exists():
-        return earlier[-1]
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{name}-{stamp}"
+    path = Path(workdir)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--workdir {workdir} is a file, expected a folder or a new name")
+    if (path / "config.json").exists() and not resume:
+        state = "a finished" if (path / FINISHED).exists() else "an unfinished"
+        raise ConfigError(f"{workdir} holds {state} run; add --resume to go on with it, or choose another --workdir")
+
+
+def choose_workdir(name: str, fingerprint: str, resume: bool) -> Path:
+    """A folder under `runs/` where the user named none.
+
+    Args:
+        name: of the experiment.
+        fingerprint: of experiment and data.
+        resume: take the newest unfinished run of the same fingerprint, if there is one.
+    """
+    if resume:
+        for path in sorted(Path("runs").glob(f"{name}-*"), reverse=True):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                same = json.loads((path / "config.json").read_text())["fingerprint"] == fingerprint
+                if same and not (path / FINISHED).exists():
+                    return path
+    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+def make_fingerprint(experiment: Experiment, clips: Clips) -> str:
+    """Identifies everything that decides a result: all fields of the experiment but its name, and the data."""
+    content = {**experiment.to_dict(), "data": clips.fingerprint}
+    del content["name"]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def describe_environment() -> dict[str, Any]:

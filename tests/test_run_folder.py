@@ -1,0 +1,90 @@
+"""The run folder's bookkeeping; what it does in a real run is in test_run.py."""
+
+import json
+import os
+
+import pytest
+
+from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
+from mer_jax.config import Experiment
+from mer_jax.errors import ConfigError
+from mer_jax.models import DualPath3DNet
+from mer_jax.vision.options import VisionOptions
+from tests.test_train import make_clips
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return make_clips(num_subjects=2, per_subject=3)
+
+
+def make_experiment(**fields):
+    return Experiment(**{"name": "toy", **fields}, corpus="toy", model=DualPath3DNet(), vision=VisionOptions())
+
+
+def test_fingerprint_follows_every_field_but_the_name(clips):
+    fingerprint = make_fingerprint(make_experiment(), clips)
+    assert make_fingerprint(make_experiment(name="other"), clips) == fingerprint
+    assert make_fingerprint(make_experiment(learning_rate=2e-3), clips) != fingerprint
+    assert make_fingerprint(make_experiment(), clips.select([0, 1, 2])) != fingerprint
+
+
+def test_resuming_takes_the_newest_unfinished_run_of_the_same_experiment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for stamp, fingerprint, finished in [("1", "a", False), ("2", "a", False), ("3", "a", True), ("4", "b", False)]:
+        folder = tmp_path / "runs" / f"toy-{stamp}"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"fingerprint": fingerprint}))
+        if finished:
+            (folder / "report.html").touch()
+    (tmp_path / "runs" / "toy-5").mkdir()  # killed before its config was written
+    (tmp_path / "runs" / "toy-6").mkdir()
+    (tmp_path / "runs" / "toy-6" / "config.json").write_text("{")  # not ours
+    assert choose_workdir("toy", "a", resume=True).name == "toy-2"
+    assert not choose_workdir("toy", "a", resume=False).exists()
+    assert not choose_workdir("toy", "c", resume=True).exists()
+
+
+def test_history_forgets_what_was_trained_after_the_checkpoint(clips, tmp_path):
+    folder = RunFolder(tmp_path, make_experiment(), clips)
+    rows = [{"protocol": p, "fold": f, "epoch": e} for p, f in (("a", 0), ("a", 1), ("b", 0)) for e in (1, 2, 3)]
+    folder.append_history(rows)
+    with folder.history_path.open("a") as file:
+        file.write('{"protocol": "a", "fo')  # a kill cut this line short
+    folder.forget_history("a", 1, after_epoch=1)
+    assert folder.read_history("a", 1) == [{"protocol": "a", "fold": 1, "epoch": 1}]
+    assert len(folder.read_history()) == 7
+
+
+def test_a_folder_of_another_experiment_is_refused_and_the_difference_named(clips, tmp_path):
+    RunFolder(tmp_path, make_experiment(), clips).open(["x"])
+    again = RunFolder(tmp_path, make_experiment(), clips).open(["y"])
+    assert again["command"] == "x"
+    with pytest.raises(ConfigError, match=r"experiment.epochs is 200 there and 9 here; choose another --workdir"):
+        RunFolder(tmp_path, make_experiment(epochs=9), clips).open(["x"])
+
+
+def test_workdir_that_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file, expected a folder"):
+        check_workdir(str(tmp_path / "file"), resume=False)
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    with locked(tmp_path):
+        child = os.fork()
+        if child == 0:
+            try:
+                with locked(tmp_path):
+                    os._exit(1)
+            except ConfigError:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+pytestmark = [
+    # The forked child executes nothing of JAX.
+    pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
