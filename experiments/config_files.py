@@ -85,10 +85,11 @@ def parse_command_line(argv: Sequence[str]) -> Experiment:
             path = str(find_config(argument.partition("=")[2]))
             argv[i] = f"--config={path}"
     if path:
+        plain = load_config(Path(path))
         # Before the flag parser sees them: it knows no near names.
         for argument in argv:
             if argument.startswith("--config."):
-                _check_field(load_config(Path(path)), argument[len("--config.") :].partition("=")[0])
+                _check_field(plain, argument[len("--config.") :].partition("=")[0])
     try:
         rest = values(argv)
         flags.FLAGS.mark_as_parsed()

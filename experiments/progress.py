@@ -54,7 +54,7 @@ class FoldProgress:
     def restore(self, epoch: int) -> None:
         """The fold starts at `epoch`: above 0 where a checkpoint goes on."""
         self._advance(epoch)
-        if epoch:
+        if epoch:  # also of a fold that is done: it is tested again from there
             self._run.say(f"{self._title}: goes on from the checkpoint of epoch {epoch}")
 
     def update(self, rows: list[dict[str, float]]) -> None:

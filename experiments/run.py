@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import jax
@@ -29,7 +29,7 @@ from experiments.run_folder import RunFolder, check_workdir, choose_workdir, loc
 from mer_jax.checkpoint import FoldCheckpoints
 from mer_jax.clips import Clips
 from mer_jax.config import Experiment
-from mer_jax.errors import CorpusError, run_command
+from mer_jax.errors import ConfigError, CorpusError, run_command
 from mer_jax.inputs import make_inputs
 from mer_jax.protocols import audit, check_protocols, make_plan
 from mer_jax.report.figures import FaceExample
@@ -37,15 +37,21 @@ from mer_jax.report.gap import summarize
 from mer_jax.report.page import write_report
 from mer_jax.report.results import FoldSummary, ProtocolResult, write_metrics, write_predictions
 from mer_jax.train import FoldResult, Program, fit_fold, make_program
+from mer_jax.typing import FACE_SIZE, HALF_HEIGHT
 from mer_jax.vision.face_model import user_cache_dir
 
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of the licensed corpus; default: $MER_MANUAL_DIR.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Made of corpora; default: $MER_DATA_DIR or ./data.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; default: runs/<config>-<time>.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --workdir, or with the newest unfinished one.")
-_WORKERS = flags.DEFINE_integer("workers", None, "Processes for rendering and preprocessing; default: all processors.")
+_WORKERS = flags.DEFINE_integer(
+    "workers", None, "Processes for rendering and preprocessing; default: all processors.", lower_bound=1
+)
 _JOBS = flags.DEFINE_integer(
-    "jobs", None, "Folds trained at the same time; default: one for each processor on a CPU, 1 on an accelerator."
+    "jobs",
+    None,
+    "Folds trained at the same time; default: one for each processor on a CPU, 1 on an accelerator.",
+    lower_bound=1,
 )
 
 
@@ -84,7 +90,27 @@ def load_corpus(experiment: Experiment) -> Clips:
             f"the corpus has the classes {', '.join(clips.class_names)}, the model answers {classes}; "
             f"set --config.model.num_classes={len(clips.class_names)}"
         )
+    absent = [name for name, count in zip(clips.class_names, clips.class_counts(), strict=True) if not count]
+    if absent:
+        raise CorpusError(
+            f"no clip of class {', '.join(absent)} is in {manual_dir}; expected clips of all of "
+            f"{', '.join(clips.class_names)}. Complete the copy, or use a config with other classes"
+        )
     return clips
+
+
+def check_model(experiment: Experiment) -> None:
+    """Refuses a model that cannot take the clips, before any corpus is read."""
+    half = jax.ShapeDtypeStruct((1, experiment.vision.num_frames, HALF_HEIGHT, FACE_SIZE, 1), jnp.float32)
+    variables = jax.eval_shape(
+        lambda *halves: experiment.model.init(jax.random.key(0), *halves, is_training=False), half, half
+    )
+    if set(variables) != {"params"}:
+        others = ", ".join(sorted(set(variables) - {"params"}))
+        raise ConfigError(
+            f"{type(experiment.model).__name__} keeps the collections {others} beside its params; "
+            "the engine trains params only: expected a module without them"
+        )
 
 
 def render_surrogate(experiment: Experiment, data_dir: Path) -> Path:
@@ -133,15 +159,19 @@ def train_all(
 
             def on_chunk(rows: list[dict[str, float]]) -> None:
                 nonlocal clock
-                if stop.is_set():
-                    raise KeyboardInterrupt
                 before, clock = clock, time.perf_counter()
-                seconds = round((clock - before) / max(len(rows), 1), 4)
+                seconds = round((clock - before) / len(rows), 4)
                 folder.append_history([{**where, **row, "seconds": seconds} for row in rows])
                 fold.update(rows)
 
+            def on_saved() -> None:
+                if stop.is_set():
+                    raise KeyboardInterrupt
+
             with FoldCheckpoints(folder.checkpoint_folder(protocol, index), folder.fingerprint) as checkpoints:
-                result = fit_fold(program, index, checkpoints=checkpoints, on_chunk=on_chunk, on_restore=on_restore)
+                result = fit_fold(
+                    program, index, checkpoints=checkpoints, on_chunk=on_chunk, on_saved=on_saved, on_restore=on_restore
+                )
             true = clips.label[program.plan.clip[result.item]]
             fold.finish(result.epochs, float((result.probabilities.argmax(1) == true).mean()), len(true))
             summary = FoldSummary(
@@ -156,12 +186,17 @@ def train_all(
             return result, summary
 
         with ThreadPoolExecutor(jobs) as pool:
-            futures = {fold: pool.submit(fit, *fold) for fold in folds}
             try:
+                futures = {fold: pool.submit(fit, *fold) for fold in folds}
+                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()  # raises what a fold raised
                 return {fold: future.result() for fold, future in futures.items()}
-            except BaseException:
+            except BaseException as error:
                 stop.set()
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                if isinstance(error, KeyboardInterrupt):
+                    progress.say("stopping when the chunks in hand are saved")
                 raise
 
 
@@ -196,7 +231,7 @@ def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
     examples = []
     for label, class_name in enumerate(clips.class_names):
         index = int(np.flatnonzero(clips.label == label)[0])
-        faces = jnp.asarray(clips.faces()[index], jnp.float32)
+        faces = jnp.asarray(clips.select([index]).faces()[0], jnp.float32)
         fed_upper, fed_lower = make_inputs(faces, normalization)
         examples.append(
             FaceExample(
@@ -264,6 +299,7 @@ def main(argv: Sequence[str]) -> None:
     """The command."""
     experiment = parse_command_line(argv)
     check_protocols(experiment.protocols)
+    check_model(experiment)
     logging.set_verbosity(logging.ERROR)  # orbax tells of every file
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
@@ -280,6 +316,6 @@ if __name__ == "__main__":
     sys.exit(
         run_command(
             lambda: main(sys.argv),
-            on_interrupt="interrupted; the same command with --resume goes on from the last checkpoint",
+            on_interrupt="interrupted; the same command with --resume goes on where this one stopped",
         )
     )

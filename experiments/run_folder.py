@@ -11,6 +11,7 @@ import datetime
 import fcntl
 import hashlib
 import json
+import math
 import os
 import platform
 import shlex
@@ -89,17 +90,27 @@ class RunFolder:
                     f"{self.path} holds another experiment: {_first_difference(config, self._config)}; "
                     "choose another --workdir"
                 )
-            return config
+            return self._go_on(config_path, config, argv)
         self.path.mkdir(parents=True, exist_ok=True)
         config = {**self._config, "environment": describe_environment(), "command": shlex.join(argv)}
-        config["started"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        config["started"] = _now()
         write_atomically(config_path, json.dumps(config, indent=2) + "\n")
+        return config
+
+    def _go_on(self, config_path: Path, config: dict[str, Any], argv: Sequence[str]) -> dict[str, Any]:
+        """Writes down where a run goes on under other versions, on another commit or device."""
+        now, first = describe_environment(), config["environment"]
+        differs = sorted(key for key in {*now, *first} if now.get(key) != first.get(key))
+        if differs:
+            entry = {"time": _now(), "command": shlex.join(argv), "environment": now, "differs": differs}
+            config["resumed"] = [*config.get("resumed", []), entry]
+            write_atomically(config_path, json.dumps(config, indent=2) + "\n")
         return config
 
     def append_history(self, rows: Sequence[dict[str, Any]]) -> None:
         """Adds lines, and returns when they are on disk."""
         with self._writing, self.history_path.open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.writelines(json.dumps(_finite(row), allow_nan=False) + "\n" for row in rows)
             file.flush()
             os.fsync(file.fileno())
 
@@ -131,7 +142,7 @@ def locked(path: Path) -> Iterator[None]:
     with (path / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise ConfigError(
                 f"another process is running in {path}; wait for it, or choose another --workdir"
             ) from error
@@ -162,12 +173,14 @@ def choose_workdir(name: str, fingerprint: str, resume: bool) -> Path:
     Args:
         name: of the experiment.
         fingerprint: of experiment and data.
-        resume: take the newest unfinished run of the same fingerprint, if there is one.
+        resume: take the newest unfinished run of the same fingerprint, commit, versions
+            and device, if there is one.
     """
     if resume:
         for path in sorted(Path("runs").glob(f"{name}-*"), reverse=True):
             with contextlib.suppress(OSError, ValueError, KeyError):
-                same = json.loads((path / "config.json").read_text())["fingerprint"] == fingerprint
+                config = json.loads((path / "config.json").read_text())
+                same = config["fingerprint"] == fingerprint and config["environment"] == describe_environment()
                 if same and not (path / FINISHED).exists():
                     return path
     return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
@@ -197,6 +210,15 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no NaN."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
 def _git_commit() -> str:
     root = Path(mer_jax.__file__).parents[1]
     try:
@@ -205,7 +227,7 @@ def _git_commit() -> str:
             for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
         ]
     except (OSError, subprocess.SubprocessError):
-        return "unknown: not a git checkout"
+        return "unknown: git tells none"
     commit, status = (each.stdout.strip() for each in run)
     return f"{commit}, with uncommitted changes" if status else commit
 

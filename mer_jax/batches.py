@@ -79,6 +79,12 @@ def in_batches(items: Items, width: int) -> Items:
     return jax.tree.map(lambda a: jnp.pad(a, (0, missing)).reshape(-1, width), items)
 
 
+def deal_batches(items: Items, steps: int) -> Items:
+    """[m] -> [steps, ceil(m / steps)], item i in batch i % steps."""
+    missing = -items.clip.shape[0] % steps
+    return jax.tree.map(lambda a: jnp.pad(a, (0, missing)).reshape(-1, steps).T, items)
+
+
 def pad_items(plan: Plan, side: Bool[np.ndarray, " m"], length: int) -> Items:
     """One side of a fold as a list of `length` items, the surplus not real."""
     item = np.flatnonzero(side)

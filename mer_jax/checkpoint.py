@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -65,9 +66,14 @@ class FoldCheckpoints:
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
         try:
             with _TURN:
-                self._manager.save(epoch, args=args)
+                saved = self._manager.save(epoch, args=args)
         except Exception as error:  # orbax has no common class for what a file system can do
-            raise CheckpointError(f"cannot write a checkpoint in {self.folder}: {_reason(error)}") from error
+            raise CheckpointError(
+                f"cannot write a checkpoint in {self.folder}: {_reason(error)}; see to the folder, then the same "
+                "command with --resume goes on"
+            ) from error
+        if not saved:  # orbax passes over an epoch that it believes to have
+            raise CheckpointError(f"{self.folder} holds epoch {epoch} or a later one already; remove that folder")
 
     def __enter__(self) -> "FoldCheckpoints":
         return self
@@ -97,9 +103,11 @@ class FoldCheckpoints:
                 raise
             except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
                 _LOG.warning("checkpoint %s/%d is damaged, trying an older one: %s", self.folder, epoch, _reason(error))
+                with _TURN:
+                    self._manager.delete(epoch)  # or it would count as the newest, and nothing be saved again
                 continue
-            # Buffers of our own: the next chunk of epochs is given them to overwrite.
-            return jax.tree.map(jnp.array, state)
+            # Buffers of our own, bound to no device: as a fresh state's, so that one compiled program takes both.
+            return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)
         return None
 
     def _restore(self, epoch: int, **item: Any) -> Any:

@@ -6,6 +6,7 @@ fields of the model and of the vision options included:
 """
 
 import dataclasses
+import re
 from typing import Any
 
 from mer_jax.errors import ConfigError, near_names
@@ -80,17 +81,21 @@ class Experiment:
         Raises:
             ConfigError: naming the field, what was got and what was expected.
         """
-        _check("batch_size", self.batch_size, 1, 65536)
-        _check("epochs", self.epochs, 1, 100_000)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+            raise ConfigError(f"got name={self.name!r}, expected letters, digits, '_', '-' and '.': it names a folder")
+        for name, least, most in _COUNTS:
+            _check_count(name, getattr(self, name), least, most)
         _check("learning_rate", self.learning_rate, 1e-12, 10.0)
-        _check("patience", self.patience, 0, 100_000)
-        _check("min_epochs", self.min_epochs, 0, 100_000)
-        _check("epochs_per_chunk", self.epochs_per_chunk, 1, 100_000)
-        _check("num_folds", self.num_folds, 2, 10_000)
-        _check("num_copies", self.num_copies, 1, 1000)
-        _check("seed", self.seed, 0, 2**31 - 1)
+        if self.min_epochs > self.epochs:
+            raise ConfigError(
+                f"got epochs={self.epochs} and min_epochs={self.min_epochs}, expected min_epochs of at most epochs: "
+                f"no epoch could be chosen; set --config.min_epochs too"
+            )
+        _check_model(self.model)
         _check_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
         _check_one_of("normalization", self.normalization, NORMALIZATIONS)
+        if isinstance(self.protocols, str):
+            raise ConfigError(f"got protocols={self.protocols!r}, expected a tuple such as ('paper', 'subject')")
         if not self.protocols:
             raise ConfigError("got protocols=(), expected at least one, such as ('paper', 'subject')")
         if len(set(self.protocols)) != len(self.protocols):
@@ -116,6 +121,21 @@ class Experiment:
         return {key: _plain(value) for key, value in fields.items()}
 
 
+_COUNTS = (
+    ("batch_size", 1, 65_536),
+    ("epochs", 1, 100_000),
+    ("min_epochs", 0, 100_000),
+    ("patience", 0, 100_000),
+    ("epochs_per_chunk", 1, 100_000),
+    ("num_folds", 2, 10_000),
+    ("num_copies", 1, 1000),
+    ("seed", 0, 2**31 - 1),
+    ("surrogate_seed", 0, 2**31 - 1),
+    ("surrogate_clips", 1, 1_000_000),
+    ("surrogate_subjects", 1, 100_000),
+)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
@@ -126,11 +146,29 @@ def _plain(value: Any) -> Any:
     return getattr(value, "__name__", str(value))
 
 
-def _check(name: str, value: float, least: float, most: float) -> None:
+def _check(name: str, value: Any, least: float, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise ConfigError(f"got {name}={value!r}, expected a number from {least:g} to {most:g}")
 
 
-def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+def _check_count(name: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigError(f"got {name}={value!r}, expected a whole number from {least} to {most}")
+
+
+def _check_model(model: Any) -> None:
+    if not hasattr(model, "num_classes"):
+        raise ConfigError(f"got the model {type(model).__name__}, expected one with a field num_classes; add it")
+    for field in dataclasses.fields(model):
+        value = getattr(model, field.name)
+        sizes = value if isinstance(value, tuple | list) else (value,)
+        if all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
+            for size in sizes:
+                _check_count(f"model.{field.name}", size, 1, 1_000_000)
+        if field.name == "dropout" and not 0 <= value < 1:
+            raise ConfigError(f"got model.dropout={value!r}, expected a share from 0 to below 1")
+
+
+def _check_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ConfigError(f"got {name}={value!r}; {near_names(str(value), known)}")

@@ -102,7 +102,7 @@ def make_plan(
     labels: Int[np.ndarray, "n"],
     seed: int,
     num_folds: int = 5,
-    num_copies: int = 4,
+    num_copies: int = 2,
     validation_fraction: float = 0.1,
 ) -> Plan:
     """Draws the folds of a protocol.

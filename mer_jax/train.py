@@ -26,7 +26,7 @@ from flax import struct
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from mer_jax.batches import Amounts, Data, Items, copy_keys, in_batches, load_batch, pad_items
+from mer_jax.batches import Amounts, Data, Items, copy_keys, deal_batches, in_batches, load_batch, pad_items
 from mer_jax.checkpoint import FoldCheckpoints
 from mer_jax.clips import Clips
 from mer_jax.config import Experiment
@@ -143,7 +143,9 @@ def eval_step(params: Any, inputs: tuple[Array, ...], *, model: nn.Module) -> Fl
 
 def predict_items(params: Any, data: Data, items: Items, key: PRNGKey, settings: Settings) -> Float[Array, "m k"]:
     """Logits of items, in batches; copies are augmented by their own fixed keys."""
-    batches = in_batches(items, settings.width)
+    # As few and as equal batches as the width allows: what is padded is computed for nothing.
+    number = items.clip.shape[0]
+    batches = in_batches(items, -(-number // -(-number // settings.width)))
 
     def one(batch):
         keys = copy_keys(key, batch)
@@ -217,9 +219,9 @@ def train_epochs(
     def run_epoch(state: TrainState):
         epoch_key = jax.random.fold_in(key, state.epoch)
         order_key, batch_key = jax.random.split(epoch_key)
-        # Real items first, in random order; padding last.
+        # Real items in random order, then padding; dealt out in turn, so that all batches hold equally many real ones.
         order = jnp.argsort(jax.random.uniform(order_key, fold.train.real.shape) + ~fold.train.real)
-        batches = in_batches(jax.tree.map(lambda a: a[order], fold.train), settings.width)
+        batches = deal_batches(jax.tree.map(lambda a: a[order], fold.train), settings.steps)
         keys = jax.random.split(batch_key, settings.steps)
         (params, opt_state), outputs = lax.scan(train_on_batch, (state.params, state.opt_state), (batches, keys))
         logits, labels, weights = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), outputs)
@@ -326,8 +328,7 @@ def make_program(experiment: Experiment, clips: Clips, plan: Plan) -> Program:
     longest = {
         side: max(int(getattr(fold, side).sum()) for fold in plan.folds) for side in ("train", "validation", "test")
     }
-    # The paper's batch of 80 leaves a remainder; batches of at most that size, all equally
-    # full, waste no work on padding and give every update the same weight.
+    # The paper's batch of 80 would leave a remainder: we make batches of at most that size, all as full as each other.
     steps = -(-longest["train"] // experiment.batch_size)
     settings = Settings(
         model=experiment.model,
@@ -341,7 +342,7 @@ def make_program(experiment: Experiment, clips: Clips, plan: Plan) -> Program:
     limits = Limits(
         learning_rate=jnp.asarray(experiment.learning_rate, jnp.float32),
         epochs=jnp.asarray(experiment.epochs),
-        min_epochs=jnp.asarray(min(experiment.min_epochs, experiment.epochs)),
+        min_epochs=jnp.asarray(experiment.min_epochs),
         patience=jnp.asarray(experiment.patience),
     )
     folds = []
@@ -359,6 +360,7 @@ def fit_fold(
     *,
     checkpoints: FoldCheckpoints,
     on_chunk: Callable[[list[dict[str, float]]], None],
+    on_saved: Callable[[], None],
     on_restore: Callable[[int], None],
 ) -> FoldResult:
     """Trains one fold, from its newest checkpoint if there is one, and tests it.
@@ -369,6 +371,7 @@ def fit_fold(
         checkpoints: of this fold.
         on_chunk: called between chunks with the history of the chunk, before its
             checkpoint is written.
+        on_saved: called between chunks after that; what it raises ends the fold.
         on_restore: called once with the number of epochs that a checkpoint already holds.
 
     Returns:
@@ -376,6 +379,7 @@ def fit_fold(
 
     Raises:
         NonFiniteLossError: naming fold, epoch, learning rate and last checkpoint.
+        CheckpointError: a checkpoint is of another experiment, or cannot be written.
     """
     settings, limits, fold = program.settings, program.limits, program.folds[index]
     copy_key, fold_key = jax.random.split(program.root_key)
@@ -394,9 +398,11 @@ def fit_fold(
             raise NonFiniteLossError(
                 f"the loss is not finite in fold {program.plan.folds[index].name!r} of protocol "
                 f"{program.plan.protocol!r}, epoch {failed}, at learning rate {float(limits.learning_rate):g}; "
-                f"{kept} ({checkpoints.folder}). Lower --config.learning_rate"
+                f"{kept} ({checkpoints.folder}). Lower --config.learning_rate, or set "
+                "--config.class_weights=normalized, and start another --workdir"
             )
         checkpoints.save(int(state.epoch), state)
+        on_saved()
     probabilities = predict_fold(state, program.data, fold, copy_key, settings=settings)
     item = np.flatnonzero(program.plan.folds[index].test)
     return FoldResult(

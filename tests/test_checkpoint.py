@@ -54,6 +54,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
             path.write_bytes(b"")
     assert int(restore(tmp_path / "c")["epoch"]) == 1
     assert "is damaged, trying an older one" in caplog.text
+    save(tmp_path / "c", 2)  # the damaged one is out of the way
+    assert int(restore(tmp_path / "c")["epoch"]) == 2
 
 
 # Orbax leaves a coroutine behind when reading fails.
@@ -85,3 +87,9 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"no room for a checkpoint .* 1 MB are free, 1 MB are needed"):
         save(tmp_path / "c", 2)
     assert int(restore(tmp_path / "c")["epoch"]) == 1
+
+
+def test_an_epoch_that_is_there_already_is_not_passed_over(tmp_path):
+    save(tmp_path / "c", 2)
+    with pytest.raises(CheckpointError, match="holds epoch 2 or a later one already"):
+        save(tmp_path / "c", 2)

@@ -9,7 +9,8 @@ from mer_jax.vision.options import VisionOptions
 
 
 def make_experiment(**fields):
-    return Experiment(name="x", corpus="smic", model=DualPath3DNet(), vision=VisionOptions(), **fields)
+    defaults = {"name": "x", "corpus": "smic", "model": DualPath3DNet(), "vision": VisionOptions()}
+    return Experiment(**{**defaults, **fields})
 
 
 def test_defaults_are_the_papers_where_it_gives_them():
@@ -22,11 +23,18 @@ def test_defaults_are_the_papers_where_it_gives_them():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"batch_size": 0}, "got batch_size=0, expected a number from 1"),
+        ({"batch_size": 0}, "got batch_size=0, expected a whole number from 1"),
         ({"epochs": True}, "got epochs=True"),
         ({"learning_rate": float("nan")}, "got learning_rate=nan"),
-        ({"num_folds": 1}, "got num_folds=1, expected a number from 2"),
-        ({"min_epochs": -1}, "got min_epochs=-1, expected a number from 0"),
+        ({"num_folds": 1}, "got num_folds=1, expected a whole number from 2"),
+        ({"min_epochs": -1}, "got min_epochs=-1, expected a whole number from 0"),
+        ({"seed": 0.5}, "got seed=0.5, expected a whole number"),
+        ({"epochs": 20}, "got epochs=20 and min_epochs=40, expected min_epochs of at most epochs"),
+        ({"name": "../x"}, r"got name='../x', expected letters, digits"),
+        ({"protocols": "paper"}, r"got protocols='paper', expected a tuple such as"),
+        ({"model": DualPath3DNet(features=0)}, "got model.features=0, expected a whole number from 1"),
+        ({"model": DualPath3DNet(pool_size=(4, 0, 8))}, "got model.pool_size=0"),
+        ({"model": DualPath3DNet(dropout=5.0)}, "got model.dropout=5.0, expected a share"),
         ({"class_weights": "raww"}, "did you mean 'raw'"),
         ({"normalization": "grey"}, "did you mean 'gray'"),
         ({"protocols": ()}, r"got protocols=\(\), expected at least one"),
@@ -35,8 +43,11 @@ def test_defaults_are_the_papers_where_it_gives_them():
     ],
 )
 def test_impossible_values_are_refused(fields, message):
+    experiment = make_experiment()
+    for name, value in fields.items():  # as overrides and config files set them: unchecked until validate()
+        setattr(experiment, name, value)
     with pytest.raises(ConfigError, match=message):
-        make_experiment(**fields).validate()
+        experiment.validate()
 
 
 def test_unknown_fields_do_not_exist():

@@ -71,7 +71,7 @@ def test_audit_measures_the_leak_of_the_paper_and_none_elsewhere():
         assert len(report) == 6
         assert set(report.values()) == {0.0}
 
-    report = audit(make_plan("paper", subjects=subjects, labels=labels, seed=3), subjects)
+    report = audit(make_plan("paper", subjects=subjects, labels=labels, seed=3, num_copies=4), subjects)
     assert report["test_items"] == 82
     # A test item is alone with probability of about .1**4 or so: its four siblings all in validation or test.
     assert report["test_clip_in_train"] > 0.95

@@ -195,10 +195,12 @@ def fail(*arguments, **environment):
         ),
         (["--config", "smic_ha.py", "--config.vision.maks=keep"], "did you mean 'mask'"),
         (["--config", "smic_ha.py", "--config.epochs=many"], "--config.epochs"),
-        (["--config", "smic_ha.py", "--config.epochs=0"], "got epochs=0, expected a number from 1"),
+        (["--config", "smic_ha.py", "--config.epochs=0"], "got epochs=0, expected a whole number from 1"),
         (["--config", "smic_ha.py", "--config.vision.mask=kep"], "'kep', which is unknown; did you mean 'keep'"),
         (["--config", "smic_ha.py", "--config.protocols=('lose',)"], "unknown protocol 'lose'; did you mean 'loso'"),
         (["--config", "smic_ha.py", "--resum"], "Did you mean: resume"),
+        (["--config", "smic_ha.py", "--config.vision.num_frames=4"], "got a clip of 4 frames"),
+        (["--config", "smic_ha.py", "--jobs=0"], "jobs"),
         (["--config", "smic_ha.py", "now"], "got 'now', expected options that begin with --"),
     ],
 )

@@ -5,7 +5,14 @@ import os
 
 import pytest
 
-from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
+from experiments.run_folder import (
+    RunFolder,
+    check_workdir,
+    choose_workdir,
+    describe_environment,
+    locked,
+    make_fingerprint,
+)
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
 from mer_jax.models import DualPath3DNet
@@ -34,7 +41,8 @@ def test_resuming_takes_the_newest_unfinished_run_of_the_same_experiment(tmp_pat
     for stamp, fingerprint, finished in [("1", "a", False), ("2", "a", False), ("3", "a", True), ("4", "b", False)]:
         folder = tmp_path / "runs" / f"toy-{stamp}"
         folder.mkdir(parents=True)
-        (folder / "config.json").write_text(json.dumps({"fingerprint": fingerprint}))
+        config = {"fingerprint": fingerprint, "environment": describe_environment()}
+        (folder / "config.json").write_text(json.dumps(config))
         if finished:
             (folder / "report.html").touch()
     (tmp_path / "runs" / "toy-5").mkdir()  # killed before its config was written
@@ -43,6 +51,8 @@ def test_resuming_takes_the_newest_unfinished_run_of_the_same_experiment(tmp_pat
     assert choose_workdir("toy", "a", resume=True).name == "toy-2"
     assert not choose_workdir("toy", "a", resume=False).exists()
     assert not choose_workdir("toy", "c", resume=True).exists()
+    monkeypatch.setattr("experiments.run_folder._git_commit", lambda: "a later commit")
+    assert not choose_workdir("toy", "a", resume=True).exists(), "a run of another commit is not gone on with unasked"
 
 
 def test_history_forgets_what_was_trained_after_the_checkpoint(clips, tmp_path):
@@ -64,12 +74,32 @@ def test_a_folder_of_another_experiment_is_refused_and_the_difference_named(clip
         RunFolder(tmp_path, make_experiment(epochs=9), clips).open(["x"])
 
 
+def test_going_on_under_other_versions_is_written_down(clips, tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path, make_experiment(), clips)
+    folder.open(["first"])
+    assert "resumed" not in folder.open(["second"])
+    monkeypatch.setattr("experiments.run_folder._git_commit", lambda: "a later commit")
+    folder.open(["third"])
+    (entry,) = json.loads((tmp_path / "config.json").read_text())["resumed"]
+    assert (entry["command"], entry["differs"]) == ("third", ["commit"])
+
+
+def test_a_loss_that_is_no_number_is_null_in_the_history(clips, tmp_path):
+    folder = RunFolder(tmp_path, make_experiment(), clips)
+    folder.append_history([{"protocol": "a", "fold": 0, "epoch": 1, "train_loss": float("nan")}])
+    assert folder.read_history()[0]["train_loss"] is None
+
+
 def test_workdir_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file, expected a folder"):
         check_workdir(str(tmp_path / "file"), resume=False)
 
 
+# The forked child executes nothing of JAX, which other tests have loaded.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_two_processes_do_not_share_a_folder(tmp_path):
     with locked(tmp_path):
         child = os.fork()
@@ -79,12 +109,6 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
                     os._exit(1)
             except ConfigError:
                 os._exit(0)
+            finally:
+                os._exit(2)
         assert os.waitpid(child, 0)[1] == 0
-
-
-pytestmark = [
-    # The forked child executes nothing of JAX.
-    pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
