@@ -334,6 +334,44 @@ class ArrayFrames(FrameSource):
         return f"{self._name}, frame {self._position(index)}"
 
 
+class SelectedFrames(FrameSource):
+    """Some of the frames of another source, in the order given.
+
+    Args:
+        source: Where they come from.
+        indices: Their numbers there, 0-based.
+    """
+
+    def __init__(self, source: FrameSource, indices: Iterable[int]) -> None:
+        self._source = source
+        self._indices = tuple(indices)
+
+    @property
+    def name(self) -> str:
+        """The name of the source."""
+        return self._source.name
+
+    @property
+    def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
+        """Those of the frames chosen."""
+        times = self._source.timestamps_s
+        return None if times is None else times[list(self._indices)]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: SupportsIndex) -> Frame:
+        return self._source[self._indices[self._position(index)]]
+
+    def gray(self, index: SupportsIndex) -> GrayFrame:
+        """Returns frame `index` of the choice as luma."""
+        return self._source.gray(self._indices[self._position(index)])
+
+    def describe(self, index: SupportsIndex) -> str:
+        """Returns the name that the source has for the frame."""
+        return self._source.describe(self._indices[self._position(index)])
+
+
 def open_frames(path: str | Path) -> FrameSource:
     """Opens a folder of frames, a single image or a video file.
 

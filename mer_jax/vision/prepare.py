@@ -183,12 +183,20 @@ def _detect_first(
         )
     raise NoFaceError(
         f"no face in {frames.name}: looked at frame {looked_at} of {len(frames)} (0 is the onset). "
-        f"{why_no_face(frames.gray(0))} The first one is {frames.describe(0)}."
+        f"{_where_else(frames, needed, landmarker)}{_why_no_face(frames.gray(0))} "
+        f"The first one is {frames.describe(0)}."
     )
 
 
-def why_no_face(onset: UInt8[np.ndarray, "h w"]) -> str:
-    """Returns a sentence on what a frame without a face looks like."""
+def _where_else(frames: FrameSource, needed: Int[np.ndarray, "n"], landmarker: FaceLandmarker) -> str:
+    """Returns a sentence on a face that appears later, or nothing."""
+    for index in needed[_DETECTION_ATTEMPTS:]:
+        if landmarker.detect_all(frames[index]):
+            return f"A face is in frame {index}: cut the clip so that it begins with the face. "
+    return ""
+
+
+def _why_no_face(onset: UInt8[np.ndarray, "h w"]) -> str:
     height, width = onset.shape
     if onset.mean() < _DARK_FRAME:
         return f"The onset frame is black (mean gray level {onset.mean():.1f} of 255)."
