@@ -69,7 +69,9 @@ def test_faults_are_named_with_their_frames(landmarker, clip):
     damaged[5:8] = 120
     damaged[12:14] = np.stack([cv2.GaussianBlur(each, (0, 0), 4) for each in clip[12:14]])
     damaged[14:] = np.clip(clip[14:].astype(int) * 3, 0, 255)
-    text = said(inspect_clip(ArrayFrames(damaged), landmarker))
+    quality = inspect_clip(ArrayFrames(damaged), landmarker)
+    assert quality.prepared.frame_indices[-1] == 7  # frames 8 to 15, the longer stretch
+    text = said(quality)
     assert "warning: 3 frames of one single shade [frames 5-7]" in text
     assert "warning: the face is gone and comes back [frames 5-7]" in text
     assert "blurred: sharpness" in text

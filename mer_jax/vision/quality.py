@@ -26,6 +26,7 @@ MAX_FRAMES = 600  # of one clip that are looked at; a longer one is looked at ev
 PICTURES = 12  # frames kept for the contact sheet
 
 _BLINK_SCORE = 0.5  # mean of MediaPipe's two blink scores; open eyes stay below .2, closed lids reach .7
+_LONG_ABSENCE = 3  # frames looked at
 _STABLE = (*EYE_CORNERS, *range(NOSE.start, NOSE.stop))
 
 PerFrame = Float64[np.ndarray, "n"]
@@ -85,7 +86,8 @@ class ClipQuality:
             its neighbours in time (`apex.movement_curve`); empty where it could not be measured.
         movement_index: Frame numbers of `movement`.
         findings: What is wrong or worth knowing, errors first.
-        prepared: What a network would see; None with an error.
+        prepared: What a network would see of the longest stretch in which the face is there; None if it cannot be made.
+            Its `frame_indices` count from the beginning of that stretch.
         pictures: Frame number to RGB frame, evenly spaced.
     """
 
@@ -196,7 +198,7 @@ def inspect_clip(
     if track is not None:
         inside = [index for index in readable if track.first_frame <= index <= track.last_frame]
         try:
-            prepared = prepare_clip(SelectedFrames(frames, inside), options, landmarker)
+            prepared = prepare_clip(SelectedFrames(frames, _longest_stretch(track, inside)), options, landmarker)
         except NoFaceError as error:  # several faces, and the options say to ask
             refusal = str(error)
         half = None if kind == "clip" else max(1, round(HALF_INTERVAL_S * (rate or 25.0) / step))
@@ -258,6 +260,22 @@ def _choose_track(tracks: list[Track], detections: dict[int, tuple[Landmarks, ..
         return None
     longest = len(tracks[0].faces)
     return max((t for t in tracks if len(t.faces) >= longest / 2), key=lambda track: track.median_width_px)
+
+
+def _longest_stretch(track: Track, inside: Sequence[int]) -> list[int]:
+    """The most frames in a row without a long absence of the face; a miss or two of the detector do not count."""
+    stretches: list[list[int]] = [[]]
+    gone = 0
+    for index in inside:
+        if index not in track.faces:
+            gone += 1
+        else:
+            if gone >= _LONG_ABSENCE:
+                stretches[-1] = stretches[-1][:-gone]
+                stretches.append([])
+            gone = 0
+        stretches[-1].append(index)
+    return max(stretches, key=len)
 
 
 class _Grays(Sequence):
