@@ -82,7 +82,7 @@ def test_a_folder_keeps_the_good_and_names_the_bad(talker, tmp_path, capsys):
     said = {name: "\n".join(f["message"] for f in clip["findings"]) for name, clip in clips.items()}
     assert "the face is first seen in frame 6" in said["half_way.avi"]
     assert [[0, 5]] in [finding["frames"] for finding in clips["half_way.avi"]["findings"]]
-    assert "1 frames cannot be decoded; frame 3" in said["s1/ep1"]
+    assert "1 frame cannot be decoded; frame 3" in said["s1/ep1"]
     error = capsys.readouterr().err
     assert "black.avi: no face: the frames are black or of one single shade [frames 0-11]" in error
     assert "one.avi: one single frame: a movement needs two [frame 0]" in error

@@ -60,7 +60,7 @@ def test_jitter_is_that_of_the_noise_and_not_of_the_movement(landmarker, clip):
     assert gliding < 0.5  # though the face moves by 4 % of the distance between the eyes each frame
     frozen = inspect_clip(ArrayFrames(np.repeat(clip[:1], 5, axis=0)), landmarker)
     assert frozen.summary["jitter_percent"] == 0
-    assert "4 frames repeat the one before them [frames 1-4]" in said(frozen)
+    assert "the same as the one before: 4 frames [frames 1-4]" in said(frozen)
 
 
 @needs_faces
@@ -72,7 +72,7 @@ def test_faults_are_named_with_their_frames(landmarker, clip):
     quality = inspect_clip(ArrayFrames(damaged), landmarker)
     assert quality.prepared.frame_indices[-1] == 7  # frames 8 to 15, the longer stretch
     text = said(quality)
-    assert "warning: 3 frames of one single shade [frames 5-7]" in text
+    assert "warning: of one single shade: 3 frames [frames 5-7]" in text
     assert "warning: the face is gone and comes back [frames 5-7]" in text
     assert "blurred: sharpness" in text
     assert "[frames 12-13]" in text

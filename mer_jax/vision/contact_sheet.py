@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import UInt8
 
+from mer_jax.vision.findings import count_frames
 from mer_jax.vision.landmarks import Landmarks
 from mer_jax.vision.native import cv2
 from mer_jax.vision.quality import PICTURES, ClipQuality
@@ -36,7 +37,7 @@ def draw_clip(clip: ClipQuality, title: str) -> Picture:
     frames = [_draw_frame(clip, index, part) for index in clip.pictures]
     numbers = [f"frame {index}" for index in clip.pictures]
     size = "" if clip.frame_size is None else f", {clip.frame_size[0]}x{clip.frame_size[1]}"
-    rows = [_title_row(f"{title}: {clip.num_frames} frames{size}", _INK)]
+    rows = [_title_row(f"{title}: {count_frames(clip.num_frames)}{size}", _INK)]
     rows += [_title_row(f"{f.level}: {f}", _LEVELS.get(f.level, _SOFT), small=True) for f in clip.findings[:4]]
     if frames:
         rows.append(_row(frames, numbers, _CELL_WIDTH, _CELL_HEIGHT))

@@ -54,6 +54,11 @@ def name_frames(runs: Sequence[tuple[int, int]], most: int = 5) -> str:
     return f"{'frame' if single else 'frames'} {', '.join(parts)}{more}"
 
 
+def count_frames(number: int) -> str:
+    """Counts frames in words: `1 frame`, `2 frames`."""
+    return f"{number} frame{'' if number == 1 else 's'}"
+
+
 def find_faults(
     *,
     frames: FrameSource,
@@ -97,20 +102,20 @@ def find_faults(
         level = "warning" if looked_at else "error"
         runs = frame_runs(list(unreadable), sorted([*unreadable, *looked_at]))
         found.append(
-            Finding(level, f"{len(unreadable)} frames cannot be decoded; frame {first}: {reason}", tuple(runs))
+            Finding(level, f"{count_frames(len(unreadable))} cannot be decoded; frame {first}: {reason}", tuple(runs))
         )
     if stated_frames > 1.02 * len(frames) + 1:
         add("warning", f"cut short: the file says that it has {stated_frames} frames, {len(frames)} can be decoded")
     dark = figures.brightness < _DARK_LEVEL
     empty = ~dark & (figures.contrast < _FLAT_LEVEL)
     if dark.any():
-        add("warning", f"{dark.sum()} black frames", where(dark))
+        add("warning", f"black: {count_frames(int(dark.sum()))}", where(dark))
     if empty.any():
-        add("warning", f"{empty.sum()} frames of one single shade", where(empty))
+        add("warning", f"of one single shade: {count_frames(int(empty.sum()))}", where(empty))
     repeated = figures.change == 0
     if (repeated & ~dark & ~empty).any():
         chosen = where(repeated & ~dark & ~empty)
-        add("warning", f"{len(chosen)} frames repeat the one before them", chosen)
+        add("warning", f"the same as the one before: {count_frames(len(chosen))}", chosen)
     if len(sizes) > 1:
         named = ", ".join(f"{width}x{height} from frame {index}" for (width, height), index in sizes.items())
         add("warning", f"frames differ in size: {named}")
@@ -124,7 +129,7 @@ def find_faults(
     if len(frames) == 1:
         add("error", "one single frame: a movement needs two", [0] if looked_at else [])
     elif len(frames) < 6:
-        add("warning", f"only {len(frames)} frames")
+        add("warning", f"only {count_frames(len(frames))}")
     found += _judge_rate(figures, rate)
     order = ("error", "warning", "note")
     return sorted(found, key=lambda finding: order.index(finding.level))
