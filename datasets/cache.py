@@ -34,8 +34,7 @@ from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.native import cv2
 from mer_jax.vision.options import VisionOptions
-from mer_jax.vision.prepare import PreparedClip, prepare_clip
-from mer_jax.vision.sampling import sampling_weights
+from mer_jax.vision.prepare import PreparedClip, clip_weights, prepare_clip
 
 # Counts up whenever the content of a cache file changes its form.
 CACHE_VERSION = 1
@@ -169,7 +168,7 @@ class _Preparer:
                 return _Outcome(path, was_cached=True)
             if self._landmarker is None:
                 self._landmarker = FaceLandmarker()
-            prepared = prepare_clip(FolderFrames(record.frames), self._options, self._landmarker)
+            prepared = prepare_clip(FolderFrames(record.frames), self._options, self._landmarker, apex=record.apex)
         except NoFaceError as error:
             return _Outcome(folder, no_face=str(error))
         except DecodeError as error:
@@ -186,8 +185,11 @@ def _key(record: ClipRecord, options: VisionOptions) -> str:
     digest = hashlib.sha256(f"{CACHE_VERSION} {options.fingerprint()}\n".encode())
     for path in record.frames:
         digest.update(os.fsencode(path.name) + b"\n")
-    weights = sampling_weights(len(record.frames), options.num_frames, options.sampling)
-    for index in np.flatnonzero(weights.any(axis=0)):  # exactly the frames that prepare_clip decodes
+    weights = clip_weights(len(record.frames), options, record.apex)
+    if options.sampling == "apex":
+        digest.update(f"apex {record.apex}\n".encode())
+    # Exactly the frames that prepare_clip decodes; to spot an apex it takes all of them.
+    for index in range(len(record.frames)) if weights is None else np.flatnonzero(weights.any(axis=0)):
         try:
             digest.update(hashlib.sha256(record.frames[index].read_bytes()).digest())
         except OSError as error:

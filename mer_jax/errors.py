@@ -54,6 +54,14 @@ class NoFaceError(MerError):
     """No usable face in the frames that the pipeline looked at."""
 
 
+class SeveralFacesError(NoFaceError):
+    """Several faces, and the options say to ask which one is meant.
+
+    Cause: `face="ask"`. Cure: name one of the faces that the message lists, or let
+    the largest be taken.
+    """
+
+
 class DecodeError(MerError):
     """A video or an image file that cannot be decoded; the message names it."""
 

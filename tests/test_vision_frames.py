@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import DecodeError
-from mer_jax.vision.frames import ArrayFrames, FolderFrames, VideoFrames, frame_number, list_frame_files
+from mer_jax.vision.frames import ArrayFrames, FolderFrames, VideoFrames, frame_number, list_frame_files, open_frames
 
 
 @pytest.fixture
@@ -271,3 +271,60 @@ def test_a_truncated_mp4_is_refused_and_a_truncated_avi_gives_what_is_there(tmp_
     frames = VideoFrames(path)
     assert 5 <= len(frames) <= 12  # as many as are whole, not the 20 of the header
     assert frames[len(frames) - 1].shape == (48, 64, 3)
+
+
+def test_a_variable_frame_rate_shows_in_the_timestamps(tmp_path):
+    path = tmp_path / "phone.mp4"
+    write_video(path, numbered_frames(10))
+    content = bytearray(path.read_bytes())
+    # The table of durations: one entry of 10 frames becomes two, 4 frames as they are and 6 of three times the length.
+    start = content.index(b"stts")
+    size, _, _, entries, count, duration = struct.unpack(">I4s4I", content[start - 4 : start + 20])
+    assert (size, entries, count) == (24, 1, 10)
+    table = struct.pack(">I4s6I", 32, b"stts", 0, 2, 4, duration, 6, 3 * duration)
+    content[start - 4 : start + 20] = table
+    for parent in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        place = content.index(parent) - 4
+        content[place : place + 4] = struct.pack(">I", struct.unpack(">I", content[place : place + 4])[0] + 8)
+    path.write_bytes(content.replace(b"edts", b"free"))  # the edit list, which would end the film after .4 s
+    frames = VideoFrames(path)
+    np.testing.assert_allclose(np.diff(frames.timestamps_s), [0.04] * 4 + [0.12] * 5, atol=2e-3)
+    assert frames.stated_frames == 10
+
+
+def test_what_is_wrong_with_a_file_is_said(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_text("this is a text file")
+    with pytest.raises(DecodeError, match="as a video: it is a text file"):
+        VideoFrames(path)
+    path.write_bytes(b"")
+    with pytest.raises(DecodeError, match="as a video: it is empty"):
+        VideoFrames(path)
+    path.write_bytes(bytes(range(256)) * 4)
+    with pytest.raises(DecodeError, match="it is no video of a kind that"):
+        VideoFrames(path)
+    write_video(path.with_suffix(".avi"), numbered_frames(3), codec="MJPG")
+    path.write_bytes(path.with_suffix(".avi").read_bytes().replace(b"MJPG", b"zzzz"))
+    with pytest.raises(DecodeError, match="needs a codec that OpenCV's FFmpeg lacks"):
+        VideoFrames(path)
+
+
+def test_a_video_cut_short_says_how_many_frames_it_should_have(tmp_path):
+    path = tmp_path / "cut.avi"
+    noise = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8)
+    write_video(path, list(noise), codec="MJPG")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames = VideoFrames(path)
+    assert len(frames) < frames.stated_frames == 20
+
+
+def test_one_call_opens_a_folder_an_image_and_a_video(tmp_path, picture):
+    cv2.imwrite(str(tmp_path / "img1.png"), picture)
+    write_video(tmp_path / "clip.mp4", numbered_frames(3))
+    for name, kind, length in ((".", FolderFrames, 1), ("img1.png", FolderFrames, 1), ("clip.mp4", VideoFrames, 3)):
+        frames = open_frames(tmp_path / name)
+        assert type(frames) is kind
+        assert len(frames) == length
+    assert open_frames(tmp_path).timestamps_s is None
+    with pytest.raises(DecodeError, match="not a file"):
+        open_frames(tmp_path / "none.mov")

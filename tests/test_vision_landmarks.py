@@ -137,6 +137,34 @@ def test_blendshapes_only_on_request(landmarker):
     assert "browInnerUp" in scores
 
 
+@needs_faces
+def test_head_pose_turns_with_the_picture(landmarker):
+    frame = frame_of("lbax4n")
+    assert landmarker.detect(frame).pose is None
+    height, width = frame.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -15, 1.0)  # clockwise
+    with FaceLandmarker(with_pose=True) as telling:
+        straight = telling.detect(frame).pose
+        mirrored = telling.detect(np.ascontiguousarray(frame[:, ::-1])).pose
+        turned = telling.detect(cv2.warpAffine(frame, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)).pose
+        np.testing.assert_array_equal(telling.detect(frame).mesh, landmarker.detect(frame).mesh)
+    assert max(abs(straight.yaw), abs(straight.pitch), abs(straight.roll)) < 8
+    assert abs(mirrored.yaw + straight.yaw) < 1
+    assert abs(mirrored.roll + straight.roll) < 1
+    assert abs(turned.roll - straight.roll - 15) < 2
+
+
+@needs_faces
+def test_all_faces_come_widest_first(landmarker):
+    small = cv2.resize(frame_of("bbaf2n"), None, fx=0.8, fy=0.8)
+    small = cv2.copyMakeBorder(small, 0, 288 - small.shape[0], 0, 0, cv2.BORDER_REPLICATE)
+    pair = np.concatenate([small, frame_of("lbax4n")], axis=1)
+    wide, narrow = landmarker.detect_all(pair)
+    assert wide.width_px > narrow.width_px
+    assert wide.box[0] > narrow.box[2]
+    np.testing.assert_array_equal(landmarker.detect(pair).mesh, wide.mesh)
+
+
 def test_a_closed_landmarker_says_so():
     landmarker = FaceLandmarker()
     landmarker.close()

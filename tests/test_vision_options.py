@@ -17,6 +17,7 @@ def test_defaults_and_every_named_choice_are_valid():
         ("crop", options_module.CROPS),
         ("mask", options_module.MASKS),
         ("sampling", options_module.SAMPLINGS),
+        ("face", options_module.FACES),
     ):
         for value in known:
             VisionOptions(**{field: value}).validate()
@@ -29,7 +30,12 @@ def test_defaults_and_every_named_choice_are_valid():
         ({"crop": "per_frame_box"}, "did you mean 'per_frame_bbox'"),
         ({"mask": "kep"}, r"did you mean 'keep'\?"),
         ({"mask": None}, "mask is None, which is unknown"),
-        ({"sampling": "zzz"}, "known: 'linear', 'uniform'"),
+        ({"sampling": "zzz"}, "known: 'apex', 'linear', 'tim', 'uniform'"),
+        ({"face": "larges"}, "did you mean 'largest'"),
+        ({"face": "0"}, "face is '0', which is unknown"),
+        ({"magnification": -1.0}, r"magnification is -1\.0; it must be a number from 0 \(off\) to 100"),
+        ({"magnification": float("nan")}, "magnification is nan"),
+        ({"magnification": True}, "magnification is True"),
         ({"num_frames": 1}, "num_frames is 1; it must be a whole number, 2 or more"),
         ({"num_frames": 18.0}, r"num_frames is 18\.0"),
         ({"num_frames": True}, "num_frames is True"),
@@ -47,6 +53,7 @@ def test_a_wrong_value_is_refused(change, message):
 def test_fingerprint_changes_with_every_field_and_with_the_version(monkeypatch):
     prints = {VisionOptions().fingerprint()}
     other = {"num_frames": 16, "crop": "similarity", "register": False, "mask": "none", "sampling": "linear"}
+    other |= {"face": "track", "magnification": 10.0}
     assert set(other) == {field.name for field in dataclasses.fields(VisionOptions)}
     for field, value in other.items():
         prints.add(VisionOptions(**{field: value}).fingerprint())
@@ -62,3 +69,8 @@ def test_fingerprint_is_the_same_in_another_process():
     result = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
     assert result.stdout.strip() == VisionOptions().fingerprint()
     assert len(result.stdout.strip()) == 12
+
+
+def test_fields_that_came_later_leave_the_fingerprint_of_older_caches_alone():
+    assert VisionOptions().fingerprint() == "1ee2d687a72e"
+    assert VisionOptions(mask="none").fingerprint() == "840549d0d336"

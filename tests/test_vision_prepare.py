@@ -1,3 +1,4 @@
+import dataclasses
 import os
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_jax.errors import ConfigError, DecodeError, NoFaceError
+from mer_jax.errors import ConfigError, DecodeError, NoFaceError, SeveralFacesError
 from mer_jax.typing import HALF_HEIGHT as ENGINE_HALF_HEIGHT
 from mer_jax.vision.frames import ArrayFrames, FolderFrames, VideoFrames
 from mer_jax.vision.landmarks import FaceLandmarker
@@ -241,3 +242,50 @@ def test_an_unreadable_frame_is_named_only_if_it_is_needed(landmarker, clip, tmp
 def test_options_are_checked_first(landmarker):
     with pytest.raises(ConfigError, match=r"crop is 'box'"):
         prepare_clip(ArrayFrames(np.zeros((1, 8, 8, 3), np.uint8)), VisionOptions(crop="box"), landmarker)
+
+
+@pytest.fixture(scope="module")
+def two_people(clip) -> np.ndarray:
+    """A larger face on the right of a smaller one; 8 frames."""
+    small = np.stack([cv2.resize(each, None, fx=0.8, fy=0.8) for each in clip[:8]])
+    room = 288 - small.shape[1]
+    return np.concatenate([np.pad(small, ((0, 0), (0, room), (0, 0), (0, 0)), mode="edge"), clip[:8]], axis=2)
+
+
+@needs_faces
+@pytest.mark.parametrize("crop", ["onset", "per_frame_bbox"])
+def test_a_face_is_chosen_by_size_by_number_or_refused(landmarker, two_people, crop):
+    def prepare(face):
+        return prepare_clip(ArrayFrames(two_people), VisionOptions(num_frames=4, crop=crop, face=face), landmarker)
+
+    largest, tracked, left, right = (prepare(face) for face in ("largest", "track", "1", "2"))
+    np.testing.assert_array_equal(largest.faces, tracked.faces)
+    np.testing.assert_array_equal(largest.faces, right.faces)
+    assert left.landmarks[:, 0].max() < 288 < largest.landmarks[:, 0].min()
+    with pytest.raises(NoFaceError, match=r"no face number 3 in .* which show 2 at most"):
+        prepare("3")
+    with pytest.raises(SeveralFacesError, match=r"2 faces in an array of frames, frame 0: 1 at x \d+.*; 2 at x"):
+        prepare("ask")
+
+
+@needs_faces
+def test_a_tracked_face_is_not_taken_for_one_that_grows_larger(landmarker, two_people):
+    swelling = two_people.copy()
+    swelling[4:, :, 288:] = 128  # the larger one leaves
+    options = VisionOptions(num_frames=8, crop="per_frame_bbox", mask="none")
+    followed = prepare_clip(ArrayFrames(swelling), dataclasses.replace(options, face="track"), landmarker)
+    assert followed.quality["missed_detections"] == 4
+    jumping = prepare_clip(ArrayFrames(swelling), options, landmarker)
+    assert jumping.quality["missed_detections"] == 0
+
+
+@needs_faces
+def test_tim_and_magnification_stay_in_range_and_move_more(landmarker, clip):
+    plain = prepare_clip(ArrayFrames(clip[:6]), VisionOptions(mask="none"), landmarker).faces
+    smooth = prepare_clip(ArrayFrames(clip[:6]), VisionOptions(mask="none", sampling="tim"), landmarker).faces
+    np.testing.assert_array_equal(smooth[[0, -1]], plain[[0, -1]])
+    assert np.abs(smooth.astype(int) - plain).mean() < 10
+    magnified = prepare_clip(ArrayFrames(clip[:6]), VisionOptions(mask="none", magnification=8), landmarker).faces
+    np.testing.assert_array_equal(magnified[0], plain[0])
+    change, change_before = (np.abs(each[-1].astype(int) - each[0]).mean() for each in (magnified, plain))
+    assert change > 1.3 * change_before

@@ -68,7 +68,7 @@ def write_report(
         write_atomically(run_dir / f"{name}.png", picture)
 
     shown = {key: value for key, value in environment.items() if key != "command"}
-    text = _template().render(
+    text = load_template("report.html.j2").render(
         model=some.model,
         corpus=some.corpus,
         surrogate=some.provenance == "surrogate",
@@ -101,7 +101,12 @@ def _subject_strip(result: ProtocolResult) -> list[dict[str, Any]]:
     return sorted(cells, key=lambda cell: [(part.zfill(9), part) for part in re.findall(r"\d+|\D+", cell["name"])])
 
 
-def _template() -> jinja2.Template:
+def load_template(name: str) -> jinja2.Template:
+    """Opens one of the package's templates, with the filters that pages share.
+
+    Args:
+        name: A file in `templates/`.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mer_jax.report"),
         autoescape=True,  # names of clips and subjects come from file names
@@ -113,7 +118,7 @@ def _template() -> jinja2.Template:
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
     environment.filters["bounds"] = _bounds
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _bounds(interval: Mapping[str, Any] | None, *, percent: bool = True) -> str:

@@ -22,6 +22,10 @@ FRAME_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png")
 Frame = UInt8[np.ndarray, "h w 3"]
 GrayFrame = UInt8[np.ndarray, "h w"]
 
+_TEXT_BYTES = frozenset(range(32, 127)) | frozenset(b"\t\n\r")
+# Where the marks of MP4 and QuickTime, AVI, Matroska and WebM, and MPEG stand in a file.
+_CONTAINER_MARKS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"RIFF"), (0, b"\x1a\x45\xdf\xa3"), (0, b"\0\0\1"))
+
 _LAST_DIGITS = re.compile(r"(\d+)\D*$")
 
 
@@ -48,6 +52,11 @@ class FrameSource(Sequence):
     @abstractmethod
     def name(self) -> str:
         """A name of the whole source for messages."""
+
+    @property
+    def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
+        """When each frame was shown or taken, in seconds; None where nothing says so, as for a folder."""
+        return None
 
     def _position(self, index: SupportsIndex) -> int:
         try:
@@ -195,7 +204,11 @@ class VideoFrames(FrameSource):
         while self._capture.grab():
             timestamps_ms.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
         if not timestamps_ms:
-            raise DecodeError(f"{self._path} opens as a video but not one frame of it can be decoded")
+            raise DecodeError(
+                f"{self._path} opens as a video but not one frame of it can be decoded: it is cut short, or needs a "
+                "codec that OpenCV's FFmpeg lacks"
+            )
+        self._stated_frames = max(0, round(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         self._timestamps_s = np.asarray(timestamps_ms) / 1000.0
         self._restart()
 
@@ -208,6 +221,11 @@ class VideoFrames(FrameSource):
     def timestamps_s(self) -> Float64[np.ndarray, "t"]:
         """Presentation time of each frame in seconds, as the file states it."""
         return self._timestamps_s
+
+    @property
+    def stated_frames(self) -> int:
+        """Frames that the file says it has, 0 if it does not say; where there are fewer, it is cut short or damaged."""
+        return self._stated_frames
 
     def __len__(self) -> int:
         return len(self._timestamps_s)
@@ -239,11 +257,21 @@ class VideoFrames(FrameSource):
             capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         if not capture.isOpened():
             raise DecodeError(
-                f"{self._path} ({self._path.stat().st_size:,} bytes) cannot be opened as a video: it is cut short, is "
-                "no video, or needs a codec that OpenCV's FFmpeg lacks"
+                f"{self._path} ({self._path.stat().st_size:,} bytes) cannot be opened as a video: {self._guess_fault()}"
             )
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         return capture
+
+    def _guess_fault(self) -> str:
+        with self._path.open("rb") as file:
+            head = file.read(512)
+        if not head:
+            return "it is empty"
+        if not set(head) - _TEXT_BYTES:
+            return "it is a text file"
+        if any(head[place:].startswith(mark) for place, mark in _CONTAINER_MARKS):
+            return "it is cut short, or needs a codec that OpenCV's FFmpeg lacks"
+        return "it is no video of a kind that OpenCV's FFmpeg knows, or its beginning is damaged"
 
     def _restart(self) -> None:
         self._capture.release()
@@ -304,3 +332,58 @@ class ArrayFrames(FrameSource):
     def describe(self, index: SupportsIndex) -> str:
         """Returns the name and the number of the frame."""
         return f"{self._name}, frame {self._position(index)}"
+
+
+class SelectedFrames(FrameSource):
+    """Some of the frames of another source, in the order given.
+
+    Args:
+        source: Where they come from.
+        indices: Their numbers there, 0-based.
+    """
+
+    def __init__(self, source: FrameSource, indices: Iterable[int]) -> None:
+        self._source = source
+        self._indices = tuple(indices)
+
+    @property
+    def name(self) -> str:
+        """The name of the source."""
+        return self._source.name
+
+    @property
+    def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
+        """Those of the frames chosen."""
+        times = self._source.timestamps_s
+        return None if times is None else times[list(self._indices)]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: SupportsIndex) -> Frame:
+        return self._source[self._indices[self._position(index)]]
+
+    def gray(self, index: SupportsIndex) -> GrayFrame:
+        """Returns frame `index` of the choice as luma."""
+        return self._source.gray(self._indices[self._position(index)])
+
+    def describe(self, index: SupportsIndex) -> str:
+        """Returns the name that the source has for the frame."""
+        return self._source.describe(self._indices[self._position(index)])
+
+
+def open_frames(path: str | Path) -> FrameSource:
+    """Opens a folder of frames, a single image or a video file.
+
+    Args:
+        path: What to open.
+
+    Raises:
+        DecodeError: It is not there, holds no frame, or cannot be decoded.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return FolderFrames(path)
+    if path.suffix.lower() in FRAME_SUFFIXES:
+        return FolderFrames([path])
+    return VideoFrames(path)

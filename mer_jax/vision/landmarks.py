@@ -1,6 +1,7 @@
 """Where the face is: MediaPipe's mesh of 478 points, and the 68 iBUG points read off it."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,23 +59,52 @@ Points68 = Float32[np.ndarray, "68 2"]
 
 
 @dataclasses.dataclass(frozen=True)
+class HeadPose:
+    """Which way a head is turned, in degrees; all 0 is straight into the camera.
+
+    Attributes:
+        yaw: positive towards the right edge of the picture.
+        pitch: positive upwards.
+        roll: positive clockwise in the picture.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Landmarks:
     """One face in one frame.
 
     Attributes:
         mesh: x and y in pixels of the frame, z (depth) in the same unit; y points down.
-        num_faces: Faces seen in the frame, at most 4; this one is the largest.
+        num_faces: Faces seen in the frame, at most 4.
         blendshapes: Score from 0 to 1 of each of MediaPipe's 52 blendshapes, if they were asked for.
+        pose: How the head is turned, if it was asked for.
     """
 
     mesh: Float32[np.ndarray, "478 3"]
     num_faces: int = 1
     blendshapes: Mapping[str, float] | None = None
+    pose: HeadPose | None = None
 
     @property
     def ibug(self) -> Points68:
         """The 68 iBUG points, x and y in pixels of the frame."""
         return ibug_from_mesh(self.mesh[:, :2])
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the mesh, pixels of the frame."""
+        (left, top), (right, bottom) = self.mesh[:, :2].min(axis=0).tolist(), self.mesh[:, :2].max(axis=0).tolist()
+        return left, top, right, bottom
+
+    @property
+    def width_px(self) -> float:
+        """Width of the mesh, pixels of the frame."""
+        left, _, right, _ = self.box
+        return right - left
 
 
 def ibug_from_mesh(mesh: Float[np.ndarray, "vertices c"]) -> Float[np.ndarray, "68 c"]:
@@ -110,9 +140,12 @@ class FaceLandmarker:
     Args:
         model_path: The face model; None looks where `find_face_model` does.
         with_blendshapes: Whether `Landmarks.blendshapes` is filled in.
+        with_pose: Whether `Landmarks.pose` is filled in.
     """
 
-    def __init__(self, model_path: str | Path | None = None, *, with_blendshapes: bool = False) -> None:
+    def __init__(
+        self, model_path: str | Path | None = None, *, with_blendshapes: bool = False, with_pose: bool = False
+    ) -> None:
         model = find_face_model(model_path)
         self._mediapipe = load_mediapipe()
         self._process = os.getpid()
@@ -122,6 +155,7 @@ class FaceLandmarker:
             running_mode=tasks.vision.RunningMode.IMAGE,
             num_faces=_MAX_FACES,
             output_face_blendshapes=with_blendshapes,
+            output_facial_transformation_matrixes=with_pose,
         )
         try:
             with without_start_messages():
@@ -140,6 +174,14 @@ class FaceLandmarker:
         Returns:
             The face, or None if there is none.
         """
+        return next(iter(self.detect_all(frame)), None)
+
+    def detect_all(self, frame: Frame) -> tuple[Landmarks, ...]:
+        """Finds up to 4 faces, the widest first.
+
+        Args:
+            frame: RGB.
+        """
         if self._landmarker is None:
             raise RuntimeError("this FaceLandmarker is closed; create another one")
         if os.getpid() != self._process:
@@ -150,17 +192,21 @@ class FaceLandmarker:
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=blurred)
         result = self._landmarker.detect(image)
         if not result.face_landmarks:
-            return None
+            return ()
         meshes = np.array([[(p.x, p.y, p.z) for p in face] for face in result.face_landmarks], np.float32)
         # MediaPipe counts from the outer edge of the image; in OpenCV the first pixel's centre is 0. z is scaled as x.
         meshes = meshes * np.float32([width, height, width]) - np.float32([0.5, 0.5, 0])
         widths = np.ptp(meshes[:, :, 0], axis=1)
-        largest = int(np.argmax(widths))
-        blendshapes = None
-        if result.face_blendshapes:
-            scores = {each.category_name: float(each.score) for each in result.face_blendshapes[largest]}
-            blendshapes = MappingProxyType(scores)
-        return Landmarks(meshes[largest], len(meshes), blendshapes)
+        faces = []
+        for index in np.argsort(-widths, kind="stable"):
+            blendshapes = pose = None
+            if result.face_blendshapes:
+                scores = {each.category_name: float(each.score) for each in result.face_blendshapes[index]}
+                blendshapes = MappingProxyType(scores)
+            if result.facial_transformation_matrixes:
+                pose = _read_pose(np.asarray(result.facial_transformation_matrixes[index], np.float64))
+            faces.append(Landmarks(meshes[index], len(meshes), blendshapes, pose))
+        return tuple(faces)
 
     def close(self) -> None:
         """Ends MediaPipe's threads; closing twice is fine."""
@@ -173,3 +219,16 @@ class FaceLandmarker:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _read_pose(matrix: Float[np.ndarray, "4 4"]) -> HeadPose:
+    """Reads angles off MediaPipe's matrix, which turns the canonical face: x right, y up, z to the viewer.
+
+    The direction of the nose gives yaw and pitch; the line between the eyes gives the roll.
+    """
+    eyes, nose = matrix[:3, 0], matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
+    return HeadPose(
+        yaw=math.degrees(math.atan2(nose[0], nose[2])),
+        pitch=math.degrees(math.asin(float(np.clip(nose[1], -1, 1)))),
+        roll=math.degrees(math.atan2(-eyes[1], eyes[0])),
+    )

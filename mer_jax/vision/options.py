@@ -11,7 +11,13 @@ VISION_VERSION = 1
 
 CROPS = ("onset", "similarity", "per_frame_bbox", "per_frame_stable")
 MASKS = ("keep", "blank", "blank_eyes", "face", "none")
-SAMPLINGS = ("uniform", "linear")
+SAMPLINGS = ("uniform", "linear", "apex", "tim")
+FACES = ("largest", "track", "ask", "1", "2", "3", "4")
+MAX_MAGNIFICATION = 100.0
+
+# Fields that came after caches had been written. They count in the fingerprint only where they are not at the default
+# that keeps the clips as they were.
+_LATER_FIELDS = ("face", "magnification")
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -28,7 +34,12 @@ class VisionOptions:
             are held for the clip, `onset` and `similarity`; the others follow the face by themselves.
         mask: `keep` leaves eyes with brows, and mouth, and blanks the rest (the paper's stated aim); `blank`
             blanks eyes and mouth; `blank_eyes` the eyes; `face` everything outside the face; `none` nothing.
-        sampling: `uniform` picks T existing frames; `linear` interpolates between neighbours.
+        sampling: `uniform` picks T existing frames; `linear` interpolates between neighbours; `apex` picks existing
+            frames, half of them up to the apex, half after it; `tim` is the temporal interpolation model.
+        face: Whom to take where there are several: `largest` in each frame; `track` takes the largest where the
+            first face is found and follows it; `ask` refuses and names them; `1` to `4` follows that one, counted
+            from the left of the picture.
+        magnification: How much is added of each movement, Eulerian motion magnification; 0 is off, 5 to 20 is usual.
     """
 
     num_frames: int = 18
@@ -36,6 +47,8 @@ class VisionOptions:
     register: bool = True
     mask: str = "keep"
     sampling: str = "uniform"
+    face: str = "largest"
+    magnification: float = 0.0
 
     def validate(self) -> None:
         """Checks every field.
@@ -47,12 +60,21 @@ class VisionOptions:
             raise ConfigError(f"vision: num_frames is {self.num_frames!r}; it must be a whole number, 2 or more")
         if not isinstance(self.register, bool):
             raise ConfigError(f"vision: register is {self.register!r}; it must be True or False")
-        for field, known in (("crop", CROPS), ("mask", MASKS), ("sampling", SAMPLINGS)):
+        for field, known in (("crop", CROPS), ("mask", MASKS), ("sampling", SAMPLINGS), ("face", FACES)):
             value = getattr(self, field)
             if value not in known:
                 raise ConfigError(f"vision: {field} is {value!r}, which is unknown; {near_names(str(value), known)}")
+        factor = self.magnification
+        if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 <= factor <= MAX_MAGNIFICATION:
+            raise ConfigError(
+                f"vision: magnification is {factor!r}; it must be a number from 0 (off) to {MAX_MAGNIFICATION:.0f}"
+            )
 
     def fingerprint(self) -> str:
         """Returns 12 hexadecimal digits that change whenever the options or VISION_VERSION do."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
         content = {"vision_version": VISION_VERSION, **dataclasses.asdict(self)}
+        content = {
+            name: value for name, value in content.items() if name not in _LATER_FIELDS or value != defaults[name]
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

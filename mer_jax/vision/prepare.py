@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
-from mer_jax.errors import NoFaceError
+from mer_jax.errors import ConfigError, NoFaceError
+from mer_jax.vision.apex import spot_apex
 from mer_jax.vision.crop import (
     FACE_SIZE,
     Affine,
@@ -18,11 +19,13 @@ from mer_jax.vision.crop import (
 )
 from mer_jax.vision.frames import FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker, Landmarks, Points68, interocular_distance
+from mer_jax.vision.magnification import magnify_motion
 from mer_jax.vision.masks import face_mask
 from mer_jax.vision.native import cv2
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.registration import Registration, register_frames, residual_shifts_px
-from mer_jax.vision.sampling import sampling_weights
+from mer_jax.vision.sampling import SamplingWeights, sampling_weights
+from mer_jax.vision.tracks import choose_face, follow_face
 
 HALF_HEIGHT = FACE_SIZE // 2
 
@@ -49,14 +52,15 @@ class PreparedClip:
             the larger weight.
         quality: Figures on how well it went:
             detected_frame: frame that the landmarks come from, 0-based (0 is the onset);
-            num_faces: faces in that frame, the largest is used;
+            num_faces: faces in that frame;
             missed_detections: frames without a face where every frame is looked at (per-frame crops);
             interocular_px: distance between the eyes in that frame, pixels of the original;
             registration_failures: sampled frames that could not be aligned and stayed where they were;
             registration_shift_px: mean shift that the alignment took away, in pixels of the 128x128 face;
             residual_shift_px: mean estimated shift of eyes and nose that is left, in the same pixels;
             blur: variance of the Laplacian of the first face before the mask; small is blurred;
-            clipped_fraction: share of pixels of the faces before the mask that are black or white.
+            clipped_fraction: share of pixels of the faces before the mask that are black or white;
+            apex_frame: with `apex` sampling only, frame of the apex, given or spotted, 0-based.
     """
 
     faces: FaceClip
@@ -65,7 +69,9 @@ class PreparedClip:
     quality: Mapping[str, float]
 
 
-def prepare_clip(frames: FrameSource, options: VisionOptions, landmarker: FaceLandmarker) -> PreparedClip:
+def prepare_clip(
+    frames: FrameSource, options: VisionOptions, landmarker: FaceLandmarker, *, apex: int | None = None
+) -> PreparedClip:
     """Turns the frames of one clip, onset to offset, into T masked gray faces.
 
     Only the frames that the sampling needs are decoded. The same frames and options give the same bytes.
@@ -74,37 +80,82 @@ def prepare_clip(frames: FrameSource, options: VisionOptions, landmarker: FaceLa
         frames: The clip; its first frame is the onset.
         options: What to do.
         landmarker: Finds the face.
+        apex: Frame of the apex, 0-based, if it is known; only `apex` sampling looks at it, and spots it if it is not,
+            for which every frame is decoded.
 
     Raises:
-        ConfigError: An option is out of its range.
-        NoFaceError: No face in the onset frame nor in the next sampled ones.
+        ConfigError: An option is out of its range, or the apex is not in the clip.
+        NoFaceError: No face in the onset frame nor in the next sampled ones, or (SeveralFacesError) more than one with
+            `face="ask"`.
         DecodeError: A frame that is needed cannot be decoded.
     """
     options.validate()
-    weights = sampling_weights(len(frames), options.num_frames, options.sampling)
-    needed = np.flatnonzero(weights.any(axis=0))
-    weights = weights[:, needed]
+    weights = clip_weights(len(frames), options, apex)
+    needed = np.arange(len(frames)) if weights is None else np.flatnonzero(weights.any(axis=0))
 
-    reference, found = _detect_first(frames, needed, landmarker)
+    reference, found = _detect_first(frames, needed, landmarker, options.face)
     grays = [frames.gray(index) for index in needed]
     crops, counts = _crop_matrices(frames, grays, needed, reference, found, options, landmarker)
     unmasked = np.stack([warp_gray(gray, crop) for gray, crop in zip(grays, crops, strict=True)])
+    points = transform_points(crops[reference], found.ibug)
+    detected_frame = float(needed[reference])
 
-    ibug = found.ibug
-    mask = face_mask(transform_points(crops[reference], ibug), options.mask)
-    blended = weights @ unmasked.reshape(len(needed), -1).astype(np.float32)
-    faces = np.round(blended.reshape(-1, FACE_SIZE, FACE_SIZE) * mask).astype(np.uint8)
+    if weights is None:
+        apex = spot_apex(unmasked, points)
+        weights = clip_weights(len(frames), options, apex)
+        picked = np.flatnonzero(weights.any(axis=0))
+        unmasked, needed = unmasked[picked], needed[picked]
+        reference = int(np.abs(picked - reference).argmin())
+    weights = weights[:, needed]
+
+    mask = face_mask(points, options.mask)
+    blended = (weights @ unmasked.reshape(len(needed), -1).astype(np.float32)).reshape(-1, FACE_SIZE, FACE_SIZE)
+    if options.magnification > 0:
+        blended = magnify_motion(blended, options.magnification)
+    # The temporal interpolation model may overshoot what 8 bits hold.
+    faces = np.round(np.clip(blended * mask, 0, 255)).astype(np.uint8)
 
     quality = {
-        "detected_frame": float(needed[reference]),
+        "detected_frame": detected_frame,
         "num_faces": float(found.num_faces),
-        "interocular_px": interocular_distance(ibug),
+        "interocular_px": interocular_distance(found.ibug),
         **counts,
         "residual_shift_px": float(residual_shifts_px(unmasked, unmasked[reference]).mean()),
-        "blur": float(cv2.Laplacian(unmasked[0], cv2.CV_32F).var()),
-        "clipped_fraction": float(((unmasked <= _BLACK) | (unmasked >= _WHITE)).mean()),
+        "blur": sharpness(unmasked[0]),
+        "clipped_fraction": clipped_fraction(unmasked),
     }
-    return PreparedClip(faces, ibug, needed[weights.argmax(axis=1)], quality)
+    if options.sampling == "apex":
+        quality["apex_frame"] = float(apex)
+    return PreparedClip(faces, found.ibug, needed[weights.argmax(axis=1)], quality)
+
+
+def clip_weights(num_frames: int, options: VisionOptions, apex: int | None = None) -> SamplingWeights | None:
+    """Returns the weights by which `prepare_clip` makes T frames, or None if it has to spot the apex first.
+
+    Args:
+        num_frames: Length of the clip.
+        options: What to do.
+        apex: Frame of the apex, 0-based, if it is known.
+
+    Raises:
+        ConfigError: The apex is not in the clip.
+    """
+    if options.sampling == "apex":
+        if apex is None:
+            return None
+        if not 0 <= apex < num_frames:
+            raise ConfigError(f"the apex is given as frame {apex} of a clip of {num_frames} frames (0 is the first)")
+    return sampling_weights(num_frames, options.num_frames, options.sampling, apex)
+
+
+def sharpness(face: UInt8[np.ndarray, "h w"]) -> float:
+    """Returns the variance of the Laplacian of a face; small is blurred."""
+    return float(cv2.Laplacian(face, cv2.CV_32F).var())
+
+
+def clipped_fraction(faces: UInt8[np.ndarray, "*t h w"]) -> float:
+    """Returns the share of pixels that are black or white."""
+    return float(((faces <= _BLACK) | (faces >= _WHITE)).mean())
 
 
 def split_halves(faces: FaceClip) -> tuple[HalfClip, HalfClip]:
@@ -113,19 +164,36 @@ def split_halves(faces: FaceClip) -> tuple[HalfClip, HalfClip]:
 
 
 def _detect_first(
-    frames: FrameSource, needed: Int[np.ndarray, "n"], landmarker: FaceLandmarker
+    frames: FrameSource, needed: Int[np.ndarray, "n"], landmarker: FaceLandmarker, choice: str
 ) -> tuple[int, Landmarks]:
-    """Returns the first of the needed frames that shows a face, as an index into `needed`, and the face."""
+    """Returns the first of the needed frames that shows the face meant, as an index into `needed`, and the face."""
     tried = needed[:_DETECTION_ATTEMPTS]
+    most = 0
     for position, index in enumerate(tried):
-        found = landmarker.detect(frames[index])
+        faces = landmarker.detect_all(frames[index])
+        most = max(most, len(faces))
+        found = choose_face(faces, choice, frames.describe(index))
         if found is not None:
             return position, found
     looked_at = ", ".join(str(index) for index in tried)
+    if most:
+        raise NoFaceError(
+            f"no face number {choice} in {frames.name}: looked at frame {looked_at} of {len(frames)}, which show "
+            f"{most} at most. The first one is {frames.describe(0)}."
+        )
     raise NoFaceError(
         f"no face in {frames.name}: looked at frame {looked_at} of {len(frames)} (0 is the onset). "
-        f"{_why_no_face(frames.gray(0))} The first one is {frames.describe(0)}."
+        f"{_where_else(frames, needed, landmarker)}{_why_no_face(frames.gray(0))} "
+        f"The first one is {frames.describe(0)}."
     )
+
+
+def _where_else(frames: FrameSource, needed: Int[np.ndarray, "n"], landmarker: FaceLandmarker) -> str:
+    """Returns a sentence on a face that appears later, or nothing."""
+    for index in needed[_DETECTION_ATTEMPTS:]:
+        if landmarker.detect_all(frames[index]):
+            return f"A face is in frame {index}: cut the clip so that it begins with the face. "
+    return ""
 
 
 def _why_no_face(onset: UInt8[np.ndarray, "h w"]) -> str:
@@ -149,7 +217,7 @@ def _crop_matrices(
     """Returns one crop per needed frame by the chosen strategy, and its counts for the quality figures."""
     counts = {"missed_detections": 0.0, "registration_failures": 0.0, "registration_shift_px": 0.0}
     if options.crop in ("per_frame_bbox", "per_frame_stable"):
-        ibug, missed = _detect_all(frames, needed, reference, found, landmarker)
+        ibug, missed = _detect_all(frames, needed, reference, found, landmarker, options.face)
         counts["missed_detections"] = float(missed)
         if options.crop == "per_frame_bbox":
             return np.stack([box_crop(points) for points in ibug]), counts
@@ -178,6 +246,7 @@ def _detect_all(
     reference: int,
     found: Landmarks,
     landmarker: FaceLandmarker,
+    choice: str,
 ) -> tuple[Float32[np.ndarray, "n 68 2"], int]:
     """Returns the 68 points of every needed frame, and in how many there was no face.
 
@@ -185,11 +254,13 @@ def _detect_all(
     """
     points = [found.ibug] * (reference + 1)
     missed = reference
+    last = found
     for index in needed[reference + 1 :]:
-        landmarks = landmarker.detect(frames[index])
+        faces = landmarker.detect_all(frames[index])
+        landmarks = next(iter(faces), None) if choice == "largest" else follow_face(faces, last)
         if landmarks is None:
             missed += 1
-            points.append(points[-1])
         else:
-            points.append(landmarks.ibug)
+            last = landmarks
+        points.append(last.ibug)
     return np.stack(points), missed

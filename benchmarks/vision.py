@@ -1,0 +1,198 @@
+"""How fast and how exact is the way from frames to halves?
+
+    python -m benchmarks.vision [--clips 12] [--rounds 5] [--json FILE]
+
+Surrogate SMIC: 640x480, JPEG on the disk, OpenCV held to one thread. Speeds are per core: frames by the CPU seconds of
+the whole process, MediaPipe's threads included; by the clock they depend on what else the machine does, and are printed
+beside. A clip's frames all count, whether the sampling decodes them or not.
+
+Exactness is against the renderer's truth: jitter of a face that stands still under camera noise and JPEG, and how far
+the head's own points are from where they were in the onset crop once the crop is registered. Where dlib can be imported
+and DLIB_LANDMARKS names its 68-point predictor, both run on the same frames; neither is a dependency.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.timing import describe_machine, format_table
+from datasets.surrogate.camera import Camera, encode_frame
+from datasets.surrogate.identity import sample_subject
+from datasets.surrogate.renderer import FaceRenderer, FaceState
+from datasets.surrogate.scenario import DIFFICULTIES, UNIT_SETS, ClipSpec, sample_clip
+from datasets.surrogate.smic import GEOMETRY
+from datasets.surrogate.studio import make_renderer, render_clip, state_at
+from mer_jax.vision.crop import box_crop, transform_points
+from mer_jax.vision.frames import FolderFrames
+from mer_jax.vision.landmarks import FaceLandmarker, ibug_from_mesh, interocular_distance
+from mer_jax.vision.native import cv2, load_mediapipe
+from mer_jax.vision.options import VisionOptions
+from mer_jax.vision.prepare import prepare_clip, split_halves
+from mer_jax.vision.registration import register_frames
+
+SEED = 7
+NOISY_FRAMES = 30
+SUBJECTS = 4
+
+Clip = tuple[Path, FaceRenderer, ClipSpec]
+
+
+def render(folder: Path, count: int) -> list[Clip]:
+    """Writes clips as a corpus has them: one JPEG a frame."""
+    camera = Camera(GEOMETRY.shape, GEOMETRY.noise)
+    renderers = [make_renderer(sample_subject(SEED, number, GEOMETRY.tones), GEOMETRY) for number in range(SUBJECTS)]
+    clips = []
+    for number in range(count):
+        rng, name = np.random.default_rng([SEED, number]), list(UNIT_SETS)[number % len(UNIT_SETS)]
+        subject = sample_subject(SEED, number % SUBJECTS, GEOMETRY.tones)
+        spec = sample_clip(rng, subject, name, DIFFICULTIES["medium"], fps=GEOMETRY.fps, duration_s=GEOMETRY.duration_s)
+        home = folder / f"clip{number:03d}"
+        home.mkdir()
+        for frame in render_clip(renderers[number % SUBJECTS], camera, spec):
+            (home / f"img{frame.index:04d}.jpg").write_bytes(encode_frame(frame.image, GEOMETRY.jpeg_quality))
+        clips.append((home, renderers[number % SUBJECTS], spec))
+    return clips
+
+
+def time_rounds(work: Callable[[], int], rounds: int) -> dict[str, list[float]]:
+    """Frames per second of each round, by CPU time and by the clock; one round before is not counted."""
+    work()
+    rates: dict[str, list[float]] = {"cpu": [], "clock": []}
+    for _ in range(rounds):
+        cpu, clock = time.process_time(), time.perf_counter()
+        frames = work()
+        rates["cpu"].append(frames / (time.process_time() - cpu))
+        rates["clock"].append(frames / (time.perf_counter() - clock))
+    return rates
+
+
+def measure_speed(clips: list[Clip], landmarker: FaceLandmarker, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Whole clips to halves with the default options, and landmarks on every frame; decoding is part of both."""
+    options = VisionOptions()
+
+    def prepare() -> int:
+        for folder, _, _ in clips:
+            split_halves(prepare_clip(FolderFrames(folder), options, landmarker).faces)
+        return sum(spec.num_frames for _, _, spec in clips)
+
+    def detect() -> int:
+        count = 0
+        for folder, _, _ in clips[: max(1, len(clips) // 4)]:
+            for frame in FolderFrames(folder):
+                landmarker.detect(frame)
+                count += 1
+        return count
+
+    return {
+        "whole clip to halves, default options": time_rounds(prepare, rounds),
+        "landmarks on every frame": time_rounds(detect, rounds),
+    }
+
+
+def still_frames(renderer: FaceRenderer, camera: Camera) -> list[np.ndarray]:
+    """A face that does not move, as it comes off the disk; RGB."""
+    light, frames = renderer.render(FaceState()), []
+    for number in range(NOISY_FRAMES):
+        noisy = camera.expose(light, 1.0, np.random.default_rng([SEED, number]))
+        encoded = np.frombuffer(encode_frame(noisy, GEOMETRY.jpeg_quality), np.uint8)
+        frames.append(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
+    return frames
+
+
+def jitter_percent(points: np.ndarray) -> float:
+    """Root mean square of the 68 points about their means, % of the distance between the eyes; `[t 68 2]`."""
+    away = points - points.mean(axis=0)
+    return float(100 * np.sqrt((away**2).sum(axis=-1).mean()) / interocular_distance(points.mean(axis=0)))
+
+
+def measure_residuals(clips: list[Clip], landmarker: FaceLandmarker) -> dict[str, list[float]]:
+    """By clip: root mean square way of the head's inner points from the onset crop, pixels of the 128x128 face."""
+    residuals: dict[str, list[float]] = {"registered": [], "held, not registered": []}
+    for folder, renderer, spec in clips:
+        frames = FolderFrames(folder)
+        found = landmarker.detect(frames[0])
+        held = box_crop(found.ibug)
+        corrections = register_frames([frames.gray(index) for index in range(len(frames))], found.ibug, 0).corrections
+        # The head alone: the same pose without any expression.
+        poses = [state_at(spec, index).pose for index in range(spec.num_frames)]
+        truth = [ibug_from_mesh(renderer.landmarks(FaceState(pose=pose)))[17:] for pose in poses]
+        for name, crops in (("registered", held @ corrections), ("held, not registered", [held] * len(truth))):
+            placed = np.stack([transform_points(crop, points) for crop, points in zip(crops, truth, strict=True)])
+            residuals[name].append(float(np.sqrt(((placed - placed[0]) ** 2).sum(axis=-1).mean())))
+    return residuals
+
+
+def measure_dlib(stills: list[list[np.ndarray]], rounds: int) -> dict[str, object] | str:
+    """The same figures of dlib on the same frames, or why there are none."""
+    try:
+        import dlib
+    except ImportError:
+        return "not measured: dlib is not installed"
+    model = os.environ.get("DLIB_LANDMARKS", "")
+    if not Path(model).is_file():
+        return "not measured: DLIB_LANDMARKS names no shape_predictor_68_face_landmarks.dat"
+    detector, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(model)
+
+    def points(frame: np.ndarray) -> np.ndarray:
+        shape = predictor(frame, detector(frame, 0)[0])
+        return np.array([(part.x, part.y) for part in shape.parts()], np.float32)
+
+    rates = time_rounds(lambda: len([points(frame) for frame in stills[0]]), rounds)
+    return {"rates": rates, "jitter_percent": [jitter_percent(np.stack([points(f) for f in s])) for s in stills]}
+
+
+def main() -> None:
+    """Prints the tables and, if asked, writes JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    camera = Camera(GEOMETRY.shape, GEOMETRY.noise)
+    with tempfile.TemporaryDirectory() as folder, FaceLandmarker() as landmarker:
+        clips = render(Path(folder), arguments.clips)
+        speeds = measure_speed(clips, landmarker, arguments.rounds)
+        stills = [still_frames(renderer, camera) for _, renderer, _ in clips[:SUBJECTS]]
+        jitters = [jitter_percent(np.stack([landmarker.detect(f).ibug for f in frames])) for frames in stills]
+        residuals = measure_residuals(clips, landmarker)
+        theirs = measure_dlib(stills, arguments.rounds)
+
+    def row(name: str, values: list[float], target: str, digits: int) -> list[str]:
+        shown = (statistics.median(values), min(values), max(values))
+        return [name, *(f"{value:.{digits}f}" for value in shown), str(len(values)), target]
+
+    rows = []
+    for name, rates in speeds.items():
+        target = "400 or more" if name.startswith("whole") else "90 or more"
+        rows.append(row(f"{name}, frames/s by CPU time", rates["cpu"], target, 0))
+        rows.append(row(f"{name}, frames/s by the clock", rates["clock"], "", 0))
+    rows.append(row("landmark jitter, % of the distance between the eyes", jitters, ".15 or less", 3))
+    rows.append(row("registration residual, px of 128", residuals["registered"], ".25 or less", 3))
+    rows.append(row("the same without registration", residuals["held, not registered"], "", 3))
+    if isinstance(theirs, dict):
+        rows.append(row("dlib: landmarks on every frame, frames/s by CPU time", theirs["rates"]["cpu"], "", 0))
+        rows.append(row("dlib: landmark jitter, % of the distance between the eyes", theirs["jitter_percent"], "", 3))
+    versions = f"OpenCV {cv2.__version__}, MediaPipe {load_mediapipe().__version__}"
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"{describe_machine()}, {versions}; {load}")
+    print(format_table(["", "median", "min", "max", "n", "to reach"], rows))
+    if isinstance(theirs, str):
+        print(f"dlib: {theirs}")
+    if arguments.json:
+        content = {
+            "machine": describe_machine(), "versions": versions, "clips": arguments.clips, "frames_per_s": speeds,
+            "jitter_percent": jitters, "residual_px": residuals, "dlib": theirs,
+        }  # fmt: skip
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""What is wrong with a clip, in one line each, with the frames concerned."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mer_jax.vision.frames import FrameSource
+from mer_jax.vision.tracks import Track, frame_runs
+
+if TYPE_CHECKING:
+    from mer_jax.vision.quality import FrameFigures
+
+_DARK_LEVEL, _FLAT_LEVEL = 8.0, 4.0  # mean and spread of the gray levels of a frame that shows nothing
+_BLURRED_SHARPNESS = 25.0  # real sharp faces have 90 and more, smoothed by 3 pixels 5
+_CLIPPED_SHARE = 0.1
+_DRAWN_FLATNESS = 0.4  # real faces have .03 at most, even after MPEG-1
+_SMALL_FACE_PX = 70.0
+_TURNED_DEGREES = 25.0
+_RESIDUAL_PX = 0.5
+_LOW_RATE = 50.0  # frames a second: a micro-expression of .2 s has ten
+_UNEVEN = 0.25  # of the median interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a clip, or worth knowing.
+
+    Attributes:
+        level: `error`: the clip cannot be used; `warning`: look at it; `note`: nothing to do.
+        message: One line.
+        frames: (first, last) of each run of frames that it concerns, 0-based; empty if it concerns all.
+    """
+
+    level: Literal["error", "warning", "note"]
+    message: str
+    frames: tuple[tuple[int, int], ...] = ()
+
+    def __str__(self) -> str:
+        return self.message + (f" [{name_frames(self.frames)}]" if self.frames else "")
+
+
+def name_frames(runs: Sequence[tuple[int, int]], most: int = 5) -> str:
+    """Names runs of frames, 0-based.
+
+    Example:
+        >>> name_frames([(3, 3), (7, 20)])
+        'frames 3, 7-20'
+    """
+    parts = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:most]]
+    more = f" and {len(runs) - most} more" if len(runs) > most else ""
+    single = len(runs) == 1 and runs[0][0] == runs[0][1]
+    return f"{'frame' if single else 'frames'} {', '.join(parts)}{more}"
+
+
+def count_frames(number: int) -> str:
+    """Counts frames in words: `1 frame`, `2 frames`."""
+    return f"{number} frame{'' if number == 1 else 's'}"
+
+
+def find_faults(
+    *,
+    frames: FrameSource,
+    figures: "FrameFigures",
+    tracks: Sequence[Track],
+    track: Track | None,
+    unreadable: Mapping[int, str],
+    sizes: Mapping[tuple[int, int], int],
+    refusal: str | None,
+    summary: Mapping[str, float],
+    stated_frames: int,
+    rate: float | None,
+    choice: str,
+) -> list[Finding]:
+    """Judges what was measured; errors come first, then warnings, then notes.
+
+    Args:
+        frames: The clip.
+        figures: Per frame that could be decoded.
+        tracks: Every face that was told apart.
+        track: The face that is meant, if there is one.
+        unreadable: Frame number to the reason why it cannot be decoded.
+        sizes: Width and height to the first frame of that size.
+        refusal: Why the clip cannot be prepared, if it cannot.
+        summary: Of the clip.
+        stated_frames: As the file says, 0 if it does not.
+        rate: Frames per second by the timestamps, if there are any.
+        choice: `VisionOptions.face`.
+    """
+    looked_at = figures.index.tolist()
+    found: list[Finding] = []
+
+    def add(level: Literal["error", "warning", "note"], message: str, chosen: Sequence[int] = ()) -> None:
+        found.append(Finding(level, message, tuple(frame_runs(chosen, looked_at))))
+
+    def where(mask: np.ndarray) -> list[int]:
+        return figures.index[mask].tolist()
+
+    if unreadable:
+        first, reason = next(iter(unreadable.items()))
+        level = "warning" if looked_at else "error"
+        runs = frame_runs(list(unreadable), sorted([*unreadable, *looked_at]))
+        found.append(
+            Finding(level, f"{count_frames(len(unreadable))} cannot be decoded; frame {first}: {reason}", tuple(runs))
+        )
+    if stated_frames > 1.02 * len(frames) + 1:
+        add("warning", f"cut short: the file says that it has {stated_frames} frames, {len(frames)} can be decoded")
+    dark = figures.brightness < _DARK_LEVEL
+    empty = ~dark & (figures.contrast < _FLAT_LEVEL)
+    if dark.any():
+        add("warning", f"black: {count_frames(int(dark.sum()))}", where(dark))
+    if empty.any():
+        add("warning", f"of one single shade: {count_frames(int(empty.sum()))}", where(empty))
+    repeated = figures.change == 0
+    if (repeated & ~dark & ~empty).any():
+        chosen = where(repeated & ~dark & ~empty)
+        add("warning", f"the same as the one before: {count_frames(len(chosen))}", chosen)
+    if len(sizes) > 1:
+        named = ", ".join(f"{width}x{height} from frame {index}" for (width, height), index in sizes.items())
+        add("warning", f"frames differ in size: {named}")
+
+    if track is None and looked_at:
+        add("error", _no_face(tracks, figures, dark | empty, choice), looked_at)
+    elif track is not None:
+        found += _judge_face(figures, tracks, track, looked_at, summary, choice)
+    if refusal:
+        add("error", refusal)
+    if len(frames) == 1:
+        add("error", "one single frame: a movement needs two", [0] if looked_at else [])
+    elif len(frames) < 6:
+        add("warning", f"only {count_frames(len(frames))}")
+    found += _judge_rate(figures, rate)
+    order = ("error", "warning", "note")
+    return sorted(found, key=lambda finding: order.index(finding.level))
+
+
+def _no_face(tracks: Sequence[Track], figures: "FrameFigures", without_content: np.ndarray, choice: str) -> str:
+    if tracks:
+        return f"no face number {choice}: never more than {figures.num_faces.max()} at once"
+    if without_content.all():
+        return "no face: the frames are black or of one single shade"
+    return "no face in any frame: perhaps a profile, a covered face, or one too small for the detector"
+
+
+def _judge_face(
+    figures: "FrameFigures",
+    tracks: Sequence[Track],
+    track: Track,
+    looked_at: Sequence[int],
+    summary: Mapping[str, float],
+    choice: str,
+) -> list[Finding]:
+    found: list[Finding] = []
+
+    def add(level: Literal["error", "warning", "note"], message: str, chosen: Sequence[int] = ()) -> None:
+        found.append(Finding(level, message, tuple(frame_runs(chosen, looked_at))))
+
+    before = [index for index in looked_at if index < track.first_frame]
+    after = [index for index in looked_at if index > track.last_frame]
+    if before:
+        add("warning", f"the face is first seen in frame {track.first_frame}; what comes before is left out", before)
+    if after:
+        add("warning", f"the face is last seen in frame {track.last_frame}; what comes after is left out", after)
+    for first, last in track.absences(looked_at):
+        add("warning", "the face is gone and comes back", [i for i in looked_at if first <= i <= last])
+    others = [other for other in tracks if other is not track]
+    several = figures.num_faces > 1
+    if several.any():
+        taken = "the one chosen" if choice.isdecimal() else "the largest"
+        add(
+            "warning",
+            f"{int(figures.num_faces.max())} faces at once; {taken} is measured, {track.median_width_px:.0f} px wide",
+            figures.index[several].tolist(),
+        )
+    elif others:
+        at = ", ".join(f"frame {other.first_frame}" for other in others[:5])
+        add("warning", f"the face jumps, or {len(others)} more people come in turn: new at {at}")
+
+    tests = (
+        (figures.width_px < _SMALL_FACE_PX, "a face {:.0f} px wide: micro-expressions move less than half a pixel",
+         figures.width_px),
+        (np.maximum(np.abs(figures.yaw), np.abs(figures.pitch)) > _TURNED_DEGREES,
+         "turned away by {:.0f} degrees: half of the face is not seen",
+         np.maximum(np.abs(figures.yaw), np.abs(figures.pitch))),
+        (figures.sharpness < _BLURRED_SHARPNESS, "blurred: sharpness {:.0f}", figures.sharpness),
+        (figures.clipped > _CLIPPED_SHARE, "badly exposed: {:.0%} of the face is black or white", figures.clipped),
+        (figures.flatness > _DRAWN_FLATNESS, "{:.0%} of the face has no texture: a drawing, or heavy compression",
+         figures.flatness),
+    )  # fmt: skip
+    for concerned, message, values in tests:
+        if concerned.any():
+            add("warning", message.format(float(np.median(values[concerned]))), figures.index[concerned].tolist())
+    if summary["residual_shift_px"] > _RESIDUAL_PX:
+        add("warning", f"head movement remains after registration: {summary['residual_shift_px']:.2f} px of 128")
+    return found
+
+
+def _judge_rate(figures: "FrameFigures", rate: float | None) -> list[Finding]:
+    found = []
+    if rate is not None and rate < _LOW_RATE:
+        found.append(
+            Finding("note", f"{rate:.0f} frames a second: a micro-expression of .2 s has {rate / 5:.0f} of them")
+        )
+    if figures.time_s is not None and len(figures.time_s) > 2:
+        intervals = np.diff(figures.time_s)
+        middle = float(np.median(intervals))
+        if middle > 0 and np.abs(intervals - middle).max() > _UNEVEN * middle:
+            found.append(
+                Finding("note", f"uneven frame rate: intervals from {intervals.min():.3f} to {intervals.max():.3f} s")
+            )
+    return found

@@ -1,0 +1,149 @@
+"""Who is who from frame to frame: following a face among several, and faces that leave and come back.
+
+Nothing here recognises a person. A face continues the track whose last place and size it fits best, however long ago
+that was, so someone who leaves and comes back to the same seat is one track; someone who comes back elsewhere is two.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mer_jax.errors import SeveralFacesError
+from mer_jax.vision.landmarks import Landmarks
+
+# A face belongs to a track if its middle has moved by less than this many face widths since the track's last frame, and
+# its width has changed by less than this factor. Two people side by side are one to one and a half widths apart.
+_FARTHEST_WIDTHS = 0.7
+_LARGEST_GROWTH = 1.6
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One face over time.
+
+    Attributes:
+        faces: frame number, 0-based, to the face there, in temporal order; frames in which it was not seen are not in.
+    """
+
+    faces: Mapping[int, Landmarks]
+
+    @property
+    def first_frame(self) -> int:
+        """The first frame that it is seen in."""
+        return next(iter(self.faces))
+
+    @property
+    def last_frame(self) -> int:
+        """The last frame that it is seen in."""
+        return next(reversed(self.faces))
+
+    @property
+    def median_width_px(self) -> float:
+        """Width of the face, pixels of the frame."""
+        return float(np.median([face.width_px for face in self.faces.values()]))
+
+    def absences(self, frames: Sequence[int]) -> list[tuple[int, int]]:
+        """Returns the (first, last) frames of each time that it was gone and came back.
+
+        Args:
+            frames: The frames that were looked at, in temporal order.
+        """
+        absent = [index for index in frames if self.first_frame < index < self.last_frame and index not in self.faces]
+        return frame_runs(absent, frames)
+
+
+def frame_runs(chosen: Sequence[int], frames: Sequence[int]) -> list[tuple[int, int]]:
+    """Joins frames that follow one another among those looked at into runs of (first, last).
+
+    Example:
+        >>> frame_runs([2, 4, 10], frames=[0, 2, 4, 6, 8, 10])
+        [(2, 4), (10, 10)]
+    """
+    place = {frame: number for number, frame in enumerate(frames)}
+    runs: list[tuple[int, int]] = []
+    for frame in sorted(chosen):
+        if runs and place[frame] == place[runs[-1][1]] + 1:
+            runs[-1] = runs[-1][0], frame
+        else:
+            runs.append((frame, frame))
+    return runs
+
+
+def link_faces(detections: Mapping[int, Sequence[Landmarks]]) -> list[Track]:
+    """Joins the faces of each frame into tracks, those in most frames first, then the widest.
+
+    Args:
+        detections: Frame number to the faces seen there, in temporal order; a frame without a face has none.
+    """
+    tracks: list[dict[int, Landmarks]] = []
+    for frame, faces in detections.items():
+        pairs = [
+            (distance, number, index)
+            for number, track in enumerate(tracks)
+            for index, face in enumerate(faces)
+            if (distance := _distance(track[next(reversed(track))], face)) is not None
+        ]
+        taken_tracks, taken_faces = set(), set()
+        for _, number, index in sorted(pairs):
+            if number not in taken_tracks and index not in taken_faces:
+                tracks[number][frame] = faces[index]
+                taken_tracks.add(number)
+                taken_faces.add(index)
+        tracks += [{frame: face} for index, face in enumerate(faces) if index not in taken_faces]
+    return sorted(map(Track, tracks), key=lambda track: (-len(track.faces), -track.median_width_px))
+
+
+def choose_face(faces: Sequence[Landmarks], choice: str, place: str) -> Landmarks | None:
+    """Returns the face to take where a clip begins, or None if it is not there.
+
+    Args:
+        faces: Those of one frame, the widest first.
+        choice: `VisionOptions.face`.
+        place: Name of the frame for the message.
+
+    Raises:
+        SeveralFacesError: The choice is `ask` and there are several.
+    """
+    if choice.isdecimal():
+        ordered = sorted(faces, key=lambda face: face.box[0])
+        return ordered[int(choice) - 1] if int(choice) <= len(ordered) else None
+    if choice == "ask" and len(faces) > 1:
+        raise SeveralFacesError(
+            f"{len(faces)} faces in {place}: {describe_faces(faces)}. Choose one of them by its number "
+            "(face='1'), or 'largest', or 'track', which follows the one that is largest at first."
+        )
+    return faces[0] if faces else None
+
+
+def follow_face(faces: Sequence[Landmarks], previous: Landmarks) -> Landmarks | None:
+    """Returns the face that continues `previous`, or None if it is not there."""
+    distances = [(distance, i) for i, face in enumerate(faces) if (distance := _distance(previous, face)) is not None]
+    return faces[min(distances)[1]] if distances else None
+
+
+def describe_faces(faces: Sequence[Landmarks]) -> str:
+    """Names faces for a message: number from the left, where, how wide.
+
+    Example:
+        >>> import numpy as np
+        >>> mesh = np.zeros((478, 3), np.float32)
+        >>> mesh[1:] = 80
+        >>> describe_faces([Landmarks(mesh)])
+        '1 at x 40, y 40, 80 px wide'
+    """
+    ordered = sorted(faces, key=lambda face: face.box[0])
+    return "; ".join(
+        f"{number} at x {(face.box[0] + face.box[2]) / 2:.0f}, y {(face.box[1] + face.box[3]) / 2:.0f}, "
+        f"{face.width_px:.0f} px wide"
+        for number, face in enumerate(ordered, 1)
+    )
+
+
+def _distance(before: Landmarks, now: Landmarks) -> float | None:
+    """How far a face has moved, in its widths; None if it is another one."""
+    size = max(before.width_px, now.width_px)
+    if size > _LARGEST_GROWTH * min(before.width_px, now.width_px):
+        return None
+    distance = float(np.linalg.norm(now.mesh[:, :2].mean(axis=0) - before.mesh[:, :2].mean(axis=0))) / size
+    return distance if distance < _FARTHEST_WIDTHS else None

@@ -1,0 +1,146 @@
+"""`mer inspect` as a user runs it, on real faces and on everything that is not one."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mer_jax.cli import COMMANDS, main
+from mer_jax.vision.frames import VideoFrames
+
+ROOT = Path(__file__).parents[1]
+FACES = Path(os.environ.get("MER_FACES_DIR", ROOT.parent / "shared" / "faces"))
+needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason="the clips of real faces are not here (MER_FACES_DIR)")
+LENGTH = 12
+
+
+@pytest.fixture(scope="module")
+def talker() -> np.ndarray:
+    with VideoFrames(FACES / "lbax4n.mpg") as frames:
+        return np.stack([frames[index] for index in range(LENGTH)])
+
+
+def write_video(path: Path, frames) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, frames[0].shape[1::-1])
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()
+    return path
+
+
+def inspect(source: Path, out: Path, *flags: str) -> tuple[int, dict]:
+    code = main(["inspect", str(source), "--out", str(out), *flags])
+    report = out / "inspect.json"
+    return code, json.loads(report.read_text())["clips"] if report.exists() else {}
+
+
+@needs_faces
+def test_a_video_gives_a_page_a_picture_and_numbers(talker, tmp_path, capsys):
+    code, clips = inspect(write_video(tmp_path / "talk <1>.avi", talker), tmp_path / "out")
+    assert code == 0
+    clip = clips["talk <1>.avi"]
+    assert clip["usable"]
+    assert clip["frames_per_s"] == pytest.approx(25)
+    assert clip["summary"]["detection_rate"] == 1
+    assert 0 < clip["summary"]["jitter_percent"] < 1
+    page = (tmp_path / "out" / "inspect.html").read_text()
+    assert "talk &lt;1&gt;.avi" in page
+    assert "<1>" not in page
+    assert "http" not in page.replace("http://www.w3.org", "")  # self-contained
+    assert "data:image/jpeg;base64," in page
+    assert "polyline" in page
+    sheet = cv2.imread(str(tmp_path / "out" / "contact_sheet.png"))
+    assert sheet.shape[1] > 1000
+    assert sheet.std() > 20
+    assert str(tmp_path / "out" / "inspect.html") in capsys.readouterr().out
+
+
+@needs_faces
+def test_a_folder_keeps_the_good_and_names_the_bad(talker, tmp_path, capsys):
+    corpus = tmp_path / "corpus"
+    (corpus / "s1" / "ep1").mkdir(parents=True)
+    for number, frame in enumerate(talker[:7]):
+        cv2.imwrite(str(corpus / "s1" / "ep1" / f"img{number}.png"), frame[..., ::-1])
+    (corpus / "s1" / "ep1" / "img3.png").write_bytes(b"")
+    half_way = talker.copy()
+    half_way[:6] = 90
+    write_video(corpus / "half_way.avi", half_way)
+    write_video(corpus / "black.avi", np.zeros_like(talker))
+    write_video(corpus / "one.avi", talker[:1])
+    (corpus / "text.mp4").write_text("hello")
+    (corpus / "notes.txt").write_text("hello")
+
+    code, clips = inspect(corpus, tmp_path / "out")
+    assert code == 1
+    assert {name for name, clip in clips.items() if clip["usable"]} == {"half_way.avi", "s1/ep1"}
+    said = {name: "\n".join(f["message"] for f in clip["findings"]) for name, clip in clips.items()}
+    assert "the face is first seen in frame 6" in said["half_way.avi"]
+    assert [[0, 5]] in [finding["frames"] for finding in clips["half_way.avi"]["findings"]]
+    assert "1 frame cannot be decoded; frame 3" in said["s1/ep1"]
+    error = capsys.readouterr().err
+    assert "black.avi: no face: the frames are black or of one single shade [frames 0-11]" in error
+    assert "one.avi: one single frame: a movement needs two [frame 0]" in error
+    assert "cannot be opened as a video: it is a text file" in error
+    assert "Overview" in (tmp_path / "out" / "inspect.html").read_text()
+
+
+@needs_faces
+def test_two_faces_are_named_and_one_can_be_chosen(talker, tmp_path, capsys):
+    small = np.stack([cv2.resize(frame, None, fx=0.8, fy=0.8) for frame in talker[:4]])
+    small = np.pad(small, ((0, 0), (0, 288 - small.shape[1]), (0, 0), (0, 0)), mode="edge")
+    video = write_video(tmp_path / "two.avi", np.concatenate([small, talker[:4]], axis=2))
+    code, clips = inspect(video, tmp_path / "ask", "--face", "ask")
+    assert code == 1
+    assert "error: two.avi: 2 faces in" in capsys.readouterr().err
+    code, clips = inspect(video, tmp_path / "left", "--face", "1")
+    assert code == 0
+    left = clips["two.avi"]["summary"]["interocular_px"]
+    code, clips = inspect(video, tmp_path / "large")
+    assert code == 0
+    assert left < 0.9 * clips["two.avi"]["summary"]["interocular_px"]
+    assert "2 faces at once; the largest is measured" in clips["two.avi"]["findings"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("none.mp4", "none.mp4 is not there; expected a video"),
+        (".", "holds neither videos"),
+        ("camera:77", "camera 77"),
+    ],
+)
+def test_a_source_that_is_none_is_refused(source, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert inspect(Path(source), tmp_path / "out")[0] == 1
+    assert message in capsys.readouterr().err
+
+
+def test_wrong_options_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["inspekt"])
+    assert stop.value.code == 2
+    assert main(["inspect", str(tmp_path), "--out", str(tmp_path), "--num_frames", "1"]) == 1
+    assert "num_frames is 1" in capsys.readouterr().err
+
+
+def test_the_command_is_declared_and_explains_itself_without_loading_anything_heavy():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"mer": "mer_jax.cli:main"}
+    code = """
+import sys
+from mer_jax.cli import main
+try:
+    main(["--help"])
+finally:
+    print("cv2" in sys.modules, "jax" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout.splitlines()[-1] == "False False"
+    for name in COMMANDS:
+        assert name in done.stdout

@@ -1,0 +1,38 @@
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+
+from mer_jax.errors import DecodeError
+from mer_jax.vision.camera import record_camera
+
+
+@pytest.fixture
+def stream(tmp_path):
+    """A stand-in for a camera: OpenCV reads a file as it reads a device. 20 frames, ever brighter."""
+    path = tmp_path / "stream.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 48))
+    for number in range(20):
+        writer.write(np.full((48, 64, 3), 10 * number, np.uint8))
+    writer.release()
+    return str(path)
+
+
+def test_frames_come_with_the_times_at_which_they_arrived(stream):
+    arrivals = itertools.accumulate([5.0, 0.03, 0.03, 0.09, 0.03, 0.5])
+    frames = record_camera(stream, duration_s=0.5, clock=lambda: next(arrivals))
+    np.testing.assert_allclose(frames.timestamps_s, [0, 0.03, 0.06, 0.15, 0.18, 0.68])
+    assert len(frames) == 6
+    assert frames[5].shape == (48, 64, 3)
+    assert abs(int(frames[5].mean()) - 50) < 4
+    assert frames.describe(2) == f"camera {stream}, frame 2"
+
+
+def test_what_came_before_the_end_of_the_stream_is_kept(stream):
+    assert len(record_camera(stream, duration_s=60)) == 20
+
+
+def test_a_camera_that_is_not_there_is_refused():
+    with pytest.raises(DecodeError, match="camera 77 cannot be opened: there is none, another program uses it"):
+        record_camera(77)
