@@ -13,7 +13,7 @@ Differs: the file names end in .bmp as in the release, but by default hold JPEG 
 import numpy as np
 
 from datasets.surrogate.identity import sample_subject
-from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, SubjectPlan, apportion
+from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
 from datasets.surrogate.scenario import DIFFICULTIES, sample_clip
 from datasets.surrogate.studio import CorpusGeometry
 
@@ -75,11 +75,11 @@ def plan_smic(options: CorpusOptions) -> CorpusPlan:
             clip_id = f"{name}_{CLASS_TOKENS[class_name]}_{seen[class_name]:02d}"
             folder = f"HS/{name}/micro/{class_name}/{clip_id}"
             file_names = tuple(f"image{counter + frame:06d}.bmp" for frame in range(spec.num_frames))
-            clips.append(ClipPlan(clip_id, folder, file_names, spec))
+            clips.append(ClipPlan(clip_id, spec, (FrameFolder(folder, file_names),)))
             counter += spec.num_frames + int(rng.integers(200, 9_000))
             number += 1
-        subjects.append(SubjectPlan(name, f"HS/{name}", subject, tuple(clips)))
-    return CorpusPlan("smic", "SMIC", "SMIC_all_raw", GEOMETRY, options, tuple(subjects))
+        subjects.append(SubjectPlan(name, (f"HS/{name}",), subject, tuple(clips)))
+    return CorpusPlan("smic", "SMIC", "SMIC_all_raw", GEOMETRY.scaled(options.scale), options, tuple(subjects))
 
 
 def _subject_names(count: int) -> list[str]:
