@@ -7,7 +7,7 @@ TensorFlow is not needed: clips are written and read as array_record, which TFDS
 import abc
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,7 +44,7 @@ class ClipConfig(tfds.core.BuilderConfig):
         options = options or VisionOptions()
         return cls(
             name=f"{variant}_t{options.num_frames}_{options.fingerprint()}",
-            description=f"{variant.upper()}, prepared with {options}",
+            description=f"{variant}, prepared with {options}",
             variant=variant,
             options=options,
         )
@@ -61,7 +61,7 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         **kwargs: of `tfds.core.GeneratorBasedBuilder`: data_dir, config, version.
     """
 
-    CLASS_NAMES: ClassVar[tuple[str, ...]]
+    VARIANTS: ClassVar[Mapping[str, Any]]  # of the corpus's reader; each has its class_names
     HOMEPAGE: ClassVar[str]
 
     def __init__(
@@ -97,7 +97,7 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 {
                     "upper": half,
                     "lower": half,
-                    "label": features.ClassLabel(names=list(self.CLASS_NAMES)),
+                    "label": features.ClassLabel(names=list(self.VARIANTS[self.builder_config.variant].class_names)),
                     "subject": features.Text(),
                     "clip_id": features.Text(),
                     "corpus": features.Text(),

@@ -15,6 +15,8 @@ from mer_jax.clips import Clips
 from mer_jax.errors import CorpusError
 
 SPLIT = "clips"  # TFDS reserves "all"
+# What a build has to say of itself to be read.
+_NEEDED = ("corpus", "class_names", "provenance", "checksums", "skipped", "source_fingerprint")
 _REBUILD = "Delete that folder and build again; frames that are prepared already are not prepared anew."
 
 
@@ -124,6 +126,12 @@ def read_metadata(builder_dir: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(builder_dir).is_dir():
         raise CorpusError(f"nothing is built in {builder_dir}. Build it first: `python -m datasets.build`.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CorpusError(f"{path} cannot be read: {error}. {_REBUILD}") from error
+    lacking = [key for key in _NEEDED if not isinstance(metadata, dict) or key not in metadata]
+    if lacking:
+        raise CorpusError(
+            f"{path} does not say {', '.join(lacking)}: another version of this program built it. {_REBUILD}"
+        )
+    return metadata
