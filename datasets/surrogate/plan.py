@@ -50,6 +50,11 @@ class CorpusOptions:
         if not SCALES[0] <= self.scale <= SCALES[1]:
             raise ConfigError(f"scale is {self.scale}; expected {SCALES[0]} to {SCALES[1]} (1: as released)")
 
+    @property
+    def difficulty_preset(self) -> Difficulty:
+        """The values behind the name of the difficulty."""
+        return DIFFICULTIES[self.difficulty]
+
     def refuse_exact(self, title: str) -> None:
         """Checks that no lossless frames are asked for where the release itself has none.
 
@@ -145,7 +150,7 @@ class CorpusPlan:
     @property
     def difficulty(self) -> Difficulty:
         """The preset chosen."""
-        return DIFFICULTIES[self.options.difficulty]
+        return self.options.difficulty_preset
 
     @property
     def num_frames(self) -> int:
