@@ -81,10 +81,8 @@ def build(
     options.validate()
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; expected 1 or more processes.")
-    reader = _import_reader(corpus)
-    variant = variant or next(iter(reader.VARIANTS))
-    if variant not in reader.VARIANTS:
-        raise ConfigError(f"{corpus} has no config {variant!r}; {near_names(variant, reader.VARIANTS)}")
+    reader = import_reader(corpus)
+    variant = find_variant(corpus, reader, variant)
     source = reader.read_corpus(Path(manual_dir).expanduser(), variant)
     for line in source.report.lines():
         say(line)
@@ -116,10 +114,27 @@ def build(
     return builder_dir
 
 
-def _import_reader(corpus: str) -> ModuleType:
+def import_reader(corpus: str) -> ModuleType:
+    """Imports the reader of a corpus.
+
+    Raises:
+        ConfigError: no corpus of that name.
+    """
     if corpus not in known_corpora():
         raise ConfigError(f"no corpus is called {corpus!r}; {near_names(corpus, known_corpora())}")
     return importlib.import_module(f"datasets.{corpus}.reader")
+
+
+def find_variant(corpus: str, reader: ModuleType, name: str | None) -> str:
+    """Returns the name of a corpus's variant; None gives the first.
+
+    Raises:
+        ConfigError: no variant of that name.
+    """
+    name = name or next(iter(reader.VARIANTS))
+    if name not in reader.VARIANTS:
+        raise ConfigError(f"{corpus} has no config {name!r}; {near_names(name, reader.VARIANTS)}")
+    return name
 
 
 def _lines_about(cached: CachedCorpus) -> list[str]:

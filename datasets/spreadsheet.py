@@ -313,8 +313,8 @@ def _load(content: bytes, *, data_only: bool) -> dict[str, tuple[tuple[Any, ...]
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # a file may state them wrongly
             rows, blank = [], 0
-            for cells in sheet.iter_rows(max_col=MAX_COLUMNS, values_only=True):
-                # A stray cell far below is common; a gap is not kept until something follows it.
+            # A stray cell in the last row of the sheet must not cost the reading of a million empty ones.
+            for cells in sheet.iter_rows(max_row=MAX_ROWS + 1, max_col=MAX_COLUMNS, values_only=True):
                 if all(cell is None for cell in cells):
                     blank += 1
                     continue
