@@ -29,6 +29,7 @@ FRAMES = {
     "casme2": (
         r"CASME2_RAW_selected/(CASME2_RAW_selected/)?sub\d\d/EP[\df_]+/img\d+\.jpg"
         r"|Cropped/sub\d\d/EP[\df_]+/reg_img\d+\.jpg"
+        r"|CASME2_RAW/CASME2-RAW/sub\d\d/EP[\df_]+/img\d+\.jpg"
     ),
     "samm": r"(SAMM/)?(\d{3})/\2_\d_\d{1,2}/\2_\d{4,5}\.jpg",
     "casme_squared": (
@@ -389,6 +390,17 @@ def test_videos_run_from_frame_1_and_take_no_room(rendered, quirks):
         (video,) = (each for each in videos if each.name.startswith(f"{clip['subject'][1:]}_{code}"))
         for path in folder.glob("[!.]*.jpg"):
             assert (video / path.name).read_bytes() == path.read_bytes()
+
+
+def test_recordings_begin_before_the_onset_and_end_after_the_offset(rendered):
+    root = rendered("casme2")
+    for clip in json.loads((root / "SURROGATE.json").read_text())["clips"].values():
+        selected, note = root / clip["folder"], clip["annotation"]
+        recording = root / "CASME2_RAW/CASME2-RAW" / clip["subject"] / selected.name
+        numbers = sorted(int(path.stem[3:]) for path in recording.iterdir())
+        assert numbers == list(range(1, note["offset_frame"] + 21))
+        for path in selected.iterdir():
+            assert (recording / path.name).stat().st_ino == path.stat().st_ino
 
 
 def test_registered_faces_keep_the_eyes_in_place(tmp_path):

@@ -1,14 +1,17 @@
 """CASME II as its owners release it, filled with rendered faces.
 
     CASME2-coding-20140508.xlsx, CASME2-ObjectiveClasses.xlsx
-    CASME2_RAW_selected/sub01/EP02_01f/img46.jpg    whole frames, numbered as in the recording
-    Cropped/sub01/EP02_01f/reg_img46.jpg            the registered face, the same numbers
+    CASME2_RAW/CASME2-RAW/sub01/EP02_01f/img1.jpg    the whole recording
+    CASME2_RAW_selected/sub01/EP02_01f/img46.jpg     onset to offset, numbered as in the recording
+    Cropped/sub01/EP02_01f/reg_img46.jpg             the registered face, the same numbers
 
 Counts by subject, emotion and objective class are those of the release, and who shows none of the
 emotions of three-class schemes; everything else is dealt at random. What coders write down is what
-the rendered face does. The whole recordings (CASME2-RAW) and the .avi files are not made.
+the rendered face does. The .avi files are not made.
 
 Source: the corpus description of Yan et al., CASME II, PLoS ONE 9(1):e86041 (2014).
+Differs: before the onset and after the offset the recordings stand still; their frames are further
+names of the rendered files and take no room.
 """
 
 import dataclasses
@@ -56,6 +59,7 @@ _THREE_CLASS_EMOTIONS = ("disgust", "happiness", "repression", "surprise")
 # Published schemes leave these out by name, because of what is wrong with them in the release.
 _DEFECTIVE = {("sub04", "EP12_01f"), ("sub05", "EP09_05f"), ("sub24", "EP02_07")}
 _MAX_FRAME, _MAX_ONSET = 446, 250
+_FRAMES_AFTER = 20  # of a recording, after the offset
 _TABLE = "CASME2-coding-20140508.xlsx"
 _HEADER = ("Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units",
            "Estimated Emotion")  # fmt: skip
@@ -121,8 +125,10 @@ def plan_casme2(options: CorpusOptions) -> CorpusPlan:
     subjects = []
     for name in names:
         own = [clip for clip in clips if clip.subject == name]
-        folders = (f"{release}/{name}", f"Cropped/{name}")
-        subjects.append(SubjectPlan(name, folders, people[name], tuple(_plan_clip(clip, folders) for clip in own)))
+        folders = (f"{release}/{name}", f"Cropped/{name}", f"CASME2_RAW/CASME2-RAW/{name}")
+        copies = {path: source for clip in own for path, source in _recording(clip, folders).items()}
+        plans = tuple(_plan_clip(clip, folders) for clip in own)
+        subjects.append(SubjectPlan(name, folders, people[name], plans, copies))
     rows = [_row(clip) for clip in clips if clip.is_annotated]
     documents[_TABLE] = make_workbook({"Sheet1": [_HEADER, *rows], "Sheet2": [], "Sheet3": []})
     documents["CASME2-ObjectiveClasses.xlsx"] = _objective_table(clips)
@@ -185,7 +191,18 @@ def _clip_names(rng: np.random.Generator, subject: str, count: int) -> list[str]
     return names
 
 
-def _plan_clip(clip: _Clip, folders: tuple[str, str]) -> ClipPlan:
+def _recording(clip: _Clip, folders: tuple[str, str, str]) -> dict[str, str]:
+    """The files of the whole recording, each with the frame that it repeats."""
+    numbers = range(1, clip.offset + 1 + _FRAMES_AFTER)
+    shown = (min(max(number, clip.onset), clip.offset) for number in numbers)
+    selected, recording = f"{folders[0]}/{clip.name}", f"{folders[2]}/{clip.name}"
+    return {
+        f"{recording}/img{number}.jpg": f"{selected}/img{frame}.jpg"
+        for number, frame in zip(numbers, shown, strict=True)
+    }
+
+
+def _plan_clip(clip: _Clip, folders: tuple[str, str, str]) -> ClipPlan:
     numbers = range(clip.onset, clip.offset + 1)
     faces = tuple(None if number == clip.lacks_face else f"reg_img{number}.jpg" for number in numbers)
     whole = FrameFolder(f"{folders[0]}/{clip.name}", tuple(f"img{number}.jpg" for number in numbers))
