@@ -17,7 +17,7 @@ and then moved by action-unit fields of known class, onset, apex and offset.
     dealing     labels dealt out so that the published counts come out
     workbook    annotation spreadsheets, with formulas and their stored values
     quirks      what goes wrong in real copies
-    smic, casme2, samm, casme_squared  the plan of each release
+    smic, smic_extended, casme2, samm, casme_squared  the plan of each release
     writer      a plan onto the disk: parallel, atomic, resumable
     corpus      `render_corpus`, the one function that others call
 

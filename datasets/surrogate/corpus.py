@@ -1,11 +1,12 @@
 """The one function with which others get a surrogate corpus."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets.surrogate import casme2, casme_squared, samm, smic
+from datasets.surrogate import casme2, casme_squared, samm, smic, smic_extended
 from datasets.surrogate.plan import CorpusOptions, CorpusPlan
 from datasets.surrogate.writer import write_corpus
 from mer_jax.errors import ConfigError, near_names
@@ -26,7 +27,15 @@ class Release:
 
 
 CORPORA: dict[str, Release] = {
-    "smic": Release(smic.plan_smic, 16, 164),
+    "smic": Release(smic.plan_smic, smic.HS.num_subjects, smic.HS.num_clips),
+    **{
+        f"smic_{part.variant}": Release(
+            functools.partial(smic.plan_smic, release=part), part.num_subjects, part.num_clips
+        )
+        for part in (smic.HS_CROPPED, smic.VIS, smic.NIR)
+    },
+    "smic_hs_e": Release(smic_extended.plan_smic_extended, 16, 157),
+    "smic_vis_e": Release(functools.partial(smic_extended.plan_smic_extended, camera="VIS"), 8, 71),
     "casme2": Release(casme2.plan_casme2, casme2.NUM_SUBJECTS, casme2.NUM_CLIPS),
     "samm": Release(samm.plan_samm, samm.NUM_SUBJECTS, samm.NUM_CLIPS),
     "casme_squared": Release(casme_squared.plan_casme_squared, casme_squared.NUM_SUBJECTS, casme_squared.NUM_CLIPS),

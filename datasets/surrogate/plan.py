@@ -55,6 +55,15 @@ class CorpusOptions:
         """The values behind the name of the difficulty."""
         return DIFFICULTIES[self.difficulty]
 
+    def refuse_more_subjects(self, title: str, most: int) -> None:
+        """Checks that no more subjects are asked for than a release has.
+
+        Raises:
+            ConfigError: if they are.
+        """
+        if self.num_subjects > most:
+            raise ConfigError(f"subjects is {self.num_subjects}, but {title} has {most}: give at most as many")
+
     def refuse_exact(self, title: str) -> None:
         """Checks that no lossless frames are asked for where the release itself has none.
 
@@ -136,6 +145,7 @@ class CorpusPlan:
         subjects: in the order of rendering.
         documents: files that are no frames, by path relative to the root: tables, and what systems leave behind.
         quirks: what is wrong in this copy, as it is in real ones; one sentence each.
+        variant: what part of the release it is, where there are several; "" for the first.
     """
 
     corpus: str
@@ -146,6 +156,7 @@ class CorpusPlan:
     subjects: tuple[SubjectPlan, ...]
     documents: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     quirks: tuple[str, ...] = ()
+    variant: str = ""
 
     @property
     def difficulty(self) -> Difficulty:
@@ -171,6 +182,8 @@ class CorpusPlan:
             "difficulty_values": dataclasses.asdict(self.difficulty),
         }
         # What is not usual stands there only when it is so: finished corpora stay what they were.
+        if self.variant:
+            identity["variant"] = self.variant
         if self.options.scale != 1:
             identity["scale"] = self.options.scale
         if self.options.quirks:

@@ -26,7 +26,12 @@ class Formula:
     value: float | None
 
 
-Cell = str | int | float | Formula | None
+class _Blank:
+    """An empty cell that has a format, and so counts among the cells of its sheet."""
+
+
+BLANK = _Blank()
+Cell = str | int | float | Formula | _Blank | None
 Row = Sequence[Cell]
 
 
@@ -47,6 +52,8 @@ def make_workbook(sheets: Mapping[str, Sequence[Row]]) -> bytes:
                     match cell:
                         case None:
                             continue
+                        case _Blank():
+                            sheet.write_blank(row, column, None, text)
                         case IdText():
                             sheet.write_string(row, column, cell, text)
                         case str():
