@@ -283,7 +283,8 @@ def make_corpus(
         labels = count_names(row.labels.get(published.field, "").casefold() for row in rows)
         findings.add("counts", *_label_differences(f"rows with {published.field}", labels, published.by_label))
         subjects = count_names(row.subject for row in rows)
-        findings.add("counts", *_label_differences("rows of subject", subjects, published.by_subject))
+        if published.by_subject:
+            findings.add("counts", *_label_differences("rows of subject", subjects, published.by_subject))
     else:  # a surrogate may be smaller than what it stands for; its own annotation says what should be there
         taken = [row for row in rows if scheme.classify(row.labels) and not joiner.excludes(row)]
         expected_by_class = dict.fromkeys(scheme.class_names, 0) | count_names(

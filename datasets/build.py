@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from datasets.cache import CachedCorpus, prepare_corpus
+from datasets.cache import CachedCorpus
 from datasets.records import Corpus
 from mer_jax.errors import ConfigError, CorpusError, MerError, near_names
 from mer_jax.vision.options import CROPS, MASKS, SAMPLINGS, VisionOptions
@@ -92,14 +92,14 @@ def build(
     data_dir = Path(data_dir or default_data_dir()).expanduser().absolute()
     cache_dir = Path(cache_dir).expanduser().absolute() if cache_dir else data_dir / "cache"
     builder_class = importlib.import_module(f"datasets.{corpus}.{corpus}_dataset_builder").Builder
-    config = builder_class.builder_configs.get(ClipConfig.make(variant, options).name) or ClipConfig.make(
-        variant, options
-    )
+    config = ClipConfig.make(variant, options, is_features=getattr(reader.VARIANTS[variant], "is_features", False))
+    config = builder_class.builder_configs.get(config.name, config)
     builder_dir = data_dir / corpus / config.name / str(builder_class.VERSION)
     with _alone_in(builder_dir.parent, say):
         if _is_built(builder_dir, source, say):
             return builder_dir
-        cached = prepare_corpus(source.records, options, cache_dir, workers=workers, skip_unreadable=skip_unreadable)
+        settings = {"cache_dir": cache_dir, "workers": workers, "skip_unreadable": skip_unreadable}
+        cached = builder_class(config=config, data_dir=data_dir, **settings).prepare(source)
         for line in _lines_about(cached):
             say(line)
         if not cached.clips:

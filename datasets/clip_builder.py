@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from datasets.cache import CachedCorpus, prepare_corpus, read_cached
-from datasets.read import SPLIT, checksum_clip
+from datasets.read import HALVES, SPLIT, checksum_clip
 from datasets.records import Corpus
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import FACE_SIZE, HALF_HEIGHT, split_halves
@@ -39,8 +39,16 @@ class ClipConfig(tfds.core.BuilderConfig):
     options: VisionOptions = dataclasses.field(default_factory=VisionOptions)
 
     @classmethod
-    def make(cls, variant: str, options: VisionOptions | None = None) -> "ClipConfig":
-        """Makes a config and names it, such as `hs_t18_0123456789ab`."""
+    def make(cls, variant: str, options: VisionOptions | None = None, *, is_features: bool = False) -> "ClipConfig":
+        """Makes a config and names it, such as `hs_t18_0123456789ab`.
+
+        Args:
+            variant: part or camera of the corpus.
+            options: how frames become clips.
+            is_features: whether it holds prepared features, which no options change; its name is the variant's.
+        """
+        if is_features:
+            return cls(name=variant, description=f"{variant}, as prepared by others", variant=variant)
         options = options or VisionOptions()
         return cls(
             name=f"{variant}_t{options.num_frames}_{options.fingerprint()}",
@@ -84,7 +92,18 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def read_corpus(self, manual_dir: Path) -> Corpus:
         """Lists the clips of this config's variant below a folder."""
 
-    def _info(self) -> tfds.core.DatasetInfo:
+    def prepare(self, corpus: Corpus) -> CachedCorpus:
+        """Runs stage one."""
+        return prepare_corpus(
+            corpus.records,
+            self.builder_config.options,
+            self._cache_dir,
+            workers=self._workers,
+            skip_unreadable=self._skip_unreadable,
+        )
+
+    def _arrays(self) -> dict[str, tfds.features.FeatureConnector]:
+        """Describes what is stored of each clip beside its names and numbers."""
         features = tfds.features
         # BYTES: the default encoding writes 8-bit pixels as varints, half as large again.
         half = features.Tensor(
@@ -92,11 +111,14 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             dtype=np.uint8,
             encoding=features.Encoding.BYTES,
         )
+        return dict.fromkeys(HALVES, half)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features
         return self.dataset_info_from_configs(
             features=features.FeaturesDict(
                 {
-                    "upper": half,
-                    "lower": half,
+                    **self._arrays(),
                     "label": features.ClassLabel(names=list(self.VARIANTS[self.builder_config.variant].class_names)),
                     "subject": features.Text(),
                     "clip_id": features.Text(),
@@ -117,13 +139,7 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         if self._sources is None:
             corpus = self.read_corpus(Path(dl_manager.manual_dir))
-            cached = prepare_corpus(
-                corpus.records,
-                self.builder_config.options,
-                self._cache_dir,
-                workers=self._workers,
-                skip_unreadable=self._skip_unreadable,
-            )
+            cached = self.prepare(corpus)
         else:
             corpus, cached = self._sources
         options = self.builder_config.options

@@ -271,6 +271,41 @@ _CASME_SQUARED = (
     _COARSE_FOUR.restricted("macro", (105, 116, 16, 63)),
 )
 
+_BEN = "Ben et al., Video-based Facial Micro-Expression Analysis, IEEE TPAMI 2022"
+_MMEW = (
+    Scheme(
+        name="3class",
+        field="emotion",
+        class_of=_grouped(
+            negative=("anger", "disgust", "fear", "sadness"), positive=("happiness",), surprise=("surprise",)
+        ),
+        by_class=_counts(THREE, 109, 36, 89),
+        source=f"{_BEN}; grouped as MEGC 2019 groups other corpora",
+    ),
+    Scheme(
+        name="4class",
+        field="emotion",
+        class_of=_same("happiness", "surprise", "disgust", "others"),
+        by_class={"happiness": 36, "surprise": 89, "disgust": 72, "others": 66},
+        source=f"{_BEN}: the classes with more than 30 clips",
+    ),
+    Scheme(
+        name="7class",
+        field="emotion",
+        class_of=_same("happiness", "anger", "surprise", "disgust", "fear", "sadness", "others"),
+        by_class={
+            "happiness": 36,
+            "anger": 8,
+            "surprise": 89,
+            "disgust": 72,
+            "fear": 16,
+            "sadness": 13,
+            "others": 66,
+        },
+        source=f"{_BEN}: all labels as annotated",
+    ),
+)
+
 _SMIC_THREE = Scheme(
     name="3class",
     field="emotion",
@@ -287,6 +322,7 @@ SCHEMES: dict[str, dict[str, Scheme]] = {
         "casme2": _CASME2,
         "samm": _SAMM,
         "casme_squared": _CASME_SQUARED,
+        "mmew": _MMEW,
     }.items()
 }
 

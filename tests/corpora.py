@@ -200,3 +200,31 @@ def write_smic_e(top, *, stored=True):
     sheets = {"HS": [SMIC_E_HEADER, *hs_rows, *[(None,) * 19] * 6], "VIS": [SMIC_E_VIS_HEADER, *vis_rows]}
     write_book(hs.parent / "SMIC-HS-E_annotation.xlsx", sheets | {"Sheet2": [], "Sheet3": []}, stored=stored)
     return hs
+
+
+MMEW_HEADER = (
+    "Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion", "remarks",
+)  # fmt: skip
+MMEW_ROWS = (
+    ("01", "S01-01-001", 1, 9, 20, "12", "happiness", None),
+    ("01", "S01-02-001", 1, 5, 12, 1, "surprise", None),
+    ("07", "S07-04-002", 3, "/", 15, "4", "anger", None),
+    ("30", "S30-07-001", 1, 6, 10, "4", "others", "x"),
+)
+
+
+def write_mmew(top, *, by_subject=False):
+    for row in MMEW_ROWS:
+        emotion = f"S{row[0]}/{row[6]}" if by_subject else row[6]
+        write_frames(top / "Micro_Expression" / emotion / row[1], range(1, row[4] + 1), "{}.jpg")
+    write_book(top / "MMEW_Micro_Exp.xlsx", {"Sheet1": [MMEW_HEADER, *MMEW_ROWS]})
+    return top / "Micro_Expression"
+
+
+def write_smic(top):
+    """Writes SMIC HS: two people, three clips."""
+    hs = top / "SMIC_all_raw" / "HS"
+    for clip, class_name in (("s1_ne_01", "negative"), ("s1_sur_01", "surprise"), ("s20_po_01", "positive")):
+        subject = clip.partition("_")[0]
+        write_frames(hs / subject / "micro" / class_name / clip, range(34208, 34220), "image{:06d}.bmp", BMP)
+    return hs

@@ -66,15 +66,6 @@ class TestTables:
 
 
 class TestFormulas:
-    SHEETS = {
-        "A": [
-            ("Subject", "OnsetFrame", "x"),
-            ("01", Formula("=SUM(C2-B!A1)+1", 5), 9),
-            ("02", Formula("=B2*2", 10), 9),
-        ],
-        "B": [(5,)],
-    }
-
     @pytest.mark.parametrize("stored", [True, False])
     def test_results_are_worked_out_where_they_are_lost(self, tmp_path, stored):
         rows = [("01", Formula("=SUM(C2-B!A1)+1", 5), 9), ("02", Formula("=B2*2", 10), 9)]
