@@ -80,7 +80,7 @@ def find_release(
     candidates = []
     for root in find_folders(manual_dir, is_root, max_depth=RELEASE_DEPTH):
         num_clips = sum(len(subfolders(enter_doubled(subject))) for subject in subfolders(root))
-        candidates.append((root, layout_of(root), find_corpus_marker(root, corpus), num_clips))
+        candidates.append((root, layout_of(root), find_corpus_marker(root), num_clips))
     usable = [each for each in candidates if wanted in (None, each[1])]
     if not usable:
         found = (
@@ -98,8 +98,10 @@ def find_release(
     return Release(root, layout, marker, tuple(each[0] for each in candidates if each[0] != root))
 
 
-def find_corpus_marker(root: Path, corpus: str) -> Mapping[str, Any] | None:
-    """Looks for the surrogate's marker of this corpus above a folder, also above where a link leads.
+def find_corpus_marker(root: Path) -> Mapping[str, Any] | None:
+    """Looks for a surrogate's marker above a folder, also above where a link leads.
+
+    Any marker counts: better that recordings below a surrogate are called rendered than the other way round.
 
     Raises:
         CorpusError: a marker that cannot be read.
@@ -109,7 +111,7 @@ def find_corpus_marker(root: Path, corpus: str) -> Mapping[str, Any] | None:
         for _ in range(MARKER_DEPTH):
             top = top.parent
         marker = find_marker(start, top)
-        if marker is not None and marker.get("corpus", corpus) == corpus:
+        if marker is not None:
             return marker
     return None
 

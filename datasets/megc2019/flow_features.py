@@ -77,7 +77,7 @@ def read_flow_features(manual_dir: Path) -> Corpus:
             f"{path.parent}."
         )
     ordered = sorted(records.values(), key=lambda record: natural_key(record.clip_id))
-    marker = find_corpus_marker(path.parent, "megc2019")
+    marker = find_corpus_marker(path.parent)
     by_class = count_clips(ordered, "class_name")
     expected = {"negative": 250, "positive": 109, "surprise": 83}
     if marker is None:
