@@ -445,6 +445,14 @@ def test_where_files_cannot_be_linked_they_are_copied(rendered, tmp_path, monkey
     assert {path.stat().st_nlink for path in again.rglob("*.jpg")} == {1}
 
 
+def test_cropped_samm_shows_the_same_clips(rendered, tmp_path):
+    root = render_corpus(tmp_path, corpus="samm_cropped", **TINY, workers=1, log=silent)
+    assert root.name == "SAMM_CROP"
+    names = {path.relative_to(root).as_posix() for path in root.rglob("*.jpg")}
+    assert names == {path.relative_to(rendered("samm")).as_posix() for path in rendered("samm").rglob("*.jpg")}
+    assert {cv2.imread(str(root / name), cv2.IMREAD_UNCHANGED).shape for name in names} == {(96, 80)}
+
+
 @every_release
 def test_exact_frames_are_refused_where_the_release_has_none(tmp_path, corpus):
     with pytest.raises(ConfigError, match=r"exact frames are BMP, but .* is released as JPEG: leave --exact out"):

@@ -38,6 +38,7 @@ CORPORA: dict[str, Release] = {
     "smic_vis_e": Release(functools.partial(smic_extended.plan_smic_extended, camera="VIS"), 8, 71),
     "casme2": Release(casme2.plan_casme2, casme2.NUM_SUBJECTS, casme2.NUM_CLIPS),
     "samm": Release(samm.plan_samm, samm.NUM_SUBJECTS, samm.NUM_CLIPS),
+    "samm_cropped": Release(functools.partial(samm.plan_samm, is_cropped=True), samm.NUM_SUBJECTS, samm.NUM_CLIPS),
     "casme_squared": Release(casme_squared.plan_casme_squared, casme_squared.NUM_SUBJECTS, casme_squared.NUM_CLIPS),
 }
 

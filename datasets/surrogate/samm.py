@@ -1,7 +1,7 @@
 """SAMM as its owners release it, filled with rendered faces.
 
     SAMM_Micro_FACS_Codes_v2.xlsx
-    006/006_1_2/006_05562.jpg    gray, 960x650, numbered as in the recording
+    006/006_1_2/006_05562.jpg    gray, 960x650, numbered as in the recording; in SAMM_CROP the registered face
 
 Counts by subject, emotion, objective class and inducement are those of the release, and subject 025
 shows nothing but "Other"; everything else is dealt at random. What coders write down is what the
@@ -9,6 +9,7 @@ rendered face does. The text above the table is ours, in the cells where the rel
 
 Source: the corpus description of Davison et al., SAMM, IEEE TAC 9(1) (2018).
 Differs: a clip's name holds the number of its inducement, which is a guess at what that number means.
+The size of the registered face is not known; here it is 480x400.
 """
 
 import collections
@@ -38,6 +39,7 @@ GEOMETRY = CorpusGeometry(
     supersampling=1.2,
     is_gray=True,
 )
+FACE_SHAPE = (480, 400)
 EMOTION_COUNTS = {
     "Anger": 57, "Other": 26, "Happiness": 26, "Surprise": 15, "Contempt": 12, "Disgust": 9, "Fear": 8, "Sadness": 6,
 }  # fmt: skip
@@ -85,12 +87,13 @@ class _Clip:
         return self.onset + self.spec.num_frames - 1
 
 
-def plan_samm(options: CorpusOptions) -> CorpusPlan:
+def plan_samm(options: CorpusOptions, *, is_cropped: bool = False) -> CorpusPlan:
     """Plans the corpus.
 
     Args:
         options: with 159 clips and 29 subjects the published counts hold exactly; other numbers share them out in
             proportion. Subjects beyond the last are named 038, 039 and so on.
+        is_cropped: the same clips cut to the registered face, as SAMM_CROP.
 
     Raises:
         ConfigError: if an option is out of its range.
@@ -110,20 +113,23 @@ def plan_samm(options: CorpusOptions) -> CorpusPlan:
     )
     people = {name: sample_subject(options.seed, 2000 + index, GEOMETRY.tones) for index, name in enumerate(names)}
     clips = _sample_clips(rng, options, people, emotions)
+    root = "SAMM_CROP" if is_cropped else "SAMM"
+    face_shape = (round(FACE_SHAPE[0] * options.scale), round(FACE_SHAPE[1] * options.scale)) if is_cropped else None
     tree, documents, quirks = "", {}, []
     if options.quirks:
-        tree, quirks = "SAMM/", _add_quirks(clips)
+        tree, quirks = f"{root}/", _add_quirks(clips)
 
     subjects = []
     for name in names:
-        own = tuple(_plan_clip(clip, tree) for clip in clips if clip.subject == name)
+        own = tuple(_plan_clip(clip, tree, face_shape) for clip in clips if clip.subject == name)
         subjects.append(SubjectPlan(name, (f"{tree}{name}",), people[name], own))
     documents[_TABLE] = _make_table(clips, _HEADER_ROW, has_cached_values=not options.quirks)
     if options.quirks:
         documents["SAMM_Micro_FACS_Codes.xlsx"] = _make_table(clips, _HEADER_ROW - 3, has_cached_values=True)
         documents |= system_files(subjects[0].clips[0].folders[0].folder, subjects[0].folders[0], _TABLE)
     geometry = GEOMETRY.scaled(options.scale)
-    return CorpusPlan("samm", "SAMM", "SAMM", geometry, options, tuple(subjects), documents, tuple(quirks))
+    title, variant = ("SAMM (cropped)", "cropped") if is_cropped else ("SAMM", "")
+    return CorpusPlan("samm", title, root, geometry, options, tuple(subjects), documents, tuple(quirks), variant)
 
 
 def _sample_clips(
@@ -158,7 +164,7 @@ def _sample_clips(
     return clips
 
 
-def _plan_clip(clip: _Clip, tree: str) -> ClipPlan:
+def _plan_clip(clip: _Clip, tree: str, face_shape: tuple[int, int] | None) -> ClipPlan:
     numbers = range(clip.onset, clip.offset + 1)
     file_names = tuple(f"{clip.subject}_{number:0{clip.num_digits}d}.jpg" for number in numbers)
     annotation = {
@@ -169,7 +175,7 @@ def _plan_clip(clip: _Clip, tree: str) -> ClipPlan:
         "apex_frame": clip.onset + clip.spec.apex,
         "offset_frame": clip.offset,
     }
-    folder = FrameFolder(f"{tree}{clip.subject}/{clip.name}", file_names)
+    folder = FrameFolder(f"{tree}{clip.subject}/{clip.name}", file_names, face_shape)
     return ClipPlan(clip.name, clip.spec, (folder,), annotation)
 
 
