@@ -13,6 +13,7 @@ import importlib
 import io
 import os
 import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from datasets.cache import CachedCorpus
+from datasets.cache import PROCESSES, CachedCorpus
 from datasets.records import Corpus
 from mer_jax.errors import ConfigError, CorpusError, MerError, near_names
 from mer_jax.vision.options import CROPS, MASKS, SAMPLINGS, VisionOptions
@@ -51,6 +52,8 @@ def build(
     cache_dir: str | Path | None = None,
     workers: int | None = None,
     skip_unreadable: bool = False,
+    runner: str = PROCESSES,
+    beam_options: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> Path:
     """Builds a corpus, or finds that it is built already.
@@ -67,6 +70,8 @@ def build(
         cache_dir: where prepared clips are kept; None takes `<data_dir>/cache`.
         workers: processes, 1 or more; None takes the processors at hand.
         skip_unreadable: whether a clip with a damaged frame is left out and named, instead of being an error.
+        runner: what prepares the clips: "processes" of this machine, or a runner of Apache Beam by its name.
+        beam_options: further flags for that runner.
         say: takes each line of the report.
 
     Returns:
@@ -99,6 +104,7 @@ def build(
         if _is_built(builder_dir, source, say):
             return builder_dir
         settings = {"cache_dir": cache_dir, "workers": workers, "skip_unreadable": skip_unreadable}
+        settings |= {"runner": runner, "beam_options": beam_options}
         cached = builder_class(config=config, data_dir=data_dir, **settings).prepare(source)
         for line in _lines_about(cached):
             say(line)
@@ -240,6 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sampling", default=defaults.sampling, choices=SAMPLINGS, help="how frames are picked")
     parser.add_argument("--no-register", action="store_true", help="leave out the registration below a pixel")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out clips with a damaged frame")
+    parser.add_argument(
+        "--runner", default=PROCESSES, help="processes (default), or a runner of Apache Beam, such as FnApiRunner"
+    )
+    parser.add_argument("--beam_options", default="", help="further flags for that runner, in one text")
     flags = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
     try:
@@ -264,6 +274,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cache_dir=flags.cache_dir,
             workers=flags.workers,
             skip_unreadable=flags.skip_unreadable,
+            runner=flags.runner,
+            beam_options=shlex.split(flags.beam_options),
         )
     except MerError as error:
         print(f"error: {error}", file=sys.stderr)

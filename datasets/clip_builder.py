@@ -7,14 +7,14 @@ TensorFlow is not needed: clips are written and read as array_record, which TFDS
 import abc
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from datasets.cache import CachedCorpus, prepare_corpus, read_cached
+from datasets.cache import PROCESSES, CachedCorpus, prepare_corpus, read_cached
 from datasets.read import HALVES, SPLIT, checksum_clip
 from datasets.records import Corpus
 from mer_jax.vision.options import VisionOptions
@@ -65,6 +65,8 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         cache_dir: where stage one keeps its files; None puts it beside the data.
         workers: processes of stage one; None takes the processors at hand.
         skip_unreadable: whether a clip with a damaged frame is left out and named, instead of being an error.
+        runner: of stage one, as `datasets.cache.prepare_corpus` takes it.
+        beam_options: likewise.
         sources: the corpus and its prepared clips, if the caller has them; else they are read from manual_dir.
         **kwargs: of `tfds.core.GeneratorBasedBuilder`: data_dir, config, version.
     """
@@ -78,6 +80,8 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         cache_dir: Path | None = None,
         workers: int | None = None,
         skip_unreadable: bool = False,
+        runner: str = PROCESSES,
+        beam_options: Sequence[str] = (),
         sources: tuple[Corpus, CachedCorpus] | None = None,
         **kwargs: Any,
     ):
@@ -86,6 +90,7 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._cache_dir = cache_dir or Path(self._data_dir_root) / "cache"
         self._workers = workers
         self._skip_unreadable = skip_unreadable
+        self._runner, self._beam_options = runner, beam_options
         self._sources = sources
 
     @abc.abstractmethod
@@ -100,6 +105,8 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             self._cache_dir,
             workers=self._workers,
             skip_unreadable=self._skip_unreadable,
+            runner=self._runner,
+            beam_options=self._beam_options,
         )
 
     def _arrays(self) -> dict[str, tfds.features.FeatureConnector]:
