@@ -21,7 +21,7 @@ from datasets.surrogate.corpus import CORPORA, render_corpus
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
 from datasets.surrogate.plan import CorpusOptions, CorpusPlan
 from datasets.surrogate.writer import write_corpus
-from mer_jax.errors import ConfigError
+from mer_jax.errors import ConfigError, CorpusError
 
 RELEASES = ("casme2", "samm", "casme_squared")
 TINY = {"num_subjects": 2, "num_clips": 4, "seed": 3, "scale": 0.2}
@@ -451,6 +451,23 @@ def test_cropped_samm_shows_the_same_clips(rendered, tmp_path):
     names = {path.relative_to(root).as_posix() for path in root.rglob("*.jpg")}
     assert names == {path.relative_to(rendered("samm")).as_posix() for path in rendered("samm").rglob("*.jpg")}
     assert {cv2.imread(str(root / name), cv2.IMREAD_UNCHANGED).shape for name in names} == {(96, 80)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"quirks": False}, r"other options \(quirks True instead of False\)"),
+        ({"quirks": True, "scale": 0.3}, r"other options \(scale 0\.2 instead of 0\.3\)"),
+        ({"quirks": True, "scale": 1.0}, r"other options \(scale 0\.2 instead of None\)"),
+    ],
+)
+def test_finished_corpus_of_other_options_is_refused(rendered, changed, told):
+    root = rendered("casme_squared", True)
+    with pytest.raises(CorpusError, match=told):
+        render_corpus(root.parent, corpus="casme_squared", **{**TINY, **changed}, log=silent)
+    lines = []
+    assert render_corpus(root.parent, corpus="casme_squared", quirks=True, **TINY, log=lines.append) == root
+    assert "already rendered" in lines[0]
 
 
 @every_release

@@ -131,9 +131,10 @@ def _check_finished(root: Path, plan: CorpusPlan) -> None:
             f"Nothing was touched; choose another folder with --out."
         )
     if not _is_same(marker, plan):
-        wanted = plan.identity()
-        differing = sorted(key for key in wanted if marker.get(key) != wanted[key] and key != "difficulty_values")
-        told = ", ".join(f"{key} {marker.get(key)!r} instead of {wanted[key]!r}" for key in differing)
+        found, wanted = ({**each, "quirks": bool(each.get("quirks"))} for each in (marker, plan.identity()))
+        keys = sorted((found.keys() | wanted.keys()) - {"difficulty_values", "clips"})
+        differing = [key for key in keys if found.get(key) != wanted.get(key)]
+        told = ", ".join(f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}" for key in differing)
         raise CorpusError(
             f"{root} holds a surrogate corpus with other options ({told or 'changed difficulty presets'}). "
             f"Delete that folder, or choose another one with --out."
