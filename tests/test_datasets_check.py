@@ -30,6 +30,13 @@ def test_a_usable_copy(root, tmp_path, capsys):
     assert out.splitlines()[-1].startswith("usable: 10 clips, ")
 
 
+@pytest.mark.parametrize("given", [".", "CASME II é", "CASME II é/CASME2_RAW_selected"])
+def test_a_relative_folder(root, tmp_path, monkeypatch, capsys, given):
+    monkeypatch.chdir(tmp_path)
+    assert run("casme2", "--manual_dir", given) == 0
+    assert "usable: 7 clips" in capsys.readouterr().out
+
+
 def test_json_has_it_all(root, tmp_path, capsys):
     shutil.rmtree(root / "sub17")
     (root / "sub09" / "EP09f" / "img50.jpg").unlink()

@@ -49,6 +49,11 @@ class TestComposite:
         with pytest.raises(CorpusError, match="needs CASME II, SAMM and SMIC HS below one folder: no SAMM"):
             read_corpus(top)
 
+    def test_an_annotation_that_is_missing_is_not_taken_from_another(self, top):
+        (top / "CASME II" / "CASME2-coding-20140508.xlsx").unlink()
+        with pytest.raises(CorpusError, match=r"CASME II is in .* its annotation is not there"):
+            read_corpus(top)
+
     def test_one_surrogate_makes_it_a_surrogate(self, top):
         marker = {"surrogate": True, "corpus": "samm", "seed": 1, "clips": {}}
         (top / "SAMM" / "SURROGATE.json").write_text(json.dumps(marker))

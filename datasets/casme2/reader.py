@@ -126,7 +126,7 @@ def _layout_of(root: Path) -> str:
 
 def _rank(stem: str) -> int | None:
     name = normalize_name(stem).replace("_", "")
-    if "objective" in name:
+    if "objective" in name or any(other in name for other in ("samm", "smic", "mmew", "cas(me)")):
         return None
     if "casme2coding" in name:
         return 0 if "20140508" in name else 10

@@ -111,6 +111,8 @@ def _layout_of(root: Path) -> str:
 
 def _rank(stem: str) -> int | None:
     name = normalize_name(stem)
+    if any(other in name for other in ("casme", "smic", "mmew", "cas(me)")):
+        return None
     if "facs" in name and ("samm" in name or "micro" in name):
         if "long" in name:
             return None
