@@ -13,6 +13,7 @@ import importlib
 import io
 import os
 import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from datasets.cache import CachedCorpus, prepare_corpus
+from datasets.cache import PROCESSES, CachedCorpus
 from datasets.records import Corpus
 from mer_jax.errors import ConfigError, CorpusError, MerError, near_names
 from mer_jax.vision.options import CROPS, MASKS, SAMPLINGS, VisionOptions
@@ -51,6 +52,8 @@ def build(
     cache_dir: str | Path | None = None,
     workers: int | None = None,
     skip_unreadable: bool = False,
+    runner: str = PROCESSES,
+    beam_options: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> Path:
     """Builds a corpus, or finds that it is built already.
@@ -67,6 +70,8 @@ def build(
         cache_dir: where prepared clips are kept; None takes `<data_dir>/cache`.
         workers: processes, 1 or more; None takes the processors at hand.
         skip_unreadable: whether a clip with a damaged frame is left out and named, instead of being an error.
+        runner: what prepares the clips: "processes" of this machine, or a runner of Apache Beam by its name.
+        beam_options: further flags for that runner.
         say: takes each line of the report.
 
     Returns:
@@ -81,10 +86,8 @@ def build(
     options.validate()
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; expected 1 or more processes.")
-    reader = _import_reader(corpus)
-    variant = variant or next(iter(reader.VARIANTS))
-    if variant not in reader.VARIANTS:
-        raise ConfigError(f"{corpus} has no config {variant!r}; {near_names(variant, reader.VARIANTS)}")
+    reader = import_reader(corpus)
+    variant = find_variant(corpus, reader, variant)
     source = reader.read_corpus(Path(manual_dir).expanduser(), variant)
     for line in source.report.lines():
         say(line)
@@ -94,14 +97,15 @@ def build(
     data_dir = Path(data_dir or default_data_dir()).expanduser().absolute()
     cache_dir = Path(cache_dir).expanduser().absolute() if cache_dir else data_dir / "cache"
     builder_class = importlib.import_module(f"datasets.{corpus}.{corpus}_dataset_builder").Builder
-    config = builder_class.builder_configs.get(ClipConfig.make(variant, options).name) or ClipConfig.make(
-        variant, options
-    )
+    config = ClipConfig.make(variant, options, is_features=getattr(reader.VARIANTS[variant], "is_features", False))
+    config = builder_class.builder_configs.get(config.name, config)
     builder_dir = data_dir / corpus / config.name / str(builder_class.VERSION)
     with _alone_in(builder_dir.parent, say):
         if _is_built(builder_dir, source, say):
             return builder_dir
-        cached = prepare_corpus(source.records, options, cache_dir, workers=workers, skip_unreadable=skip_unreadable)
+        settings = {"cache_dir": cache_dir, "workers": workers, "skip_unreadable": skip_unreadable}
+        settings |= {"runner": runner, "beam_options": beam_options}
+        cached = builder_class(config=config, data_dir=data_dir, **settings).prepare(source)
         for line in _lines_about(cached):
             say(line)
         if not cached.clips:
@@ -116,10 +120,27 @@ def build(
     return builder_dir
 
 
-def _import_reader(corpus: str) -> ModuleType:
+def import_reader(corpus: str) -> ModuleType:
+    """Imports the reader of a corpus.
+
+    Raises:
+        ConfigError: no corpus of that name.
+    """
     if corpus not in known_corpora():
         raise ConfigError(f"no corpus is called {corpus!r}; {near_names(corpus, known_corpora())}")
     return importlib.import_module(f"datasets.{corpus}.reader")
+
+
+def find_variant(corpus: str, reader: ModuleType, name: str | None) -> str:
+    """Returns the name of a corpus's variant; None gives the first.
+
+    Raises:
+        ConfigError: no variant of that name.
+    """
+    name = name or next(iter(reader.VARIANTS))
+    if name not in reader.VARIANTS:
+        raise ConfigError(f"{corpus} has no config {name!r}; {near_names(name, reader.VARIANTS)}")
+    return name
 
 
 def _lines_about(cached: CachedCorpus) -> list[str]:
@@ -225,6 +246,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sampling", default=defaults.sampling, choices=SAMPLINGS, help="how frames are picked")
     parser.add_argument("--no-register", action="store_true", help="leave out the registration below a pixel")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out clips with a damaged frame")
+    parser.add_argument(
+        "--runner", default=PROCESSES, help="processes (default), or a runner of Apache Beam, such as FnApiRunner"
+    )
+    parser.add_argument("--beam_options", default="", help="further flags for that runner, in one text")
     flags = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
     try:
@@ -249,6 +274,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cache_dir=flags.cache_dir,
             workers=flags.workers,
             skip_unreadable=flags.skip_unreadable,
+            runner=flags.runner,
+            beam_options=shlex.split(flags.beam_options),
         )
     except MerError as error:
         print(f"error: {error}", file=sys.stderr)

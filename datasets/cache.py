@@ -29,7 +29,7 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.records import ClipRecord
-from mer_jax.errors import CorpusError, DecodeError, MerError, NoFaceError
+from mer_jax.errors import ConfigError, CorpusError, DecodeError, MerError, NoFaceError
 from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.native import cv2
@@ -38,6 +38,7 @@ from mer_jax.vision.prepare import PreparedClip, clip_weights, prepare_clip
 
 # Counts up whenever the content of a cache file changes its form.
 CACHE_VERSION = 1
+PROCESSES = "processes"  # the runner that needs no Beam
 _T = TypeVar("_T")
 _STALE_AFTER_S = 3600  # a temporary file this old belongs to a process that is gone
 
@@ -90,6 +91,8 @@ def prepare_corpus(
     *,
     workers: int | None = None,
     skip_unreadable: bool = False,
+    runner: str = PROCESSES,
+    beam_options: Sequence[str] = (),
 ) -> CachedCorpus:
     """Prepares every clip that is not in the cache yet, and shows progress on stderr.
 
@@ -103,11 +106,14 @@ def prepare_corpus(
         workers: processes, 1 or more; 1 works in this process, None takes the processors at hand.
         skip_unreadable: whether a frame that cannot be decoded costs only its clip, with the reason in `skipped`;
             by default it is an error, since such data are damaged.
+        runner: "processes" on this machine, or the name of one of Apache Beam's runners, such as "FnApiRunner".
+        beam_options: further flags for that runner, such as "--flink_master=host:8081".
 
     Returns:
         the clips that are ready, and those without a face with their reason.
 
     Raises:
+        ConfigError: a runner of Apache Beam is asked for, and Beam is not installed or does not know it.
         CorpusError: a frame that cannot be decoded, a full disk, or a worker process that was killed.
         FaceModelError: the face model is missing, and is needed.
     """
@@ -118,6 +124,9 @@ def prepare_corpus(
             folder = cache_dir / corpus / options.fingerprint()
             folder.mkdir(parents=True, exist_ok=True)
             _remove_stale(folder)
+
+    if runner != PROCESSES:
+        _prepare_on_beam(records, options, cache_dir, workers, runner, beam_options)
 
     outcomes: dict[int, _Outcome] = {}
     prepare = _prepare_here if workers == 1 or len(records) < 2 else _prepare_in_processes
@@ -152,8 +161,13 @@ def read_cached(clip: CachedClip) -> PreparedClip:
     return prepared
 
 
-class _Preparer:
-    """Prepares one clip after another; creates its landmarker at the first clip that needs one."""
+class ClipPreparer:
+    """Prepares one clip after another; creates its landmarker at the first clip that needs one.
+
+    Args:
+        options: what to do with the frames.
+        cache_dir: folder of the cache; there has to be one for the corpus and the options in it.
+    """
 
     def __init__(self, options: VisionOptions, cache_dir: Path):
         self._options = options
@@ -161,6 +175,7 @@ class _Preparer:
         self._landmarker: FaceLandmarker | None = None
 
     def __call__(self, record: ClipRecord) -> _Outcome:
+        """Prepares a clip, unless that is done; says how it went."""
         folder = self._cache_dir / record.corpus / self._options.fingerprint()
         try:
             path = folder / f"{_key(record, self._options)}.npz"
@@ -177,6 +192,7 @@ class _Preparer:
         return _Outcome(path)
 
     def close(self) -> None:
+        """Gives the landmarker back."""
         if self._landmarker is not None:
             self._landmarker.close()
 
@@ -257,9 +273,34 @@ def _prepare_here(
     records: Sequence[ClipRecord], options: VisionOptions, cache_dir: Path, workers: int
 ) -> Iterator[tuple[int, _Outcome]]:
     del workers
-    with contextlib.closing(_Preparer(options, cache_dir)) as prepare:
+    with contextlib.closing(ClipPreparer(options, cache_dir)) as prepare:
         for position, record in enumerate(records):
             yield position, prepare(record)
+
+
+def _prepare_on_beam(
+    records: Sequence[ClipRecord],
+    options: VisionOptions,
+    cache_dir: Path,
+    workers: int,
+    runner: str,
+    beam_options: Sequence[str],
+) -> None:
+    """Fills the cache on Beam; whatever it left out is done, or said, by the collection that follows."""
+    try:
+        from datasets.beam_cache import fill_cache
+    except ImportError as error:
+        raise ConfigError(
+            f"runner {runner!r} is one of Apache Beam's, which is not installed ({error}); install "
+            f"`apache-beam`, or build with --runner={PROCESSES}."
+        ) from error
+    flags = [f"--runner={runner}", *beam_options]
+    if runner == "FnApiRunner" and workers > 1 and not beam_options:
+        flags += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    try:
+        fill_cache(records, options, cache_dir.absolute(), flags)
+    except (ValueError, AttributeError) as error:  # how Beam says that it knows no such runner or flag
+        raise ConfigError(f"Apache Beam does not take {' '.join(flags)}: {error}") from error
 
 
 def _prepare_in_processes(
@@ -310,7 +351,10 @@ def _prepare_in_processes(
 def _serve(connection: Connection, options: VisionOptions, cache_dir: Path) -> None:
     """Prepares the clips that come through a pipe until it is closed."""
     cv2.setNumThreads(1)  # the processes are the parallelism
-    with contextlib.closing(_Preparer(options, cache_dir)) as prepare, contextlib.suppress(EOFError, ConnectionError):
+    with (
+        contextlib.closing(ClipPreparer(options, cache_dir)) as prepare,
+        contextlib.suppress(EOFError, ConnectionError),
+    ):
         while True:
             record = connection.recv()
             try:

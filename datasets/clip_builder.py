@@ -7,15 +7,15 @@ TensorFlow is not needed: clips are written and read as array_record, which TFDS
 import abc
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from datasets.cache import CachedCorpus, prepare_corpus, read_cached
-from datasets.read import SPLIT, checksum_clip
+from datasets.cache import PROCESSES, CachedCorpus, prepare_corpus, read_cached
+from datasets.read import HALVES, SPLIT, checksum_clip
 from datasets.records import Corpus
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import FACE_SIZE, HALF_HEIGHT, split_halves
@@ -39,12 +39,20 @@ class ClipConfig(tfds.core.BuilderConfig):
     options: VisionOptions = dataclasses.field(default_factory=VisionOptions)
 
     @classmethod
-    def make(cls, variant: str, options: VisionOptions | None = None) -> "ClipConfig":
-        """Makes a config and names it, such as `hs_t18_0123456789ab`."""
+    def make(cls, variant: str, options: VisionOptions | None = None, *, is_features: bool = False) -> "ClipConfig":
+        """Makes a config and names it, such as `hs_t18_0123456789ab`.
+
+        Args:
+            variant: part or camera of the corpus.
+            options: how frames become clips.
+            is_features: whether it holds prepared features, which no options change; its name is the variant's.
+        """
+        if is_features:
+            return cls(name=variant, description=f"{variant}, as prepared by others", variant=variant)
         options = options or VisionOptions()
         return cls(
             name=f"{variant}_t{options.num_frames}_{options.fingerprint()}",
-            description=f"{variant.upper()}, prepared with {options}",
+            description=f"{variant}, prepared with {options}",
             variant=variant,
             options=options,
         )
@@ -57,11 +65,13 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         cache_dir: where stage one keeps its files; None puts it beside the data.
         workers: processes of stage one; None takes the processors at hand.
         skip_unreadable: whether a clip with a damaged frame is left out and named, instead of being an error.
+        runner: of stage one, as `datasets.cache.prepare_corpus` takes it.
+        beam_options: likewise.
         sources: the corpus and its prepared clips, if the caller has them; else they are read from manual_dir.
         **kwargs: of `tfds.core.GeneratorBasedBuilder`: data_dir, config, version.
     """
 
-    CLASS_NAMES: ClassVar[tuple[str, ...]]
+    VARIANTS: ClassVar[Mapping[str, Any]]  # of the corpus's reader; each has its class_names
     HOMEPAGE: ClassVar[str]
 
     def __init__(
@@ -70,6 +80,8 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         cache_dir: Path | None = None,
         workers: int | None = None,
         skip_unreadable: bool = False,
+        runner: str = PROCESSES,
+        beam_options: Sequence[str] = (),
         sources: tuple[Corpus, CachedCorpus] | None = None,
         **kwargs: Any,
     ):
@@ -78,13 +90,27 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._cache_dir = cache_dir or Path(self._data_dir_root) / "cache"
         self._workers = workers
         self._skip_unreadable = skip_unreadable
+        self._runner, self._beam_options = runner, beam_options
         self._sources = sources
 
     @abc.abstractmethod
     def read_corpus(self, manual_dir: Path) -> Corpus:
         """Lists the clips of this config's variant below a folder."""
 
-    def _info(self) -> tfds.core.DatasetInfo:
+    def prepare(self, corpus: Corpus) -> CachedCorpus:
+        """Runs stage one."""
+        return prepare_corpus(
+            corpus.records,
+            self.builder_config.options,
+            self._cache_dir,
+            workers=self._workers,
+            skip_unreadable=self._skip_unreadable,
+            runner=self._runner,
+            beam_options=self._beam_options,
+        )
+
+    def _arrays(self) -> dict[str, tfds.features.FeatureConnector]:
+        """Describes what is stored of each clip beside its names and numbers."""
         features = tfds.features
         # BYTES: the default encoding writes 8-bit pixels as varints, half as large again.
         half = features.Tensor(
@@ -92,12 +118,15 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             dtype=np.uint8,
             encoding=features.Encoding.BYTES,
         )
+        return dict.fromkeys(HALVES, half)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features
         return self.dataset_info_from_configs(
             features=features.FeaturesDict(
                 {
-                    "upper": half,
-                    "lower": half,
-                    "label": features.ClassLabel(names=list(self.CLASS_NAMES)),
+                    **self._arrays(),
+                    "label": features.ClassLabel(names=list(self.VARIANTS[self.builder_config.variant].class_names)),
                     "subject": features.Text(),
                     "clip_id": features.Text(),
                     "corpus": features.Text(),
@@ -117,13 +146,7 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         if self._sources is None:
             corpus = self.read_corpus(Path(dl_manager.manual_dir))
-            cached = prepare_corpus(
-                corpus.records,
-                self.builder_config.options,
-                self._cache_dir,
-                workers=self._workers,
-                skip_unreadable=self._skip_unreadable,
-            )
+            cached = self.prepare(corpus)
         else:
             corpus, cached = self._sources
         options = self.builder_config.options

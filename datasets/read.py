@@ -11,25 +11,30 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.errors import CorpusError
 
+HALVES = ("upper", "lower")
+FLOW = "flow"  # also a key of the metadata where motion features were built
 SPLIT = "clips"  # TFDS reserves "all"
+# What a build has to say of itself to be read.
+_NEEDED = ("corpus", "class_names", "provenance", "checksums", "skipped", "source_fingerprint")
 _REBUILD = "Delete that folder and build again; frames that are prepared already are not prepared anew."
 
 
-def checksum_clip(
-    clip_id: str,
-    subject: str,
-    corpus: str,
-    class_name: str,
-    upper: UInt8[np.ndarray, "t 64 128 1"],
-    lower: UInt8[np.ndarray, "t 64 128 1"],
-) -> str:
-    """Identifies one clip with all that matters about it, in 32 hexadecimal digits."""
+def checksum_clip(clip_id: str, subject: str, corpus: str, class_name: str, *arrays: UInt8[np.ndarray, "..."]) -> str:
+    """Identifies one clip with all that matters about it, in 32 hexadecimal digits.
+
+    Args:
+        clip_id: as built.
+        subject: as built.
+        corpus: as built.
+        class_name: as built.
+        *arrays: upper and lower half, or the motion features.
+    """
     digest = hashlib.sha256("\0".join((clip_id, subject, corpus, class_name)).encode())
-    for half in (upper, lower):
-        digest.update(repr(half.shape).encode() + np.ascontiguousarray(half).tobytes())
+    for array in arrays:
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -46,32 +51,59 @@ def load_clips(builder_dir: str | os.PathLike[str]) -> Clips:
         CorpusError: nothing was built there, or what was built has been damaged since.
     """
     metadata = read_metadata(builder_dir)
+    if FLOW in metadata:
+        raise CorpusError(f"{builder_dir} holds motion features and no clips; `load_flow_features` reads them.")
+    (upper, lower), fields = _load(builder_dir, metadata, HALVES)
+    return Clips(upper=upper, lower=lower, **fields)
+
+
+def load_flow_features(builder_dir: str | os.PathLike[str]) -> FlowFeatures:
+    """Reads built motion features, and compares each with the checksum that was taken when it was built.
+
+    Args:
+        builder_dir: `<data_dir>/megc2019/flow_features/<version>`.
+
+    Returns:
+        all features, sorted by clip id.
+
+    Raises:
+        CorpusError: no features were built there, or what was built has been damaged since.
+    """
+    metadata = read_metadata(builder_dir)
+    if FLOW not in metadata:
+        raise CorpusError(f"{builder_dir} holds clips and no motion features; `load_clips` reads them.")
+    (flow,), fields = _load(builder_dir, metadata, (FLOW,))
+    return FlowFeatures(flow=flow, **fields)
+
+
+def _load(
+    builder_dir: str | os.PathLike[str], metadata: dict[str, Any], names: tuple[str, ...]
+) -> tuple[list[np.ndarray], dict[str, Any]]:
     clip_ids = tuple(sorted(metadata["checksums"]))
     position_of = {clip_id: position for position, clip_id in enumerate(clip_ids)}
     label = np.empty(len(clip_ids), np.int32)
     subject, corpus = [""] * len(clip_ids), [""] * len(clip_ids)
-    upper = lower = None
+    arrays: list[np.ndarray] = []
     for clip_id, example in compared_examples(builder_dir):
-        if upper is None:
-            upper, lower = (np.empty((len(clip_ids), *example["upper"].shape), np.uint8) for _ in range(2))
+        if not arrays:
+            arrays = [np.empty((len(clip_ids), *example[name].shape), np.uint8) for name in names]
         position = position_of[clip_id]
-        upper[position], lower[position] = example["upper"], example["lower"]
+        for array, name in zip(arrays, names, strict=True):
+            array[position] = example[name]
         label[position] = example["label"]
         subject[position], corpus[position] = example["subject"].decode(), example["corpus"].decode()
 
     content = json.dumps([metadata["provenance"], metadata["class_names"], sorted(metadata["checksums"].items())])
-    return Clips(
-        upper=upper,
-        lower=lower,
-        label=label,
-        subject=tuple(subject),
-        clip_id=clip_ids,
-        corpus=tuple(corpus),
-        class_names=tuple(metadata["class_names"]),
-        provenance=metadata["provenance"],
-        fingerprint=hashlib.sha256(content.encode()).hexdigest()[:32],
-        corpus_name=metadata["corpus"],
-    )
+    return arrays, {
+        "label": label,
+        "subject": tuple(subject),
+        "clip_id": clip_ids,
+        "corpus": tuple(corpus),
+        "class_names": tuple(metadata["class_names"]),
+        "provenance": metadata["provenance"],
+        "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:32],
+        "corpus_name": metadata["corpus"],
+    }
 
 
 def compared_examples(builder_dir: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -101,8 +133,7 @@ def compared_examples(builder_dir: str | os.PathLike[str]) -> Iterator[tuple[str
                 example["subject"].decode(),
                 example["corpus"].decode(),
                 class_names[example["label"]],
-                example["upper"],
-                example["lower"],
+                *(example[name] for name in ((FLOW,) if FLOW in metadata else HALVES)),
             )
             if checksum != left.pop(clip_id, None):
                 raise CorpusError(f"clip {clip_id!r} is not what was built: its checksum differs.")
@@ -124,6 +155,12 @@ def read_metadata(builder_dir: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(builder_dir).is_dir():
         raise CorpusError(f"nothing is built in {builder_dir}. Build it first: `python -m datasets.build`.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CorpusError(f"{path} cannot be read: {error}. {_REBUILD}") from error
+    lacking = [key for key in _NEEDED if not isinstance(metadata, dict) or key not in metadata]
+    if lacking:
+        raise CorpusError(
+            f"{path} does not say {', '.join(lacking)}: another version of this program built it. {_REBUILD}"
+        )
+    return metadata

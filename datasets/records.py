@@ -10,11 +10,11 @@ import hashlib
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets.report import CorpusReport, count_names, natural_key
 from mer_jax.errors import CorpusError
 from mer_jax.vision.frames import FRAME_SUFFIXES, frame_number
 
@@ -48,55 +48,6 @@ class ClipRecord:
     onset: int
     apex: int | None
     offset: int
-
-
-@dataclasses.dataclass(frozen=True)
-class CorpusReport:
-    """What was found in a copy, beside what its owners published.
-
-    Attributes:
-        title: corpus and variant as a person would write it.
-        root: the folder that was read.
-        provenance: "licensed" or "surrogate".
-        by_class: clips found per class.
-        by_subject: clips found per subject.
-        expected_by_class: clips per class as published (for a surrogate: as its marker says).
-        expected_by_subject: clips per subject, likewise.
-        differences: one sentence for each thing that is not as expected.
-    """
-
-    title: str
-    root: Path
-    provenance: str
-    by_class: Mapping[str, int]
-    by_subject: Mapping[str, int]
-    expected_by_class: Mapping[str, int]
-    expected_by_subject: Mapping[str, int]
-    differences: tuple[str, ...]
-
-    @property
-    def num_clips(self) -> int:
-        """Clips found."""
-        return sum(self.by_class.values())
-
-    def lines(self) -> list[str]:
-        """Says it in lines to print."""
-        expected = sum(self.expected_by_class.values())
-        lines = [
-            f"{self.title}, {self.provenance}: {self.num_clips} of {expected} clips, "
-            f"{len(self.by_subject)} of {len(self.expected_by_subject)} subjects, in {self.root}",
-            "  by class:   " + _counts_beside(self.by_class, self.expected_by_class),
-            "  by subject: " + _counts_beside(self.by_subject, self.expected_by_subject),
-        ]
-        if self.provenance == "surrogate":
-            lines.append("  These are rendered faces, not recordings: no result on them says anything about people.")
-        lines += [f"  differs: {difference}" for difference in self.differences]
-        return lines
-
-    def to_json(self) -> dict[str, Any]:
-        """Gives the same as plain values that `json.dumps` takes."""
-        fields = dataclasses.asdict(self)
-        return fields | {"root": str(self.root), "differences": list(self.differences), "num_clips": self.num_clips}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,16 +108,6 @@ def normalize_name(name: str) -> str:
     return re.sub(r"[ _-]+", "_", name.strip()).casefold()
 
 
-def natural_key(name: str) -> tuple[tuple[int, str], ...]:
-    """Sorts `s2` before `s10`.
-
-    Example:
-        >>> sorted(["s10", "s2"], key=natural_key)
-        ['s2', 's10']
-    """
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name.casefold()))
-
-
 def subfolders(folder: Path) -> list[Path]:
     """Lists the folders in a folder, without those that systems and archivers leave behind.
 
@@ -175,6 +116,17 @@ def subfolders(folder: Path) -> list[Path]:
     """
     with _scan(folder) as entries:
         names = [each.name for each in entries if not _is_junk(each.name) and _is_folder(each)]
+    return [folder / name for name in sorted(names, key=natural_key)]
+
+
+def list_files(folder: Path) -> list[Path]:
+    """Lists the files in a folder, without those that systems and office programs leave behind.
+
+    Raises:
+        CorpusError: the folder cannot be listed.
+    """
+    with _scan(folder) as entries:
+        names = [each.name for each in entries if not _is_junk(each.name) and _is_file(each)]
     return [folder / name for name in sorted(names, key=natural_key)]
 
 
@@ -336,26 +288,9 @@ def expected_counts(
     clips = (marker or {}).get("clips")
     if not clips:
         return by_class, by_subject
-    return _count(clip["class"] for clip in clips.values()), _count(clip["subject"] for clip in clips.values())
-
-
-def count_differences(kind: str, found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
-    """Says where counts differ from those expected.
-
-    Example:
-        >>> count_differences("class", {"negative": 69}, {"negative": 70})
-        ['class negative: 69 clips, expected 70']
-    """
-    return [
-        f"{kind} {name}: {found.get(name, 0)} clips, expected {expected.get(name, 0)}"
-        for name in sorted({*found, *expected}, key=natural_key)
-        if found.get(name, 0) != expected.get(name, 0)
-    ]
-
-
-def count_clips(records: Iterable[ClipRecord], field: str) -> dict[str, int]:
-    """Counts records by one of their fields, such as "subject", in natural order."""
-    return _count(getattr(record, field) for record in records)
+    return count_names(clip["class"] for clip in clips.values()), count_names(
+        clip["subject"] for clip in clips.values()
+    )
 
 
 def describe_folder(folder: Path, limit: int = 12) -> str:
@@ -371,20 +306,6 @@ def describe_folder(folder: Path, limit: int = 12) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def _count(names: Iterable[str]) -> dict[str, int]:
-    counts = Counter(names)
-    return {name: counts[name] for name in sorted(counts, key=natural_key)}
-
-
-def _counts_beside(found: Mapping[str, int], expected: Mapping[str, int]) -> str:
-    names = sorted({*found, *expected}, key=natural_key)
-    return ", ".join(
-        f"{name} {found.get(name, 0)}"
-        + ("" if found.get(name, 0) == expected.get(name, 0) else f" (expected {expected.get(name, 0)})")
-        for name in names
-    )
-
-
 def _is_junk(name: str) -> bool:
     return name.startswith((".", "~$")) or name == "__MACOSX"
 
@@ -393,6 +314,13 @@ def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link that leads in a circle
+        return False
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
         return False
 
 

@@ -142,3 +142,38 @@ class Clips:
             corpus=take(self.corpus),
             fingerprint=digest.hexdigest()[: len(self.fingerprint)],
         )
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class FlowFeatures:
+    """Prepared motion features, one small picture a clip; the other fields are those of `Clips`.
+
+    Attributes:
+        flow: horizontal flow, vertical flow and strain, as their authors scaled them to 8 bits.
+        label: index into `class_names`.
+        subject: who is seen.
+        clip_id: unique name of each clip.
+        corpus: the corpus that each clip comes from.
+        class_names: in the order of the labels.
+        provenance: "licensed" for features of recordings, "surrogate" for those of rendered faces.
+        fingerprint: identifies these very arrays, labels and names.
+        corpus_name: the name of the whole.
+    """
+
+    flow: UInt8[np.ndarray, "n h w 3"]
+    label: Int[np.ndarray, " n"]
+    subject: tuple[str, ...]
+    clip_id: tuple[str, ...]
+    corpus: tuple[str, ...]
+    class_names: tuple[str, ...]
+    provenance: str
+    fingerprint: str
+    corpus_name: str
+
+    def __len__(self) -> int:
+        return len(self.clip_id)
+
+    @functools.cached_property
+    def num_subjects(self) -> int:
+        """How many people are seen."""
+        return len(set(self.subject))

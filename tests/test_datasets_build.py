@@ -19,7 +19,7 @@ from datasets.build import build, default_data_dir, known_corpora, main
 from datasets.cache import prepare_corpus, read_cached
 from datasets.clip_builder import ClipConfig
 from datasets.read import load_clips, read_metadata
-from datasets.smic.reader import read_corpus
+from datasets.smic.reader import VARIANTS, read_corpus
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
@@ -221,7 +221,7 @@ class TestTheBuilderAlone:
         assert "164 clips" in metadata.description
         assert "10.1109/FG.2013.6553717" in metadata.citation
         assert set(metadata.tags) <= set(tfds.core.dataset_metadata.valid_tags())
-        assert [config.variant for config in Builder.BUILDER_CONFIGS] == ["hs"]
+        assert [config.variant for config in Builder.BUILDER_CONFIGS] == list(VARIANTS)
 
     def test_options_name_the_config(self):
         names = {
@@ -236,7 +236,7 @@ class TestWrongArguments:
     def test_unknown_names_are_answered_with_near_ones(self, rendered, tmp_path):
         with pytest.raises(ConfigError, match="no corpus is called 'smik'; did you mean 'smic'"):
             build("smik", rendered, data_dir=tmp_path)
-        with pytest.raises(ConfigError, match="smic has no config 'hd'; known: 'hs'"):
+        with pytest.raises(ConfigError, match="smic has no config 'hd'; known: 'hs', 'hs_e'"):
             build_again(rendered, tmp_path, variant="hd")
         with pytest.raises(ConfigError, match="workers is 0; expected 1 or more"):
             build_again(rendered, tmp_path, workers=0)
@@ -255,6 +255,15 @@ class TestReading:
             load_clips(tmp_path / "nowhere")
         with pytest.raises(CorpusError, match=r"metadata.json cannot be read"):
             load_clips(tmp_path)
+
+    @pytest.mark.parametrize("lacking", ["class_names", "checksums", "skipped", "source_fingerprint"])
+    def test_what_an_older_version_built(self, data_dir, lacking):
+        (path,) = (data_dir / "smic").glob("hs*/1.0.0/metadata.json")
+        metadata = json.loads(path.read_text())
+        del metadata[lacking]
+        path.write_text(json.dumps(metadata))
+        with pytest.raises(CorpusError, match=rf"does not say {lacking}: another version .*build again"):
+            load_clips(path.parent)
 
     def test_other_content_than_was_built(self, data_dir):
         (path,) = (data_dir / "smic").glob("hs*/1.0.0/metadata.json")

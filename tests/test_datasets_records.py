@@ -7,7 +7,6 @@ import pytest
 from datasets.records import (
     ClipRecord,
     Corpus,
-    CorpusReport,
     describe_folder,
     enter_doubled,
     fill_gaps,
@@ -16,6 +15,7 @@ from datasets.records import (
     list_frames,
     subfolders,
 )
+from datasets.report import CorpusReport
 from mer_jax.errors import CorpusError
 
 
@@ -166,7 +166,7 @@ def make_report(**changes):
         "by_subject": {"s1": 3},
         "expected_by_class": {"negative": 2, "surprise": 2},
         "expected_by_subject": {"s1": 3, "s2": 1},
-        "differences": ("s2_ne_01 is missing",),
+        "findings": {"missing": ("s2_ne_01 is missing",)},
     }
     return CorpusReport(**(fields | changes))
 

@@ -18,13 +18,16 @@ import numpy as np
 import pytest
 
 from datasets.surrogate.corpus import render_corpus
-from datasets.surrogate.plan import CorpusOptions, apportion
+from datasets.surrogate.plan import RENDERER_VERSION, CorpusOptions, apportion
 from datasets.surrogate.scenario import DIFFICULTIES, UNIT_SETS
 from datasets.surrogate.smic import plan_smic
 from mer_jax.errors import ConfigError, CorpusError
 
 REPOSITORY = Path(__file__).parents[1]
 SMALL = {"num_subjects": 3, "num_clips": 6, "seed": 7}
+# Of SMIC as first rendered: the plan of the whole corpus, and the small one's first frames.
+MARKER, FILES = "9eba4c5618438908", "eea9e7fec4fbe216"
+MEANS = [174.672, 127.436, 150.514, 165.436, 157.592, 164.56]
 SMALL_COMMAND = ["--subjects", "3", "--clips", "6", "--seed", "7"]
 CLIP = re.compile(r"HS/(s\d+)/micro/(positive|negative|surprise)/(s\d+)_(po|ne|sur)_(\d\d)/image(\d{6,8})\.bmp")
 
@@ -73,6 +76,17 @@ def test_plan_has_the_counts_of_the_release():
     assert lengths.min() >= 11
     assert lengths.max() <= 58
     assert 30 < lengths.mean() < 37  # the release: 33.7
+
+
+def test_smic_stays_what_it_was(corpus):
+    """Published numbers rest on these corpora: a change of plan or pixels needs another RENDERER_VERSION."""
+    assert RENDERER_VERSION == 1
+    plan = plan_smic(CorpusOptions())
+    assert hashlib.sha256(json.dumps(plan.marker()).encode()).hexdigest()[:16] == MARKER
+    paths = "\n".join("/".join(place) for place in plan.files())
+    assert hashlib.sha256(paths.encode()).hexdigest()[:16] == FILES
+    frames = [cv2.imread(str(min(folder.iterdir()))) for folder in sorted(corpus.glob("HS/*/micro/*/*"))]
+    assert [frame.mean() for frame in frames] == pytest.approx(MEANS, abs=0.02)  # decoders differ a little
 
 
 def test_truth_of_a_clip_is_consistent():

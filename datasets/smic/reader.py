@@ -1,10 +1,11 @@
 """Reads SMIC as its owners released it: from the folder tree to clip records.
 
-    SMIC_all_raw/HS/s<N>/micro/{negative,positive,surprise}/s<N>_{ne,po,sur}_<kk>/image<counter>.bmp
-    SMIC_all_cropped/HS/s<N>/micro/.../reg_image<counter>.bmp
+    SMIC_all_raw/{HS,VIS,NIR}/s<N>/micro/{negative,positive,surprise}/s<N>_{ne,po,sur}_<kk>/image<counter>.bmp
+    SMIC_all_cropped/{HS,VIS,NIR}/s<N>/micro/.../reg_image<counter>.bmp
 
 SMIC has no annotation file: a folder is exactly one micro-expression from onset to offset, its label is the name of the
-class folder, and there is no apex. Counts: X. Li et al., "A Spontaneous Micro-expression Database", FG 2013.
+class folder, and there is no apex. SMIC-E, which has a file, is read by `datasets.smic.extended`. Counts: X. Li et al.,
+"A Spontaneous Micro-expression Database", FG 2013.
 """
 
 import dataclasses
@@ -18,9 +19,6 @@ from typing import Any
 from datasets.records import (
     ClipRecord,
     Corpus,
-    CorpusReport,
-    count_clips,
-    count_differences,
     describe_folder,
     enter_doubled,
     expected_counts,
@@ -28,10 +26,10 @@ from datasets.records import (
     find_folders,
     find_marker,
     list_frames,
-    natural_key,
     normalize_name,
     subfolders,
 )
+from datasets.report import CorpusReport, Findings, count_clips, count_differences, natural_key
 from mer_jax.errors import CorpusError
 
 CLASS_NAMES = ("negative", "positive", "surprise")
@@ -51,13 +49,24 @@ class Variant:
         by_class: clips per class.
         by_subject: clips per subject.
         num_frames_range: shortest and longest clip, frames.
+        is_extended: whether it is of SMIC-E, where clips lie within longer recordings.
     """
 
     folder: str
     by_class: Mapping[str, int]
     by_subject: Mapping[str, int]
     num_frames_range: tuple[int, int]
+    is_extended: bool = False
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the labels."""
+        return CLASS_NAMES
+
+
+# Eight people were also recorded by two slower cameras.
+_SLOW_BY_SUBJECT = {"s11": 7, "s12": 9, "s13": 10, "s14": 10, "s15": 4, "s18": 7, "s19": 2, "s20": 22}
+_SLOW = Variant("VIS", {"negative": 23, "positive": 28, "surprise": 20}, _SLOW_BY_SUBJECT, (4, 13))
 
 VARIANTS = {
     "hs": Variant(
@@ -83,7 +92,21 @@ VARIANTS = {
         },
         num_frames_range=(11, 58),
     ),
+    "vis": _SLOW,
+    "nir": dataclasses.replace(_SLOW, folder="NIR"),  # its classes are not published; taken to be those of VIS
 }
+VARIANTS["hs_e"] = Variant(
+    folder="HS",
+    by_class={"negative": 66, "positive": 51, "surprise": 40},
+    by_subject=VARIANTS["hs"].by_subject | {"s1": 5, "s2": 5, "s3": 37, "s4": 17, "s9": 3},
+    num_frames_range=(16, 58),
+    is_extended=True,
+)
+# One clip of VIS is named surprise and annotated negative.
+VARIANTS["vis_e"] = dataclasses.replace(
+    _SLOW, by_class={"negative": 24, "positive": 28, "surprise": 19}, is_extended=True
+)
+VARIANTS["nir_e"] = dataclasses.replace(VARIANTS["vis_e"], folder="NIR")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +126,7 @@ def read_corpus(manual_dir: Path, variant: str = "hs") -> Corpus:
     Args:
         manual_dir: the folder that holds SMIC_all_raw or SMIC_all_cropped up to three levels down, or is one of them,
             or is the variant's own folder (HS).
-        variant: which camera, a key of `VARIANTS`.
+        variant: which camera, a key of `VARIANTS`; those that end in _e are of SMIC-E.
 
     Returns:
         clips, sorted by clip id, and the report on this copy. A copy that differs from the published counts is
@@ -113,8 +136,14 @@ def read_corpus(manual_dir: Path, variant: str = "hs") -> Corpus:
         CorpusError: no such folder, no SMIC in it, no clip in SMIC, or a folder that cannot be listed.
     """
     published = VARIANTS[variant]
+    if published.is_extended:
+        from datasets.smic.extended import read_extended
+
+        return read_extended(manual_dir, published)
     root, release, others = _find_root(manual_dir, published.folder)
-    differences = [f"{other} holds {published.folder} clips too and is not read" for other in others]
+    findings = Findings()
+    findings.add("not_read", *(f"{other} holds {published.folder} clips too and is not read" for other in others))
+    differences: list[str] = []
     records, unusable = [], {}
     for each in _resolve(_walk(root, differences), differences):
         frames, numbers, oddities = list_frames(enter_doubled(each.folder))
@@ -125,7 +154,9 @@ def read_corpus(manual_dir: Path, variant: str = "hs") -> Corpus:
         frames, numbers, lacking = fill_gaps(frames, numbers)
         if lacking:
             filled = "the frame before stands in" if len(frames) == numbers[-1] - numbers[0] + 1 else "left as it is"
-            differences.append(f"{each.clip_id} lacks {lacking} frames between its first and its last; {filled}")
+            findings.add(
+                "frames_missing", f"{each.clip_id} lacks {lacking} frames between its first and its last; {filled}"
+            )
         records.append(
             ClipRecord(
                 clip_id=each.clip_id,
@@ -145,6 +176,7 @@ def read_corpus(manual_dir: Path, variant: str = "hs") -> Corpus:
             f"s<N>/micro/<{'|'.join(CLASS_NAMES)}>/s<N>_<ne|po|sur>_<kk>/ with frames. "
             + " ".join(f"{difference}." for difference in [*differences, *unusable.values()][:5])
         )
+    findings.add("other", *differences)
     records.sort(key=lambda record: natural_key(record.clip_id))
     marker = _find_marker(manual_dir, root)
     return Corpus(
@@ -152,7 +184,7 @@ def read_corpus(manual_dir: Path, variant: str = "hs") -> Corpus:
         class_names=CLASS_NAMES,
         records=tuple(records),
         unusable=unusable,
-        report=_report(root, release, published, records, unusable, differences, marker),
+        report=_report(root, release, published, records, unusable, findings, marker),
         marker=marker,
     )
 
@@ -290,25 +322,25 @@ def _report(
     published: Variant,
     records: list[ClipRecord],
     unusable: Mapping[str, str],
-    differences: list[str],
+    findings: Findings,
     marker: Mapping[str, Any] | None,
 ) -> CorpusReport:
     by_class = count_clips(records, "class_name")
     by_subject = count_clips(records, "subject")
     expected_by_class, expected_by_subject = expected_counts(published.by_class, published.by_subject, marker)
     shortest, longest = published.num_frames_range
-    differences = [
-        *count_differences("class", by_class, expected_by_class),
-        *count_differences("subject", by_subject, expected_by_subject),
-        *_missing_in_sequence(records),
-        *(f"{clip_id}: {reason}" for clip_id, reason in unusable.items()),
-        *differences,
+    findings.add("counts", *count_differences("class", by_class, expected_by_class))
+    findings.add("counts", *count_differences("subject", by_subject, expected_by_subject))
+    findings.add("missing", *_missing_in_sequence(records))
+    findings.add("unusable", *(f"{clip_id}: {reason}" for clip_id, reason in unusable.items()))
+    findings.add(
+        "other",
         *(
             f"{record.clip_id} has {len(record.frames)} frames; published clips have {shortest} to {longest}"
             for record in records
             if not shortest <= len(record.frames) <= longest
         ),
-    ]
+    )
     return CorpusReport(
         title=f"SMIC {published.folder} ({release})",
         root=root,
@@ -317,7 +349,7 @@ def _report(
         by_subject=by_subject,
         expected_by_class=expected_by_class,
         expected_by_subject=expected_by_subject,
-        differences=tuple(differences),
+        findings=findings.collected(),
     )
 
 

@@ -16,13 +16,13 @@ class Builder(ClipBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "SMIC HS, raw or cropped."}  # noqa: RUF012  (TFDS's own convention)
+    RELEASE_NOTES = {"1.0.0": "SMIC, raw or cropped, and SMIC-E; cameras HS, VIS and NIR."}  # noqa: RUF012  (TFDS's own convention)
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "SMIC is given out under a licence by the University of Oulu; datasets/smic/README.md says where to ask. "
         "Unpack SMIC_all_raw (or SMIC_all_cropped) into manual_dir."
     )
     HOMEPAGE = "https://www.oulu.fi/cmvs/node/41319"
-    CLASS_NAMES = reader.CLASS_NAMES
+    VARIANTS = reader.VARIANTS
     BUILDER_CONFIGS = [ClipConfig.make(variant) for variant in reader.VARIANTS]  # noqa: RUF012
 
     def read_corpus(self, manual_dir: Path) -> Corpus:

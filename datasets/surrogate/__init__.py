@@ -12,8 +12,12 @@ and then moved by action-unit fields of known class, onset, apex and offset.
     renderer    a portrait in motion
     camera      exposure, noise and encoding
     scenario    what happens in a clip; the difficulty presets
+    emotions    what an annotated emotion moves, and how coders would write it down
     plan        what a corpus consists of, before any pixel
-    smic        the SMIC plan
+    dealing     labels dealt out so that the published counts come out
+    workbook    annotation spreadsheets, with formulas and their stored values
+    quirks      what goes wrong in real copies
+    smic, smic_extended, casme2, samm, casme_squared  the plan of each release
     writer      a plan onto the disk: parallel, atomic, resumable
     corpus      `render_corpus`, the one function that others call
 

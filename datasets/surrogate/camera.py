@@ -54,8 +54,8 @@ class Camera:
         return frame
 
 
-def encode_frame(frame: UInt8[np.ndarray, "h w 3"], jpeg_quality: int | None) -> bytes:
-    """Encodes an RGB frame as JPEG, or as BMP where no quality is given."""
+def encode_frame(frame: UInt8[np.ndarray, "h w 3"], jpeg_quality: int | None, *, is_gray: bool = False) -> bytes:
+    """Encodes an RGB frame as JPEG, or as BMP where no quality is given; with `is_gray`, as one channel."""
     options = [] if jpeg_quality is None else [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]
-    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".bmp" if jpeg_quality is None else ".jpg", bgr, options)[1].tobytes()
+    pixels = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY if is_gray else cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".bmp" if jpeg_quality is None else ".jpg", pixels, options)[1].tobytes()

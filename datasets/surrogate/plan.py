@@ -1,7 +1,8 @@
 """What a corpus consists of, settled before any pixel is rendered."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from datasets.surrogate.identity import Subject
 from datasets.surrogate.scenario import DIFFICULTIES, ClipSpec, Difficulty
@@ -11,6 +12,7 @@ from mer_jax.errors import ConfigError, near_names
 # Raise it with every change that alters a pixel: finished corpora of another version are not reused.
 RENDERER_VERSION = 1
 MARKER_NAME = "SURROGATE.json"
+SCALES = (0.2, 1.0)  # of frames; below, eyes are too small to be drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +24,14 @@ class CorpusOptions:
     num_clips: int = 164
     seed: int = 0
     exact: bool = False
+    quirks: bool = False
+    scale: float = 1.0
 
     def validate(self, num_classes: int) -> None:
         """Checks what can be checked before planning.
 
         Args:
-            num_classes: of the corpus.
+            num_classes: that must occur, whatever the number of clips.
 
         Raises:
             ConfigError: if a value is out of its range.
@@ -43,6 +47,46 @@ class CorpusOptions:
             )
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more")
+        if not SCALES[0] <= self.scale <= SCALES[1]:
+            raise ConfigError(f"scale is {self.scale}; expected {SCALES[0]} to {SCALES[1]} (1: as released)")
+
+    @property
+    def difficulty_preset(self) -> Difficulty:
+        """The values behind the name of the difficulty."""
+        return DIFFICULTIES[self.difficulty]
+
+    def refuse_more_subjects(self, title: str, most: int) -> None:
+        """Checks that no more subjects are asked for than a release has.
+
+        Raises:
+            ConfigError: if they are.
+        """
+        if self.num_subjects > most:
+            raise ConfigError(f"subjects is {self.num_subjects}, but {title} has {most}: give at most as many")
+
+    def refuse_exact(self, title: str) -> None:
+        """Checks that no lossless frames are asked for where the release itself has none.
+
+        Raises:
+            ConfigError: if they are.
+        """
+        if self.exact:
+            raise ConfigError(f"exact frames are BMP, but {title} is released as JPEG: leave --exact out")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameFolder:
+    """A folder that gets the frames of a clip.
+
+    Attributes:
+        folder: relative to the corpus root.
+        file_names: one for each frame; None for a frame that this folder lacks.
+        face_shape: height and width of the registered face that is cut out; None for whole frames.
+    """
+
+    folder: str
+    file_names: tuple[str | None, ...]
+    face_shape: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,25 +95,36 @@ class ClipPlan:
 
     Attributes:
         clip_id: unique in the corpus.
-        folder: of the frames, relative to the corpus root.
-        file_names: one for each frame.
         spec: what happens.
+        folders: that get its frames, one in each tree of the release.
+        annotation: what the release's tables say of it beyond its class; frame numbers are those of the file names.
+        is_annotated: False for a clip that has a folder, but no row in the tables.
     """
 
     clip_id: str
-    folder: str
-    file_names: tuple[str, ...]
     spec: ClipSpec
+    folders: tuple[FrameFolder, ...]
+    annotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    is_annotated: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SubjectPlan:
-    """A subject, the folder that holds all its clips (relative to the root), and the clips."""
+    """A subject and everything that is rendered of it.
+
+    Attributes:
+        name: as the release spells it.
+        folders: that hold all its files and nobody else's, relative to the root; one in each tree.
+        subject: who.
+        clips: in the order of rendering.
+        copies: files (relative to the root, in `folders`) that repeat a rendered one, with the path of that.
+    """
 
     name: str
-    folder: str
+    folders: tuple[str, ...]
     subject: Subject
     clips: tuple[ClipPlan, ...]
+    copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def num_frames(self) -> int:
@@ -88,6 +143,9 @@ class CorpusPlan:
         geometry: how it was filmed.
         options: what the user chose.
         subjects: in the order of rendering.
+        documents: files that are no frames, by path relative to the root: tables, and what systems leave behind.
+        quirks: what is wrong in this copy, as it is in real ones; one sentence each.
+        variant: what part of the release it is, where there are several; "" for the first.
     """
 
     corpus: str
@@ -96,11 +154,14 @@ class CorpusPlan:
     geometry: CorpusGeometry
     options: CorpusOptions
     subjects: tuple[SubjectPlan, ...]
+    documents: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    quirks: tuple[str, ...] = ()
+    variant: str = ""
 
     @property
     def difficulty(self) -> Difficulty:
         """The preset chosen."""
-        return DIFFICULTIES[self.options.difficulty]
+        return self.options.difficulty_preset
 
     @property
     def num_frames(self) -> int:
@@ -109,7 +170,7 @@ class CorpusPlan:
 
     def identity(self) -> dict:
         """What distinguishes this corpus from every other rendered one; JSON values only."""
-        return {
+        identity = {
             "surrogate": True,
             "corpus": self.corpus,
             "renderer_version": RENDERER_VERSION,
@@ -120,9 +181,25 @@ class CorpusPlan:
             "exact": self.options.exact,
             "difficulty_values": dataclasses.asdict(self.difficulty),
         }
+        # What is not usual stands there only when it is so: finished corpora stay what they were.
+        if self.variant:
+            identity["variant"] = self.variant
+        if self.options.scale != 1:
+            identity["scale"] = self.options.scale
+        if self.options.quirks:
+            identity["quirks"] = list(self.quirks)
+        return identity
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Every file but the marker and its note: folder relative to the root ("" for itself), and name."""
+        for subject in self.subjects:
+            for place in (place for clip in subject.clips for place in clip.folders):
+                yield from ((place.folder, name) for name in place.file_names if name is not None)
+            yield from (_split(path) for path in subject.copies)
+        yield from (_split(path) for path in self.documents)
 
     def marker(self) -> dict:
-        """The content of `SURROGATE.json`: the identity, and the truth of every clip (frames 0-based)."""
+        """The content of `SURROGATE.json`: the identity, and the truth of every annotated clip (frames 0-based)."""
         clips = {
             clip.clip_id: {
                 "subject": subject.name,
@@ -133,10 +210,12 @@ class CorpusPlan:
                 "onset": 0,
                 "apex": clip.spec.apex,
                 "offset": clip.spec.num_frames - 1,
-                "folder": clip.folder,
+                "folder": clip.folders[0].folder,
+                **({"annotation": dict(clip.annotation)} if clip.annotation else {}),
             }
             for subject in self.subjects
             for clip in subject.clips
+            if clip.is_annotated
         }
         return {**self.identity(), "clips": clips}
 
@@ -144,10 +223,17 @@ class CorpusPlan:
 def apportion(total: int, weights: Sequence[int]) -> list[int]:
     """Shares out `total` in proportion to the weights, at least 1 to each (largest remainders).
 
+    Where there is not one for each, those of the largest weight get one.
+
     Example:
         >>> apportion(164, (51, 70, 43)), apportion(12, (51, 70, 43)), apportion(3, (51, 70, 43))
         ([51, 70, 43], [4, 5, 3], [1, 1, 1])
+        >>> apportion(2, (51, 70, 43))
+        [1, 1, 0]
     """
+    if total < len(weights):
+        largest = sorted(range(len(weights)), key=lambda each: -weights[each])[:total]
+        return [int(each in largest) for each in range(len(weights))]
     spare = total - len(weights)
     # One is given to each; the rest follows what is then still missing from the proportional share.
     wanted = [max(0.0, total * weight / sum(weights) - 1) for weight in weights]
@@ -157,3 +243,8 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     for each in by_remainder[: spare - sum(shares)]:
         shares[each] += 1
     return [1 + share for share in shares]
+
+
+def _split(path: str) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    return folder, name

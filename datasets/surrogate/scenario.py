@@ -1,6 +1,7 @@
 """What happens in a clip: which action units move, how far and when, and all that disturbs them."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -65,7 +66,8 @@ DIFFICULTIES: dict[str, Difficulty] = {
 
 # Action units of a class with their probabilities, after EMFACS: what happiness, the negative
 # emotions (anger, disgust, sadness, contempt) and surprise are coded with in the real corpora.
-UNIT_SETS: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {
+UnitSets = tuple[tuple[tuple[str, ...], float], ...]
+UNIT_SETS: dict[str, UnitSets] = {
     "positive": ((("6", "12"), 0.42), (("12",), 0.30), (("6",), 0.10), (("12", "25"), 0.08), (("6", "12", "25"), 0.10)),
     "negative": (
         (("4",), 0.22),
@@ -137,16 +139,18 @@ def sample_clip(
     *,
     fps: float,
     duration_s: tuple[float, float, float],
+    unit_sets: Mapping[str, UnitSets] = UNIT_SETS,
 ) -> ClipSpec:
     """Draws a clip.
 
     Args:
         rng: of this clip alone.
         subject: whose expressivity scales the movements.
-        class_name: a key of `UNIT_SETS`.
+        class_name: a key of `unit_sets`.
         difficulty: how far things move.
         fps: frames per second.
         duration_s: shortest, typical and longest duration.
+        unit_sets: what each class of the corpus moves.
     """
     shortest, typical, longest = duration_s
     duration = np.clip(typical * np.exp(0.35 * rng.standard_normal()), shortest, longest)
@@ -156,8 +160,8 @@ def sample_clip(
 
     shown_class = class_name
     if rng.random() < difficulty.label_noise:
-        shown_class = str(rng.choice([each for each in UNIT_SETS if each != class_name]))
-    sets, probabilities = zip(*UNIT_SETS[shown_class], strict=True)
+        shown_class = str(rng.choice([each for each in unit_sets if each != class_name]))
+    sets, probabilities = zip(*unit_sets[shown_class], strict=True)
     units = sets[rng.choice(len(sets), p=probabilities)]
     apex = int(np.clip(round(num_frames * rng.uniform(0.3, 0.6)), 2, num_frames - 2))
     envelope = _rise_and_fall(num_frames, apex, remaining=1 - rng.uniform(0.6, 1.0))

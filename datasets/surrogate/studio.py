@@ -4,13 +4,17 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from datasets.surrogate.camera import Camera
 from datasets.surrogate.identity import Subject
+from datasets.surrogate.mesh import LEFT_EYE, RIGHT_EYE
 from datasets.surrogate.portrait import paint_portrait
 from datasets.surrogate.renderer import FaceRenderer, FaceState
 from datasets.surrogate.scenario import LEFT, RIGHT, ClipSpec
+from mer_jax.vision.native import cv2
+
+FACE_EYES = ((0.31, 0.37), (0.69, 0.37))  # where a registered face has its eyes, fractions of (width, height)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +31,7 @@ class CorpusGeometry:
         jpeg_quality: 0 to 100.
         tones: range of skin tones, positions in `identity.SKIN_TONES`.
         supersampling: size of the painted portrait relative to the frame.
+        is_gray: whether frames are stored in one channel.
     """
 
     height: int
@@ -39,6 +44,16 @@ class CorpusGeometry:
     jpeg_quality: int
     tones: tuple[float, float]
     supersampling: float
+    is_gray: bool = False
+
+    def scaled(self, scale: float) -> "CorpusGeometry":
+        """The same picture with fewer pixels; 1 changes nothing."""
+        return dataclasses.replace(
+            self,
+            height=round(self.height * scale),
+            width=round(self.width * scale),
+            pixels_per_cm=self.pixels_per_cm * scale,
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,3 +126,27 @@ def render_clip(
         noise = np.random.default_rng([spec.seed, frame])
         image = camera.expose(renderer.render(state), float(spec.exposure[frame]), noise)
         yield RenderedFrame(frame, image, state)
+
+
+def place_face(renderer: FaceRenderer, onset: FaceState, shape: tuple[int, int]) -> Float[np.ndarray, "2 3"]:
+    """Finds how a frame is turned, scaled and moved so that the eyes come to lie at `FACE_EYES`.
+
+    Args:
+        renderer: of the clip's subject.
+        onset: the face in the clip's first frame, which decides for all of them.
+        shape: height and width of the registered face.
+    """
+    points = renderer.landmarks(onset)
+    right, left = (points[list(ring)].mean(0) for ring in (RIGHT_EYE, LEFT_EYE))
+    wanted_right, wanted_left = (np.multiply(eye, (shape[1] - 1, shape[0] - 1)) for eye in FACE_EYES)
+    # A similarity is one complex number: the line between the eyes onto the line that is wanted.
+    turn = complex(*(wanted_left - wanted_right)) / complex(*(left - right))
+    linear = np.array([(turn.real, -turn.imag), (turn.imag, turn.real)])
+    return np.column_stack([linear, wanted_right - linear @ right])
+
+
+def cut_face(
+    image: UInt8[np.ndarray, "h w 3"], transform: Float[np.ndarray, "2 3"], shape: tuple[int, int]
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Cuts the registered face out of a frame; `transform` and `shape` as in `place_face`."""
+    return cv2.warpAffine(image, transform, shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

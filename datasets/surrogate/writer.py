@@ -1,10 +1,12 @@
 """A corpus plan onto the disk: over several processes, atomic, and resumable by subject.
 
-Everything is written into a hidden folder beside the final one. A subject appears there under its
-own name only when its last frame is written, and the whole folder gets its name when the last
-subject is there; so whatever stands under a final name is whole.
+Everything is written into a hidden folder beside the final one. The folders of a subject, one in
+each tree of the release, appear there only when its last frame is written; a subject counts as done
+when the last of its folders is there. The whole gets its name when the last subject is done; so
+whatever stands under the final name is whole.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import fcntl
@@ -23,11 +25,11 @@ from tqdm import tqdm
 
 from datasets.surrogate.camera import Camera, encode_frame
 from datasets.surrogate.plan import MARKER_NAME, CorpusPlan, SubjectPlan
-from datasets.surrogate.studio import CorpusGeometry, make_renderer, render_clip
+from datasets.surrogate.studio import CorpusGeometry, cut_face, make_renderer, place_face, render_clip, state_at
 from mer_jax.errors import CorpusError
 from mer_jax.vision.native import cv2
 
-JPEG_BYTES_PER_PIXEL = 0.20  # measured at quality 92 with camera noise, rounded up
+JPEG_BYTES_PER_PIXEL = 0.27  # measured at quality 95 with camera noise on faces cut out, rounded up
 POLL_S = 0.1
 
 _NOTE = """These are rendered faces, not {title}.
@@ -67,6 +69,9 @@ def write_corpus(plan: CorpusPlan, out: Path, *, workers: int, log: Callable[[st
             _check_space(partial, plan, pending)
             _render(plan, pending, partial, workers)
         shutil.rmtree(_staging(partial))
+        for path, content in plan.documents.items():
+            (partial / path).parent.mkdir(parents=True, exist_ok=True)
+            (partial / path).write_bytes(content)
         _check_files(partial, plan)
         (partial / "SURROGATE.txt").write_text(_NOTE.format(title=plan.title, marker=MARKER_NAME))
         partial.rename(root)
@@ -126,9 +131,10 @@ def _check_finished(root: Path, plan: CorpusPlan) -> None:
             f"Nothing was touched; choose another folder with --out."
         )
     if not _is_same(marker, plan):
-        wanted = plan.identity()
-        differing = sorted(key for key in wanted if marker.get(key) != wanted[key] and key != "difficulty_values")
-        told = ", ".join(f"{key} {marker.get(key)!r} instead of {wanted[key]!r}" for key in differing)
+        found, wanted = ({**each, "quirks": bool(each.get("quirks"))} for each in (marker, plan.identity()))
+        keys = sorted((found.keys() | wanted.keys()) - {"difficulty_values", "clips"})
+        differing = [key for key in keys if found.get(key) != wanted.get(key)]
+        told = ", ".join(f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}" for key in differing)
         raise CorpusError(
             f"{root} holds a surrogate corpus with other options ({told or 'changed difficulty presets'}). "
             f"Delete that folder, or choose another one with --out."
@@ -138,17 +144,22 @@ def _check_finished(root: Path, plan: CorpusPlan) -> None:
 
 def _check_files(root: Path, plan: CorpusPlan) -> None:
     """Compares the files that are there, and that they are not empty, with the plan."""
-    for clip in (clip for subject in plan.subjects for clip in subject.clips):
-        folder = root / clip.folder
-        found = set()
+    expected = collections.defaultdict(dict)  # an ordered set of names by folder
+    for place, name in plan.files():
+        expected[place][name] = None
+    clip_folders = {place.folder for subject in plan.subjects for clip in subject.clips for place in clip.folders}
+    for place, names in expected.items():
+        folder, found = root / place, set()
         if folder.is_dir():
             with os.scandir(folder) as entries:
-                found = {entry.name for entry in entries if entry.stat().st_size > 0}
-        if found != set(clip.file_names):
+                found = {entry.name for entry in entries if entry.is_file() and entry.stat().st_size > 0}
+        if place in clip_folders and found != set(names):
             raise CorpusError(
-                f"{folder} holds {len(found)} frames that are not empty; expected the {len(clip.file_names)} "
-                f"from {clip.file_names[0]} on. Delete {root} and render it again."
+                f"{folder} holds {len(found)} frames that are not empty; expected the {len(names)} "
+                f"from {next(iter(names))} on. Delete {root} and render it again."
             )
+        if missing := [name for name in names if name not in found]:
+            raise CorpusError(f"{folder / missing[0]} is missing or empty. Delete {root} and render it again.")
 
 
 def _prepare(partial: Path, plan: CorpusPlan, log: Callable[[str], None]) -> list[SubjectPlan]:
@@ -164,7 +175,7 @@ def _prepare(partial: Path, plan: CorpusPlan, log: Callable[[str], None]) -> lis
         draft.rename(marker)
     shutil.rmtree(_staging(partial), ignore_errors=True)
     _staging(partial).mkdir()
-    pending = [subject for subject in plan.subjects if not (partial / subject.folder).exists()]
+    pending = [subject for subject in plan.subjects if not (partial / subject.folders[-1]).exists()]
     done = len(plan.subjects) - len(pending)
     continuing = f", continuing after {done} finished subjects" if done else ""
     log(
@@ -181,7 +192,9 @@ def _staging(partial: Path) -> Path:
 
 
 def _check_space(partial: Path, plan: CorpusPlan, pending: list[SubjectPlan]) -> None:
-    pixels = sum(subject.num_frames for subject in pending) * plan.geometry.height * plan.geometry.width
+    clips = (clip for subject in pending for clip in subject.clips)
+    shapes = ((clip, place.face_shape or plan.geometry.shape) for clip in clips for place in clip.folders)
+    pixels = sum(clip.spec.num_frames * height * width for clip, (height, width) in shapes)
     needed = pixels * (3 if plan.options.exact else JPEG_BYTES_PER_PIXEL)
     free = shutil.disk_usage(partial).free
     if free < needed:
@@ -270,21 +283,45 @@ def _render_subject(
     on_clip: Callable[[], bool],
 ) -> None:
     """Renders all clips of a subject; `on_clip` is called after each and says whether to go on."""
-    staging = _staging(partial) / f"{subject.name}-{os.getpid()}"
+    staging = _staging(partial) / f"{subject.name}-{os.getpid()}"  # the corpus root as this subject sees it
     renderer = make_renderer(subject.subject, geometry, anatomy_variation)
     camera = Camera(geometry.shape, geometry.noise)
     try:
         for clip in subject.clips:
-            folder = staging / Path(clip.folder).relative_to(subject.folder)
-            folder.mkdir(parents=True)
+            for place in clip.folders:
+                (staging / place.folder).mkdir(parents=True)
+            onset = state_at(clip.spec, 0)
+            shapes = {place.face_shape for place in clip.folders if place.face_shape}
+            transforms = {shape: place_face(renderer, onset, shape) for shape in shapes}
             for frame in render_clip(renderer, camera, clip.spec):
-                content = encode_frame(frame.image, jpeg_quality)
-                (folder / clip.file_names[frame.index]).write_bytes(content)
+                for place in clip.folders:
+                    if (name := place.file_names[frame.index]) is None:
+                        continue
+                    image = frame.image
+                    if place.face_shape is not None:
+                        image = cut_face(image, transforms[place.face_shape], place.face_shape)
+                    content = encode_frame(image, jpeg_quality, is_gray=geometry.is_gray)
+                    (staging / place.folder / name).write_bytes(content)
             if not on_clip():
                 return
-        final = partial / subject.folder
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staging.rename(final)
+        for path, source in subject.copies.items():
+            (staging / path).parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(staging / source, staging / path)
+        for place in subject.folders:
+            final = partial / place
+            if final.exists():  # from a run that was killed between two of these
+                shutil.rmtree(final)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            (staging / place).rename(final)
+        shutil.rmtree(staging)
     except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)  # gives back the room that the next attempt needs
         raise _unwritable(error, partial.parent) from error
+
+
+def _link_or_copy(source: Path, path: Path) -> None:
+    """A second name for a file costs no room; where the file system knows no such thing, it is copied."""
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)

@@ -1,0 +1,55 @@
+"""Stage one of a build on Apache Beam: the same cache, filled by any of Beam's runners.
+
+Only records, which are paths and numbers, go through the pipeline; frames are read where a worker runs. So workers need
+the corpus and the cache folder under the same paths, and this package on their path. A clip that cannot be prepared is
+left for the process that collects: it meets the same error and says it.
+
+Import it where Beam is wanted only: Beam is an extra.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from datasets.cache import ClipPreparer
+from datasets.records import ClipRecord
+from mer_jax.vision.native import cv2
+from mer_jax.vision.options import VisionOptions
+
+
+class _PrepareClip(beam.DoFn):
+    def __init__(self, options: VisionOptions, cache_dir: str):
+        self._options, self._cache_dir = options, cache_dir
+
+    def setup(self) -> None:
+        cv2.setNumThreads(1)  # the workers are the parallelism
+        self._prepare = ClipPreparer(self._options, Path(self._cache_dir))
+
+    def process(self, record: ClipRecord) -> Iterator[str]:
+        self._prepare(record)
+        return iter(())
+
+    def teardown(self) -> None:
+        self._prepare.close()
+
+
+def fill_cache(
+    records: Sequence[ClipRecord], options: VisionOptions, cache_dir: Path, beam_options: Sequence[str]
+) -> None:
+    """Prepares clips on Beam and waits for the end.
+
+    Args:
+        records: the clips.
+        options: what to do with their frames.
+        cache_dir: folder of the cache.
+        beam_options: Beam's own flags, `--runner=...` among them.
+    """
+    with beam.Pipeline(options=PipelineOptions(list(beam_options))) as pipeline:
+        _ = (
+            pipeline
+            | "clips" >> beam.Create(list(records))
+            | "spread" >> beam.Reshuffle()
+            | "prepare" >> beam.ParDo(_PrepareClip(options, str(cache_dir)))
+        )

@@ -1,0 +1,1 @@
+"""CAS(ME)^2: 300 macro- and 57 micro-expressions of 22 people at 30 frames per second."""

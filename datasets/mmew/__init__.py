@@ -1,0 +1,1 @@
+"""MMEW: 300 micro-expressions at 90 frames per second."""
