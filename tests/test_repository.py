@@ -26,7 +26,14 @@ from mer_jax.vision.native import DEBIAN_PACKAGES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
-COMMANDS = ("experiments.run", "datasets.build", "datasets.surrogate", "mer_jax.vision.face_model")
+COMMANDS = (
+    "experiments.run",
+    "datasets.build",
+    "datasets.check",
+    "datasets.surrogate",
+    "mer_jax.cli",
+    "mer_jax.vision.face_model",
+)
 # What `import mer_jax.models, mer_jax.train` may need. jaxtyping is typing only: pure Python, no arrays of its own.
 ENGINE = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "jaxtyping")
 
