@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from datasets.cache import PROCESSES, CachedCorpus
 from datasets.records import Corpus
-from mer_jax.errors import ConfigError, CorpusError, MerError, near_names
+from mer_jax.errors import ConfigError, CorpusError, near_names, run_command
 from mer_jax.vision.options import CROPS, MASKS, SAMPLINGS, VisionOptions
 
 if TYPE_CHECKING:
@@ -252,7 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--beam_options", default="", help="further flags for that runner, in one text")
     flags = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
-    try:
+
+    def command() -> None:
         manual_dir = flags.manual_dir or os.environ.get("MER_MANUAL_DIR")
         if not manual_dir:
             raise ConfigError(
@@ -277,13 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runner=flags.runner,
             beam_options=shlex.split(flags.beam_options),
         )
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; clips that are ready stay ready: the same command continues", file=sys.stderr)
-        return 130
-    return 0
+
+    return run_command(command, on_interrupt="interrupted; clips that are ready stay ready: the same command continues")
 
 
 if __name__ == "__main__":

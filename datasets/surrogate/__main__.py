@@ -6,20 +6,14 @@ A run that was stopped continues where it was; a finished corpus is left as it i
 import argparse
 import sys
 
-from mer_jax.errors import MerError
+from mer_jax.errors import run_command
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    try:
-        _run(arguments)
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues where this one stopped", file=sys.stderr)
-        return 130
-    return 0
+    return run_command(
+        lambda: _run(arguments), on_interrupt="interrupted; the same command continues where this one stopped"
+    )
 
 
 def _run(arguments: list[str] | None) -> None:
