@@ -79,7 +79,13 @@ def load_corpus(experiment: Experiment) -> Clips:
         )
         manual_dir = render_surrogate(experiment, data_dir)
     builder_dir = build(
-        experiment.corpus, manual_dir, options=experiment.vision, data_dir=data_dir, workers=_WORKERS.value, say=say
+        experiment.corpus,
+        manual_dir,
+        variant=experiment.variant or None,
+        options=experiment.vision,
+        data_dir=data_dir,
+        workers=_WORKERS.value,
+        say=say,
     )
     from datasets.read import load_clips  # TFDS takes a second to import
 
@@ -118,13 +124,14 @@ def render_surrogate(experiment: Experiment, data_dir: Path) -> Path:
     from datasets.surrogate.corpus import render_corpus
 
     corpus = f"{experiment.corpus}-{experiment.surrogate_difficulty}-seed{experiment.surrogate_seed}"
-    folder = f"{corpus}-{experiment.surrogate_clips}x{experiment.surrogate_subjects}"
+    size = f"{experiment.surrogate_clips or 'all'}x{experiment.surrogate_subjects or 'all'}"
+    folder = f"{corpus}-{size}"
     render_corpus(
         data_dir / "surrogate" / folder,
         corpus=experiment.corpus,
         difficulty=experiment.surrogate_difficulty,
-        num_subjects=experiment.surrogate_subjects,
-        num_clips=experiment.surrogate_clips,
+        num_subjects=experiment.surrogate_subjects or None,
+        num_clips=experiment.surrogate_clips or None,
         seed=experiment.surrogate_seed,
         workers=_WORKERS.value,
         log=say,

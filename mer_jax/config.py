@@ -47,6 +47,7 @@ class Experiment:
 
     name: str  # of the config; names the run folder
     corpus: str  # a folder of `datasets/`
+    variant: str = ""  # of the corpus: part, tree or class scheme, see its README; "" is its first
     model: Any  # a linen module: inputs -> logits
     vision: Any  # mer_jax.vision.VisionOptions: how frames become clips
 
@@ -59,8 +60,8 @@ class Experiment:
     # The surrogate corpus, where no licensed one is given.
     surrogate_difficulty: str = "medium"
     surrogate_seed: int = 0
-    surrogate_clips: int = 164
-    surrogate_subjects: int = 16
+    surrogate_clips: int = 0  # 0: as many as the release has
+    surrogate_subjects: int = 0  # likewise
 
     # What the network sees.
     normalization: str = "difference"  # `difference` to the onset frame (ours), or `gray` (the paper read literally)
@@ -131,8 +132,8 @@ _COUNTS = (
     ("num_copies", 1, 1000),
     ("seed", 0, 2**31 - 1),
     ("surrogate_seed", 0, 2**31 - 1),
-    ("surrogate_clips", 1, 1_000_000),
-    ("surrogate_subjects", 1, 100_000),
+    ("surrogate_clips", 0, 1_000_000),
+    ("surrogate_subjects", 0, 100_000),
 )
 
 

@@ -1,4 +1,7 @@
-"""Dual Path-3DNet on SMIC (HS)."""
+"""Dual Path-3DNet on SMIC (HS).
+
+python -m experiments.run --config smic_dp.py
+"""
 
 from mer_jax.config import Experiment
 from mer_jax.models import DualPath3DNet

@@ -1,4 +1,7 @@
-"""Hybrid Attention-3DNet on SMIC (HS)."""
+"""Hybrid Attention-3DNet on SMIC (HS).
+
+python -m experiments.run --config smic_ha.py
+"""
 
 from mer_jax.config import Experiment
 from mer_jax.models import HybridAttention3DNet

@@ -1,4 +1,7 @@
-"""Hybrid Attention-3DSENet on SMIC (HS)."""
+"""Hybrid Attention-3DSENet on SMIC (HS).
+
+python -m experiments.run --config smic_hase.py
+"""
 
 from mer_jax.config import Experiment
 from mer_jax.models import HybridAttention3DSENet

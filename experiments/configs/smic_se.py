@@ -1,4 +1,7 @@
-"""Squeeze-and-Excitation-3DNet on SMIC (HS)."""
+"""Squeeze-and-Excitation-3DNet on SMIC (HS).
+
+python -m experiments.run --config smic_se.py
+"""
 
 from mer_jax.config import Experiment
 from mer_jax.models import SqueezeExcitation3DNet

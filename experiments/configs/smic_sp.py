@@ -1,4 +1,7 @@
-"""The single-path baseline on SMIC (HS)."""
+"""The single-path baseline on SMIC (HS).
+
+python -m experiments.run --config smic_sp.py
+"""
 
 from mer_jax.config import Experiment
 from mer_jax.models import SinglePath3DNet

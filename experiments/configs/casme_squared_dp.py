@@ -1,0 +1,13 @@
+"""Dual Path-3DNet on CAS(ME)^2.
+
+python -m experiments.run --config casme_squared_dp.py
+"""
+
+from mer_jax.config import Experiment
+from mer_jax.models import DualPath3DNet
+from mer_jax.vision.options import VisionOptions
+
+
+def get_config() -> Experiment:
+    """The experiment."""
+    return Experiment(name="casme_squared_dp", corpus="casme_squared", model=DualPath3DNet(), vision=VisionOptions())
