@@ -124,8 +124,8 @@ def render_surrogate(experiment: Experiment, data_dir: Path) -> Path:
     from datasets.surrogate.corpus import render_corpus
 
     corpus = f"{experiment.corpus}-{experiment.surrogate_difficulty}-seed{experiment.surrogate_seed}"
-    size = f"{experiment.surrogate_clips or 'all'}x{experiment.surrogate_subjects or 'all'}"
-    folder = f"{corpus}-{size}"
+    clips, subjects = experiment.surrogate_clips, experiment.surrogate_subjects
+    folder = f"{corpus}-{clips or 'all'}x{subjects or 'all'}" if clips or subjects else corpus
     render_corpus(
         data_dir / "surrogate" / folder,
         corpus=experiment.corpus,
