@@ -5,8 +5,9 @@ what can be used is used. No path is ever made of what a row says: a row is look
 """
 
 import bisect
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from datasets.records import (
@@ -19,6 +20,7 @@ from datasets.records import (
 from datasets.release import Key, Release
 from datasets.report import CorpusReport, Findings, count_clips, count_differences, count_names
 from datasets.schemes import Scheme
+from datasets.spreadsheet import CellError
 from mer_jax.errors import CorpusError
 
 MAX_CLIP_FRAMES = 20_000  # a minute and a half at 200 frames per second; whoever says more is mistaken
@@ -97,6 +99,16 @@ class Published:
     by_subject: Mapping[str, int]
 
 
+@contextlib.contextmanager
+def row_of(key: Key) -> Iterator[None]:
+    """Lets a `CellError` raised inside say which clip its row is of."""
+    try:
+        yield
+    except CellError as error:
+        error.key = key
+        raise
+
+
 class Joiner:
     """Makes clip records of annotations and folders, and says what does not fit.
 
@@ -124,7 +136,14 @@ class Joiner:
         self.records: list[ClipRecord] = []
         self.unusable: dict[str, str] = {}
         self.left_aside: list[str] = []
+        self.left_out: set[Key] = set()
         self._listed: dict[Path, tuple[list[Path], list[int]]] = {}
+
+    def leave_out(self, error: CellError) -> None:
+        """Reports a row that makes no sense. The folder of its clip, if it names one, still has a row."""
+        self.findings.add("unusable", str(error).rstrip("."))
+        if error.key is not None:
+            self.left_out.add(error.key)
 
     def join(self, annotations: Iterable[Annotation], folders: Mapping[Key, Path]) -> None:
         """Joins rows and folders one to one."""
@@ -139,7 +158,7 @@ class Joiner:
             joined[row.key] = row
             self.add(row, folders.get(row.key))
         for key, folder in folders.items():
-            if key not in joined:
+            if key not in joined and key not in self.left_out:
                 self.findings.add("folders_without_row", f"{folder} is in no row of the annotation")
 
     def add(self, row: Annotation, folder: Path | None) -> None:

@@ -33,7 +33,13 @@ _HEADER_WITHIN = 60  # rows from the top; SAMM's is row 14
 
 
 class CellError(CorpusError):
-    """A cell that does not hold what its column promises; the message names file, sheet, row and cell."""
+    """A cell that does not hold what its column promises; the message names file, sheet, row and cell.
+
+    Attributes:
+        key: of the clip that the row is of, where the row says so.
+    """
+
+    key: tuple[int, str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

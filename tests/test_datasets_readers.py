@@ -191,6 +191,17 @@ class TestCasme2:
             assert "sub09_EP09f" not in by_id(corpus)
             assert any(re.search(message, each) for each in told(corpus, "unusable"))
 
+    def test_the_folder_of_a_row_that_is_wrong_is_not_without_a_row(self, tmp_path):
+        rows = [casme2_row(1, "EP02_01f"), casme2_row(9, "EP09f")]
+        root = write_casme2(tmp_path, rows)
+        write_book(
+            tmp_path / "CASME2-coding-20140508.xlsx",
+            {"Sheet1": [CASME2_HEADER, rows[0], casme2_row(9, "EP09f", onset="46a")]},
+        )
+        corpus = casme2.read_corpus(tmp_path)
+        assert len(told(corpus, "unusable")) == 1
+        assert str(root / "sub09" / "EP09f") not in " ".join(told(corpus, "folders_without_row"))
+
     def test_a_subject_that_is_no_number(self, tmp_path):
         write_casme2(tmp_path, [casme2_row(1, "EP02_01f")])
         rows = [casme2_row(1, "EP02_01f"), ("who?", *casme2_row(1, "EP02_02")[1:])]

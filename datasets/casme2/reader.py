@@ -11,7 +11,7 @@ Names of clips are unique only together with the subject. Counts: the annotation
 import re
 from pathlib import Path
 
-from datasets.annotated import Annotation, Joiner, Published, make_corpus, make_variants
+from datasets.annotated import Annotation, Joiner, Published, make_corpus, make_variants, row_of
 from datasets.records import Corpus, enter_doubled, list_frames, normalize_name, subfolders
 from datasets.release import Key, find_annotation, find_release, list_clip_folders
 from datasets.report import Findings
@@ -83,13 +83,13 @@ def read_corpus(manual_dir: Path, variant: str = next(iter(VARIANTS))) -> Corpus
     )
     findings.add("not_read", *(f"{other} is an annotation too" for other in others))
     objective = _read_objective(release.root, manual_dir, needed=chosen.scheme.field == "objective", findings=findings)
+    joiner = Joiner("casme2", chosen.scheme, findings, is_cut=release.layout != "raw")
     annotations = []
     for row in rows:
         try:
             annotations.append(_make_sense(row, objective))
         except CellError as error:
-            findings.add("unusable", str(error).rstrip("."))
-    joiner = Joiner("casme2", chosen.scheme, findings, is_cut=release.layout != "raw")
+            joiner.leave_out(error)
     joiner.join(annotations, list_clip_folders(release.root, subject_of, findings))
     return make_corpus("CASME II", release, path, annotations, joiner, PUBLISHED)
 
@@ -172,9 +172,10 @@ def _make_sense(row: Row, objective: dict[Key, str]) -> Annotation:
     number, clip = subject_number(row, "Subject"), row.text("Filename")
     if not _CLIP.fullmatch(clip):
         raise CellError(f"{row.place('Filename')} holds {clip[:60]!r}; expected the name of a clip, such as EP02_01f.")
-    onset, offset = row.frame("OnsetFrame", missing=("",)), row.frame("OffsetFrame", missing=("",))
-    apex = row.frame("ApexFrame", missing=NO_APEX)
     key = (number, clip.casefold())
+    with row_of(key):
+        onset, offset = row.frame("OnsetFrame", missing=("",)), row.frame("OffsetFrame", missing=("",))
+        apex = row.frame("ApexFrame", missing=NO_APEX)
     return Annotation(
         clip_id=f"sub{number:02d}_{clip}",
         subject=f"sub{number:02d}",

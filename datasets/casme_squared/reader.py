@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.annotated import Annotation, Joiner, Published, make_corpus, make_variants
+from datasets.annotated import Annotation, Joiner, Published, make_corpus, make_variants, row_of
 from datasets.records import Corpus, enter_doubled, normalize_name, subfolders
 from datasets.release import Key, find_annotation, find_release, list_clip_folders
 from datasets.report import Findings
@@ -88,13 +88,13 @@ def read_corpus(manual_dir: Path, variant: str = next(iter(VARIANTS))) -> Corpus
         "CAS(ME)^2", release.root, manual_dir, rank=_rank, opens=_open, expected="CAS(ME)^2code_final.xlsx"
     )
     findings.add("not_read", *(f"{other} is an annotation too" for other in others))
+    joiner = Joiner("casme_squared", chosen.scheme, findings, is_cut=release.layout != "raw", clamp_apex=True)
     annotations = []
     for row in rows:
         try:
             annotations.append(_make_sense(row, folder_of))
         except CellError as error:
-            findings.add("unusable", str(error).rstrip("."))
-    joiner = Joiner("casme_squared", chosen.scheme, findings, is_cut=release.layout != "raw", clamp_apex=True)
+            joiner.leave_out(error)
     folders = list_clip_folders(release.root, subject_of, findings)
     if release.layout == "raw":
         _join_videos(joiner, annotations, _by_code(folders, findings), code_of, findings)
@@ -179,12 +179,14 @@ def _make_sense(row: Row, folder_of: dict[int, int]) -> Annotation:
         raise CellError(f"{row.place('clip')} holds {clip[:60]!r}; expected the name of a clip, such as anger1_1.")
     if number not in folder_of:
         raise CellError(f"{row.place('subject')} holds {number}; expected a subject from 1 to {max(folder_of)}.")
-    onset, apex, offset = (row.frame(column) or None for column in ("onset", "apex", "offset"))  # 0 is missing
+    key = (folder_of[number], clip.casefold())
+    with row_of(key):
+        onset, apex, offset = (row.frame(column) or None for column in ("onset", "apex", "offset"))  # 0 is missing
     kind = row.text("type").casefold().replace(" ", "-")
     return Annotation(
         clip_id=f"s{folder_of[number]}_{clip}",
         subject=f"s{folder_of[number]}",
-        key=(folder_of[number], clip.casefold()),
+        key=key,
         onset=onset,
         apex=apex,
         offset=offset,
@@ -221,7 +223,7 @@ def _join_videos(
     findings: Findings,
 ) -> None:
     """Joins many expressions to one video each."""
-    used, joined = set(), {}
+    used, joined = {(number, code_of[clip.rpartition("_")[0]]) for number, clip in joiner.left_out}, {}
     for row in annotations:
         if row.key in joined:
             findings.add(

@@ -11,7 +11,7 @@ Facial Micro-Expression Analysis", IEEE TPAMI 2022; those of each subject are no
 import re
 from pathlib import Path
 
-from datasets.annotated import Annotation, Joiner, Published, make_corpus, make_variants
+from datasets.annotated import Annotation, Joiner, Published, make_corpus, make_variants, row_of
 from datasets.records import Corpus, find_folders, normalize_name, subfolders
 from datasets.release import Key, find_annotation, find_release
 from datasets.report import Findings
@@ -61,13 +61,13 @@ def read_corpus(manual_dir: Path, variant: str = next(iter(VARIANTS))) -> Corpus
     folders: dict[Key, Path] = {}
     for folder in find_folders(release.root, lambda folder: _key(folder.name) is not None):
         folders.setdefault(_key(folder.name), folder)
+    joiner = Joiner("mmew", chosen.scheme, findings, is_cut=True)
     annotations = []
     for row in rows:
         try:
             annotations.append(_make_sense(row))
         except CellError as error:
-            findings.add("unusable", str(error).rstrip("."))
-    joiner = Joiner("mmew", chosen.scheme, findings, is_cut=True)
+            joiner.leave_out(error)
     joiner.join(annotations, folders)
     return make_corpus("MMEW", release, path, annotations, joiner, PUBLISHED)
 
@@ -103,13 +103,16 @@ def _make_sense(row: Row) -> Annotation:
     number = subject_number(row, "Subject")
     if number != key[0]:
         raise CellError(f"{row.place('Filename')} holds a clip of another subject than the row's, {number}.")
+    with row_of(key):
+        onset, offset = row.frame("OnsetFrame"), row.frame("OffsetFrame")
+        apex = row.frame("ApexFrame", missing=("", "/"))
     return Annotation(
         clip_id=row.text("Filename"),
         subject=f"S{number:02d}",
         key=key,
-        onset=row.frame("OnsetFrame"),
-        apex=row.frame("ApexFrame", missing=("", "/")),
-        offset=row.frame("OffsetFrame"),
+        onset=onset,
+        apex=apex,
+        offset=offset,
         labels={"emotion": row.text("Estimated Emotion").casefold()},
         place=row.place(),
     )

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from datasets.annotated import Annotation, Joiner, Published, make_corpus, make_variants
+from datasets.annotated import Annotation, Joiner, Published, make_corpus, make_variants, row_of
 from datasets.records import Corpus, enter_doubled, list_frames, normalize_name, subfolders
 from datasets.release import Key, find_annotation, find_release, list_clip_folders
 from datasets.report import Findings
@@ -80,13 +80,13 @@ def read_corpus(manual_dir: Path, variant: str = next(iter(VARIANTS))) -> Corpus
     )
     findings.add("not_read", *(f"{other} is an annotation too" for other in others))
     folders = list_clip_folders(release.root, subject_of, findings)
+    joiner = Joiner("samm", chosen.scheme, findings, is_cut=True)
     annotations = []
     for row in rows:
         try:
             annotations.append(_repair(_make_sense(row), folders, findings))
         except CellError as error:
-            findings.add("unusable", str(error).rstrip("."))
-    joiner = Joiner("samm", chosen.scheme, findings, is_cut=True)
+            joiner.leave_out(error)
     joiner.join(annotations, folders)
     return make_corpus("SAMM", release, path, annotations, joiner, PUBLISHED)
 
@@ -132,13 +132,16 @@ def _make_sense(row: Row) -> Annotation:
         raise CellError(f"{row.place('Filename')} holds {clip[:60]!r}; expected the name of a clip, such as 006_1_2.")
     if int(match.group(1)) != number:
         raise CellError(f"{row.place('Filename')} holds {clip!r}, a clip of another subject than the row's, {number}.")
+    key = (number, clip.casefold())
+    with row_of(key):
+        onset, apex, offset = (row.frame(column) for column in ("Onset Frame", "Apex Frame", "Offset Frame"))
     return Annotation(
         clip_id=clip,
         subject=f"{number:03d}",
-        key=(number, clip.casefold()),
-        onset=row.frame("Onset Frame"),
-        apex=row.frame("Apex Frame"),
-        offset=row.frame("Offset Frame"),
+        key=key,
+        onset=onset,
+        apex=apex,
+        offset=offset,
         labels={
             "emotion": row.text("Estimated Emotion").casefold(),
             "objective": row.text("Objective Classes"),

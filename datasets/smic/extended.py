@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.annotated import Annotation, Joiner, Published, make_corpus
+from datasets.annotated import Annotation, Joiner, Published, make_corpus, row_of
 from datasets.records import Corpus, enter_doubled, list_frames, normalize_name, subfolders
 from datasets.release import Key, find_annotation, find_release, list_clip_folders
 from datasets.report import Findings
@@ -66,12 +66,6 @@ def read_extended(manual_dir: Path, published: "Variant") -> Corpus:
         (number, _clip_id(name) or name): folder
         for (number, name), folder in list_clip_folders(release.root, _subject_of, findings).items()
     }
-    annotations = []
-    for row in rows:
-        try:
-            annotations.append(_make_sense(row, folders, findings))
-        except CellError as error:
-            findings.add("unusable", str(error).rstrip("."))
     scheme = Scheme(
         name="3class",
         field="emotion",
@@ -81,6 +75,12 @@ def read_extended(manual_dir: Path, published: "Variant") -> Corpus:
         source="Li et al., SMIC, FG 2013; the column Emotion of the annotation",
     )
     joiner = Joiner("smic", scheme, findings, is_cut=False, has_apex=False)
+    annotations = []
+    for row in rows:
+        try:
+            annotations.append(_make_sense(row, folders, findings))
+        except CellError as error:
+            joiner.leave_out(error)
     joiner.join(annotations, folders)
     counts = Published("emotion", published.by_class, published.by_subject)
     return make_corpus(title, release, path, annotations, joiner, counts)
@@ -149,7 +149,26 @@ def _make_sense(row: Row, folders: dict[Key, Path], findings: Findings) -> Annot
             "other", f"{clip} is named as {_CLASS_OF_TOKEN[token]}; read as {emotion} by {row.place('Emotion')}"
         )
     key = (number, clip)
-    first, last = _recording(row, folders.get(key))
+    with row_of(key):
+        pairs = _expressions(row, clip, folders.get(key), findings)
+    if len(pairs) > 1:
+        findings.add("other", f"{clip} has {len(pairs)} expressions; the first is the clip ({row.place()})")
+    onset, offset = pairs[0]
+    return Annotation(
+        clip_id=clip,
+        subject=f"s{number}",
+        key=key,
+        onset=onset,
+        apex=None,
+        offset=offset,
+        labels={"emotion": emotion},
+        place=row.place(),
+    )
+
+
+def _expressions(row: Row, clip: str, folder: Path | None, findings: Findings) -> list[tuple[int, int]]:
+    """Returns the pairs of onset and offset that lie within the recording, each once."""
+    first, last = _recording(row, folder)
     pairs: list[tuple[int, int]] = []
     for position, (onset_name, offset_name, length_name) in enumerate(_PAIRS, start=1):
         onset, offset = _loose(row, onset_name), _loose(row, offset_name)
@@ -167,19 +186,7 @@ def _make_sense(row: Row, folders: dict[Key, Path], findings: Findings) -> Annot
             findings.add("repairs", f"{clip}, expression {position} ({row.place(onset_name)}): {told}; it is not read")
         elif (onset, offset) not in pairs:
             pairs.append((onset, offset))
-    if len(pairs) > 1:
-        findings.add("other", f"{clip} has {len(pairs)} expressions; the first is the clip ({row.place()})")
-    onset, offset = pairs[0]
-    return Annotation(
-        clip_id=clip,
-        subject=f"s{number}",
-        key=key,
-        onset=onset,
-        apex=None,
-        offset=offset,
-        labels={"emotion": emotion},
-        place=row.place(),
-    )
+    return pairs
 
 
 def _recording(row: Row, folder: Path | None) -> tuple[int, int]:
