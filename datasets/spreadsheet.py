@@ -291,6 +291,8 @@ def _check_archive(path: Path, content: bytes) -> None:
                         )
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         raise CorpusError(f"{path} is no .xlsx file, or is damaged: {error}. Copy it again from its source.") from error
+    except CorpusError:
+        raise
     except Exception as error:  # zlib.error and lzma's own have no common base
         raise CorpusError(f"{path} is damaged: {error}. Copy it again from its source.") from error
 

@@ -114,6 +114,8 @@ class TestHostileFiles:
         with pytest.raises(CorpusError, match=rf"^{re.escape(str(path))}.*{message}") as caught:
             read(path)
         assert "\n" not in str(caught.value)
+        assert str(caught.value).count(str(path)) == 1
+        assert ".." not in str(caught.value)
 
     def test_empty(self, tmp_path):
         (tmp_path / "a.xlsx").write_bytes(b"")
