@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.build import find_variant, import_reader, known_corpora
+from datasets.megc2019.flow_features import FLOW_SIZE
 from datasets.records import ClipRecord, Corpus
 from mer_jax.errors import ConfigError, MerError
 
@@ -80,8 +81,13 @@ def check(corpus: str, manual_dir: str | Path, *, variant: str | None = None) ->
         CorpusError: a folder without this corpus, an annotation that cannot be read, no clip that could be used.
     """
     reader = import_reader(corpus)
-    source = reader.read_corpus(Path(manual_dir).expanduser(), find_variant(corpus, reader, variant))
+    variant = find_variant(corpus, reader, variant)
+    source = reader.read_corpus(Path(manual_dir).expanduser(), variant)
     damaged = {record.clip_id: fault for record in source.records if (fault := find_damage(record))}
+    if getattr(reader.VARIANTS[variant], "is_features", False):
+        for record in source.records:
+            if record.clip_id not in damaged and (fault := _size_fault(record.frames[0])):
+                damaged[record.clip_id] = f"{record.frames[0]} {fault}"
     return Check(source, damaged)
 
 
@@ -113,6 +119,16 @@ def _frame_fault(path: Path) -> str | None:
         stated = int.from_bytes(head[2:6], "little")
         return None if size >= stated else f"is a BMP that was cut short: {size} of {stated} bytes"
     return f"is no image: it begins with {head[:8]!r}"
+
+
+def _size_fault(path: Path) -> str | None:
+    """Says what is wrong with the size of a picture of motion features, by the first bytes of the PNG."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    if not head.startswith(b"\x89PNG") or width == height == FLOW_SIZE:
+        return None
+    return f"has {width}x{height} pixels; expected motion features of {FLOW_SIZE}x{FLOW_SIZE}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.build import build, main
+from datasets.check import check
 from datasets.megc2019.reader import BY_CLASS, BY_CORPUS, NUM_SUBJECTS, read_corpus
 from datasets.mmew import reader as mmew
 from datasets.read import load_clips, load_flow_features, read_metadata
@@ -131,6 +132,10 @@ class TestFlowFeatures:
 
     def test_pictures_of_another_size(self, top, tmp_path):
         cv2.imwrite(str(top / "samm" / "006" / "006_1_2.png"), np.zeros((30, 28, 3), np.uint8))
+        found = check("megc2019", top, variant="flow_features")
+        assert not found.is_usable
+        (fault,) = found.damaged.values()
+        assert fault.endswith("006_1_2.png has 28x30 pixels; expected motion features of 28x28")
         with pytest.raises(CorpusError, match=r"006_1_2\.png has 28x30 pixels; expected motion features of 28x28"):
             self.build(top, tmp_path)
         assert len(load_flow_features(self.build(top, tmp_path, skip_unreadable=True))) == 2
