@@ -17,9 +17,9 @@ def normalize_difference(faces: Float[Array, "*b t h w"]) -> Float[Array, "*b t 
     Args:
         faces: gray values from 0 to 255; frame 0 is the onset.
 
-    Differs: the paper feeds gray frames. Within a few hundred updates those do not
-    train at all (`python -m experiments.run --config smic_ha.py
-    --config.normalization=gray`), so the difference is our default.
+    Differs: the paper feeds gray frames. On the surrogate those stay at chance for as long
+    as early stopping lets them train (benchmarks/RESULTS.md), so the difference is our
+    default.
     """
     onset = faces[..., :1, :, :]
     contrast = onset.std((-3, -2, -1), keepdims=True)

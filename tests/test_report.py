@@ -40,7 +40,7 @@ def smic_like():
 def make_result(protocol, skill, provenance="surrogate", seed=0) -> ProtocolResult:
     """What a net that is right with probability `skill`, differently for each person, might predict."""
     subjects, labels = smic_like()
-    plan = make_plan(protocol, subjects=subjects, labels=labels, seed=seed)
+    plan = make_plan(protocol, subjects=subjects, labels=labels, seed=seed, num_copies=4)
     rng = np.random.default_rng(seed + 1)
     tested = [(number, item) for number, fold in enumerate(plan.folds) for item in np.flatnonzero(fold.test)]
     fold, item = np.array(tested).T
