@@ -37,6 +37,19 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("MER_DATA_DIR") or "data")
 
 
+def find_manual_dir(corpus: str, given: str | None) -> str:
+    """Says where a corpus was unpacked: the folder that the user gave, or `$MER_MANUAL_DIR`.
+
+    Raises:
+        ConfigError: neither names one.
+    """
+    if manual_dir := given or os.environ.get("MER_MANUAL_DIR"):
+        return manual_dir
+    raise ConfigError(
+        f"no folder is given; expected --manual_dir or MER_MANUAL_DIR to name the one that {corpus} was unpacked into."
+    )
+
+
 def known_corpora() -> list[str]:
     """Names the corpora that can be built: every folder of this package that has a reader."""
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/reader.py"))
@@ -254,12 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
 
     def command() -> None:
-        manual_dir = flags.manual_dir or os.environ.get("MER_MANUAL_DIR")
-        if not manual_dir:
-            raise ConfigError(
-                f"no folder is given; expected --manual_dir or MER_MANUAL_DIR to name the one that {flags.corpus} was "
-                "unpacked into."
-            )
+        manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
         build(
             flags.corpus,
             manual_dir,

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.build import find_variant, import_reader, known_corpora
+from datasets.build import find_manual_dir, find_variant, import_reader, known_corpora
 from datasets.megc2019.flow_features import FLOW_SIZE
 from datasets.records import ClipRecord, Corpus
-from mer_jax.errors import ConfigError, MerError
+from mer_jax.errors import MerError
 
 _TAIL = 64  # bytes at the end of a file that are looked at; cameras append a few after the end of a JPEG
 _LINES = 20  # damaged frames that a person is shown
@@ -143,12 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
     try:
-        manual_dir = flags.manual_dir or os.environ.get("MER_MANUAL_DIR")
-        if not manual_dir:
-            raise ConfigError(
-                f"no folder is given; expected --manual_dir or MER_MANUAL_DIR to name the one that {flags.corpus} was "
-                "unpacked into."
-            )
+        manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
         found = check(flags.corpus, manual_dir, variant=flags.config)
     except MerError as error:
         if flags.json:
