@@ -139,3 +139,20 @@ def test_real_heads_are_steadier_after_it(clip):
         return float(np.linalg.norm(np.stack(eyes) - eyes[0], axis=1).mean())
 
     assert eye_travel(corrections) < 0.5 * eye_travel(np.tile(np.eye(3), (len(points), 1, 1)))
+
+
+@needs_faces
+@pytest.mark.parametrize("clip", CLIPS)
+def test_a_blink_does_not_move_the_face(faces, clip):
+    gray, ibug = faces[clip]
+    rng = np.random.default_rng(5)
+    shut = gray.copy()
+    for eye in (ibug[36:42], ibug[42:48]):  # skin over the eyeball, from below: what a lid does
+        hull = cv2.convexHull(eye.astype(np.int32))
+        inside = cv2.fillConvexPoly(np.zeros_like(gray), hull, 255) > 0
+        shut[inside] = int(np.median(gray[int(eye[:, 1].max()) + 4 :][:6, int(eye[:, 0].min()) : int(eye[:, 0].max())]))
+    motion = head_motion(ibug, [1.0, -0.5], 0.3)
+    frames = [move_head(each, ibug, m, rng) for each, m in ((gray, np.eye(3)), (shut, np.eye(3)), (shut, motion))]
+    registration = register_frames(frames, ibug, reference=0)
+    assert registration.failures == 0
+    assert error_px(registration.corrections, [np.eye(3), np.eye(3), motion], ibug).max() < 0.12

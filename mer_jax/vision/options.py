@@ -7,7 +7,7 @@ import json
 from mer_jax.errors import ConfigError, near_names
 
 # Counts up whenever the same frames and options would give other pixels; part of every cache key.
-VISION_VERSION = 1
+VISION_VERSION = 2
 
 CROPS = ("onset", "similarity", "per_frame_bbox", "per_frame_stable")
 MASKS = ("keep", "blank", "blank_eyes", "face", "none")
