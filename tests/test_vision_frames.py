@@ -250,7 +250,7 @@ def test_a_text_file_named_mp4_is_refused(tmp_path, content):
 
 
 def test_a_missing_video_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(DecodeError, match=r"none\.mp4 is not a file; expected a video"):
+    with pytest.raises(DecodeError, match=r"none\.mp4 is not there; expected a video"):
         VideoFrames(tmp_path / "none.mp4")
     with pytest.raises(DecodeError, match="is not a file"):
         VideoFrames(tmp_path)
@@ -326,5 +326,5 @@ def test_one_call_opens_a_folder_an_image_and_a_video(tmp_path, picture):
         assert type(frames) is kind
         assert len(frames) == length
     assert open_frames(tmp_path).timestamps_s is None
-    with pytest.raises(DecodeError, match="not a file"):
+    with pytest.raises(DecodeError, match="is not there"):
         open_frames(tmp_path / "none.mov")

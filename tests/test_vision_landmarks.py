@@ -93,6 +93,25 @@ def test_camera_noise_moves_the_points_little(landmarker):
 
 
 @needs_faces
+def test_more_views_steady_the_points_where_they_are(landmarker):
+    frame = cv2.resize(frame_of("swiz3n"), None, fx=1.7, fy=1.7, interpolation=cv2.INTER_CUBIC)
+    rng = np.random.default_rng(0)
+    noisy = [np.clip(frame + rng.normal(0, 4, frame.shape), 0, 255).astype(np.uint8) for _ in range(8)]
+    jitter = {}
+    for views in (1, 4):
+        points = np.stack([landmarker.detect(each, views=views).ibug for each in noisy])
+        jitter[views] = np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=2).mean())
+    assert jitter[4] < 0.75 * jitter[1]
+    once, often = landmarker.detect(frame), landmarker.detect(frame, views=4)
+    assert np.linalg.norm(once.ibug - often.ibug, axis=1).mean() < 0.02 * interocular_distance(once.ibug)
+    np.testing.assert_array_equal(often.mesh, landmarker.detect(frame, views=4).mesh)
+    pair = np.concatenate([cv2.resize(frame, None, fx=0.8, fy=0.8)] * 2, axis=1)
+    assert len(landmarker.detect_all(pair, views=2)) == 2
+    with pytest.raises(ValueError, match="views is 9; it must be from 1 to 8"):
+        landmarker.detect(frame, views=9)
+
+
+@needs_faces
 def test_of_two_faces_the_larger_is_taken_and_both_are_counted(landmarker):
     large, small = frame_of("lbax4n"), cv2.resize(frame_of("bbaf2n"), None, fx=0.8, fy=0.8)
     small = cv2.copyMakeBorder(small, 0, 288 - small.shape[0], 0, 0, cv2.BORDER_REPLICATE)

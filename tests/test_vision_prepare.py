@@ -179,7 +179,7 @@ def test_no_face_names_the_clip_the_frames_and_the_reason(landmarker):
     black = ArrayFrames(np.zeros((30, 240, 320, 3), np.uint8), name="clip s3_po_02")
     with pytest.raises(
         NoFaceError,
-        match=r"no face in clip s3_po_02: looked at frame 0, 2, 3, 5, 7 of 30.*is black \(mean gray level 0",
+        match=r"no face in clip s3_po_02: looked at frames 0, 2, 3, 5, 7 of 30.*is black \(mean gray level 0",
     ):
         prepare_clip(black, VisionOptions(), landmarker)
     with pytest.raises(NoFaceError, match="has no content"):

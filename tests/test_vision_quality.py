@@ -89,6 +89,46 @@ def test_a_turned_a_small_and_a_drawn_face_are_told(landmarker, clip):
     assert "has no texture: a drawing" in said(inspect_clip(ArrayFrames(np.stack([flat, flat])), landmarker))
 
 
+@needs_faces
+@pytest.mark.parametrize(("turns", "cure"), [(2, 180), (1, None)])
+def test_pictures_on_their_head_or_side_are_told(landmarker, clip, turns, cure):
+    text = said(inspect_clip(ArrayFrames(np.rot90(clip[:4], turns, axes=(1, 2))), landmarker))
+    if cure:
+        assert f"turned clockwise by {cure} degrees, the frames show one" in text
+    else:  # a face on its side is found
+        assert "warning: tilted by " in text
+        assert "unless crop is `similarity` [frames 0-3]" in text
+
+
+@needs_faces
+def test_changes_of_the_whole_picture_are_told(landmarker, clip):
+    flicker = clip.copy()
+    flicker[::2] = clip[::2] // 2
+    assert "the light flickers by" in said(inspect_clip(ArrayFrames(flicker), landmarker))
+    cut = clip.copy()
+    cut[9:] = np.roll(clip[9:], 140, axis=2)
+    text = said(inspect_clip(ArrayFrames(cut), landmarker))
+    assert "another picture at once: a cut [frame 9]" in text
+    dark = said(inspect_clip(ArrayFrames(clip // 9), landmarker))
+    assert "dark: gray level" in dark
+    assert "blurred" not in dark
+
+
+@needs_faces
+def test_frames_that_cannot_be_aligned_are_told(landmarker, clip):
+    with VideoFrames(FACES / "bbaf2n.mpg") as frames:
+        other = np.stack([frames[index] for index in range(8)])
+    text = said(inspect_clip(ArrayFrames(np.concatenate([clip[:8], other])), landmarker))
+    assert "8 frames of those prepared cannot be aligned with the first" in text
+
+
+@needs_faces
+def test_more_faces_than_can_be_counted(landmarker, clip):
+    six = np.concatenate([np.concatenate([clip[0]] * 3, axis=1)] * 2, axis=0)
+    six = cv2.resize(six, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    assert "4 or more faces at once" in said(inspect_clip(ArrayFrames(np.stack([six, six])), landmarker))
+
+
 def test_clips_without_a_face_are_errors_with_a_reason(landmarker):
     black = inspect_clip(ArrayFrames(np.zeros((4, 120, 160, 3), np.uint8)), landmarker)
     assert not black.usable

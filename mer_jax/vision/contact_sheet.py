@@ -122,6 +122,7 @@ def _title_row(text: str, colour: tuple[int, int, int], *, small: bool = False) 
 
 
 def _row(pictures: list[Picture], captions: list[str], width: int, height: int) -> Picture:
+    height = min(height, max(len(picture) for picture in pictures))  # no white below wide frames
     row = np.full((height + _CAPTION + _GAP, _WIDTH, 3), _PAPER, np.uint8)
     for column, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         left = _GAP + column * (_CELL_WIDTH + _GAP)

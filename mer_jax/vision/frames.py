@@ -198,7 +198,9 @@ class VideoFrames(FrameSource):
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         if not self._path.is_file():
-            raise DecodeError(f"{self._path} is not a file; expected a video")
+            raise DecodeError(
+                f"{self._path} is {'not a file' if self._path.exists() else 'not there'}; expected a video"
+            )
         self._capture = self._open()
         timestamps_ms = []
         while self._capture.grab():

@@ -17,6 +17,7 @@ from mer_jax.vision.crop import (
     transform_points,
     warp_gray,
 )
+from mer_jax.vision.findings import name_frames
 from mer_jax.vision.frames import FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker, Landmarks, Points68, interocular_distance
 from mer_jax.vision.magnification import magnify_motion
@@ -175,24 +176,24 @@ def _detect_first(
         found = choose_face(faces, choice, frames.describe(index))
         if found is not None:
             return position, found
-    looked_at = ", ".join(str(index) for index in tried)
+    looked_at = name_frames([(index, index) for index in tried.tolist()])
     if most:
         raise NoFaceError(
-            f"no face number {choice} in {frames.name}: looked at frame {looked_at} of {len(frames)}, which show "
+            f"no face number {choice} in {frames.name}: looked at {looked_at} of {len(frames)}, which show "
             f"{most} at most. The first one is {frames.describe(0)}."
         )
     raise NoFaceError(
-        f"no face in {frames.name}: looked at frame {looked_at} of {len(frames)} (0 is the onset). "
-        f"{_where_else(frames, needed, landmarker)}{_why_no_face(frames.gray(0))} "
+        f"no face in {frames.name}: looked at {looked_at} of {len(frames)} (0 is the onset). "
+        f"{_where_else(frames, needed, landmarker) or _why_no_face(frames.gray(0))} "
         f"The first one is {frames.describe(0)}."
     )
 
 
 def _where_else(frames: FrameSource, needed: Int[np.ndarray, "n"], landmarker: FaceLandmarker) -> str:
-    """Returns a sentence on a face that appears later, or nothing."""
+    """Returns a sentence on a face that appears later, or an empty one."""
     for index in needed[_DETECTION_ATTEMPTS:]:
         if landmarker.detect_all(frames[index]):
-            return f"A face is in frame {index}: cut the clip so that it begins with the face. "
+            return f"A face is in frame {index}: cut the clip so that it begins with the face."
     return ""
 
 

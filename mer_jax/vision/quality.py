@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int, UInt8
 from mer_jax.errors import DecodeError, NoFaceError
 from mer_jax.vision.apex import HALF_INTERVAL_S, movement_curve
 from mer_jax.vision.crop import box_crop, transform_points, warp_gray
-from mer_jax.vision.findings import Finding, find_faults
+from mer_jax.vision.findings import RARE_FACE, Finding, find_faults, find_turn
 from mer_jax.vision.frames import Frame, FrameSource, SelectedFrames, VideoFrames
 from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, FaceLandmarker, Landmarks, interocular_distance
 from mer_jax.vision.native import cv2
@@ -206,10 +206,13 @@ def inspect_clip(
         movement = _measure_movement(_Grays(SelectedFrames(frames, movement_index.tolist())), track, half)
 
     summary = _summarise(figures, track, prepared, blinks, step)
+    doubtful = summary["detection_rate"] < RARE_FACE
+    turn = find_turn(list(pictures.values())[:: PICTURES // 3], landmarker) if doubtful else None
     findings = find_faults(
         frames=frames, figures=figures, tracks=tracks, track=track, unreadable=unreadable, sizes=sizes,
-        refusal=refusal, summary=summary, stated_frames=frames.stated_frames if isinstance(frames, VideoFrames) else 0,
-        rate=rate, choice=options.face,
+        refusal=refusal, summary=summary, turn=turn, rate=rate, choice=options.face,
+        unaligned=0 if prepared is None else int(prepared.quality["registration_failures"]),
+        stated_frames=frames.stated_frames if isinstance(frames, VideoFrames) else 0,
     )  # fmt: skip
     return ClipQuality(
         name=frames.name,
