@@ -32,7 +32,7 @@ def inspect(parser: argparse.ArgumentParser) -> Work:
     from mer_jax.vision.options import CROPS, FACES, MASKS, SAMPLINGS, VisionOptions
 
     defaults = VisionOptions()
-    parser.add_argument("source", help="a video, a folder of frames, a folder of such, or camera[:NUMBER]")
+    parser.add_argument("source", help="a video, a folder of frames, a folder of such, or camera[:NUMBER|:ADDRESS]")
     parser.add_argument("--out", required=True, type=Path, help="folder for inspect.html, the contact sheet and more")
     parser.add_argument("--face", default=defaults.face, choices=FACES, help="whom to take of several (%(default)s)")
     parser.add_argument(
@@ -127,8 +127,9 @@ def _find_clips(source: str, seconds: float) -> "dict[str, tuple[Callable[[], Fr
     from mer_jax.vision.frames import FRAME_SUFFIXES, open_frames
 
     word, _, device = source.partition(":")
-    if word == "camera" and (device.isdecimal() or not device):
-        return {source: (lambda: record_camera(int(device or 0), seconds), "video")}
+    if word == "camera":
+        number = int(device or 0) if device.isdecimal() or not device else device
+        return {source: (lambda: record_camera(number, seconds), "video")}
     root = Path(source)
     if not root.exists():
         raise DecodeError(f"{source} is not there; expected a video, a folder, or camera[:NUMBER]")

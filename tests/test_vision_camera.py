@@ -1,4 +1,7 @@
+import http.server
 import itertools
+import threading
+import time
 
 import cv2
 import numpy as np
@@ -6,6 +9,8 @@ import pytest
 
 from mer_jax.errors import DecodeError
 from mer_jax.vision.camera import record_camera
+from mer_jax.vision.landmarks import FaceLandmarker
+from mer_jax.vision.quality import inspect_clip
 
 
 @pytest.fixture
@@ -27,6 +32,36 @@ def test_frames_come_with_the_times_at_which_they_arrived(stream):
     assert frames[5].shape == (48, 64, 3)
     assert abs(int(frames[5].mean()) - 50) < 4
     assert frames.describe(2) == f"camera {stream}, frame 2"
+
+
+class NetworkCamera(http.server.BaseHTTPRequestHandler):
+    """Motion JPEG over HTTP, as network cameras have it; it is unplugged after 12 frames."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(12):
+            jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 20 * number, np.uint8))[1].tobytes()
+            self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
+            self.wfile.write(jpeg + b"\r\n")
+            time.sleep(0.04)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_network_camera_that_is_unplugged_leaves_what_it_showed():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), NetworkCamera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        frames = record_camera(f"http://127.0.0.1:{server.server_port}/stream.mjpg", duration_s=30)
+        server.shutdown()
+    assert 10 <= len(frames) <= 12
+    assert (np.diff(frames.timestamps_s) >= 0).all()
+    assert frames.timestamps_s[-1] < 5 < frames.asked_s
+    with FaceLandmarker() as landmarker:
+        findings = inspect_clip(frames, landmarker, kind="video").findings
+    assert any("the camera stopped after" in finding.message for finding in findings)
 
 
 def test_what_came_before_the_end_of_the_stream_is_kept(stream):

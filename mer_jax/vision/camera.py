@@ -18,16 +18,23 @@ class CameraFrames(ArrayFrames):
         array: RGB `[t h w 3]`, uint8.
         timestamps_s: When each frame arrived, in seconds since the first.
         name: What messages call it.
+        asked_s: For how long it was to be recorded, seconds.
     """
 
-    def __init__(self, array: np.ndarray, timestamps_s: Float64[np.ndarray, "t"], name: str) -> None:
+    def __init__(self, array: np.ndarray, timestamps_s: Float64[np.ndarray, "t"], name: str, asked_s: float) -> None:
         super().__init__(array, name)
         self._timestamps_s = timestamps_s
+        self._asked_s = asked_s
 
     @property
     def timestamps_s(self) -> Float64[np.ndarray, "t"]:
         """When each frame arrived, by the clock of this machine, in seconds since the first."""
         return self._timestamps_s
+
+    @property
+    def asked_s(self) -> float:
+        """For how long it was to be recorded, seconds; it stopped by itself if the last frame came earlier."""
+        return self._asked_s
 
 
 def record_camera(
@@ -44,12 +51,15 @@ def record_camera(
         clock: Seconds that only grow.
 
     Raises:
-        DecodeError: There is no such camera, it gives no frame, or it is in use by another program.
+        DecodeError: There is no such camera, it gives no frame, it is in use by another program, or its pictures change
+            in size.
     """
     name = f"camera {device}"
     with quiet_opencv():
         capture = cv2.VideoCapture(device)
     try:
+        if not capture.isOpened() and isinstance(device, str):
+            raise DecodeError(f"{name} cannot be opened: no video comes from this address")
         if not capture.isOpened():
             raise DecodeError(
                 f"{name} cannot be opened: there is none, another program uses it, or you may not "
@@ -60,10 +70,15 @@ def record_camera(
             arrived, image = capture.read()
             if not arrived:
                 break
+            if images and image.shape != images[0].shape:
+                before, now = (f"{each.shape[1]}x{each.shape[0]}" for each in (images[0], image))
+                raise DecodeError(
+                    f"{name} changes from {before} to {now} pixels at frame {len(images)}; record it again"
+                )
             times.append(clock())
             images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     finally:
         capture.release()
     if not images:
         raise DecodeError(f"{name} opens but gives no frame; is it in use by another program?")
-    return CameraFrames(np.stack(images), np.asarray(times) - times[0], name)
+    return CameraFrames(np.stack(images), np.asarray(times) - times[0], name, duration_s)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from mer_jax.vision.camera import CameraFrames
 from mer_jax.vision.frames import FolderFrames, Frame, FrameSource
 from mer_jax.vision.landmarks import MAX_FACES, FaceLandmarker
 from mer_jax.vision.native import cv2
@@ -118,6 +119,8 @@ def find_faults(
         )
     if stated_frames > 1.02 * len(frames) + 1:
         add("warning", f"cut short: the file says that it has {stated_frames} frames, {len(frames)} can be decoded")
+    if isinstance(frames, CameraFrames) and frames.timestamps_s[-1] < frames.asked_s:
+        add("warning", f"the camera stopped after {frames.timestamps_s[-1]:.1f} of {frames.asked_s:.1f} s")
     shows_nobody = figures.num_faces == 0
     black = (figures.brightness < _BLACK_LEVEL) & shows_nobody
     empty = ~black & (figures.contrast < _FLAT_LEVEL) & shows_nobody
