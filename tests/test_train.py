@@ -19,9 +19,8 @@ from mer_jax.models import HybridAttention3DNet
 from mer_jax.protocols import make_plan
 from mer_jax.vision.options import VisionOptions
 
-
-# Of probabilities and losses of folds as an axis against folds one by one, after a few epochs: sums are taken in another
-# order, and Adam makes a step of the same size from a gradient of any size.
+# Of probabilities and losses of folds as an axis against folds one by one, after a few epochs: sums are taken in
+# another order, and Adam makes a step of the same size from a gradient of any size.
 TOLERANCE = 1e-3
 
 
