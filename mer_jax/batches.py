@@ -1,7 +1,8 @@
 """A corpus on the device, and batches out of it.
 
-Clips live on the device as 8-bit gray. A batch is gathered by index inside the
-compiled program, augmented, normalised and cut into halves there.
+Clips live on the device in 8 bits: faces, or pictures of motion features. A batch is
+gathered by index inside the compiled program; there faces are augmented, normalised
+and cut into halves, and motion features are scaled.
 """
 
 import jax
@@ -12,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, UInt8
 
 from mer_jax.augment import augment_clip
-from mer_jax.inputs import make_inputs
+from mer_jax.inputs import model_inputs
 from mer_jax.protocols import Plan
 from mer_jax.typing import Mask, PRNGKey
 
@@ -21,9 +22,9 @@ Amounts = tuple[tuple[str, float], ...]  # of the augmentation, hashable
 
 @struct.dataclass
 class Data:
-    """A corpus on the device: whole faces in 8-bit gray, and labels."""
+    """A corpus on the device: whole faces [n, t, h, w] or motion features [n, h, w, 3], and labels."""
 
-    faces: UInt8[Array, "n t h w"]
+    pictures: UInt8[Array, "n _ _ _"]
     label: Int[Array, " n"]
 
 
@@ -40,7 +41,7 @@ class Items:
 
 
 def load_batch(
-    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, augment: Amounts, normalization: str
+    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, kind: str, augment: Amounts, normalization: str
 ) -> tuple[Array, ...]:
     """Gathers clips by index and makes them into what the network takes.
 
@@ -48,20 +49,24 @@ def load_batch(
         data: the corpus.
         items: b of them.
         keys: one for each item.
-        augmented: which items are augmented.
+        augmented: which items are augmented; motion features never are.
+        kind: what the model takes, see `mer_jax.inputs`.
         augment: names and amounts of `augment_clip`, as pairs.
         normalization: see `make_inputs`.
 
     Returns:
-        The inputs of the model, upper and lower halves [b, t, 64, 128, 1].
+        The inputs of the model: upper and lower halves [b, t, 64, 128, 1], or motion
+        features [b, 28, 28, 3].
     """
+    if kind == "motion":
+        return model_inputs(data.pictures[items.clip], kind, normalization)
     amounts = dict(augment)
 
     def one(item):
         clip, key, is_augmented = item
-        faces = data.faces[clip].astype(jnp.float32)
+        faces = data.pictures[clip].astype(jnp.float32)
         faces = lax.cond(is_augmented, lambda: augment_clip(key, faces, **amounts), lambda: faces)
-        return make_inputs(faces, normalization)
+        return model_inputs(faces, kind, normalization)
 
     # One clip at a time stays in a CPU's cache; an accelerator wants the whole batch.
     batch_size = None if jax.default_backend() == "cpu" else items.clip.shape[0]

@@ -28,10 +28,10 @@ from jaxtyping import Array, Float, Int
 
 from mer_jax.batches import Amounts, Data, Items, copy_keys, deal_batches, in_batches, load_batch, pad_items
 from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
-from mer_jax.errors import NonFiniteLossError
-from mer_jax.inputs import make_inputs
+from mer_jax.errors import ConfigError, NonFiniteLossError
+from mer_jax.inputs import input_kind, model_inputs
 from mer_jax.losses import class_weights, cross_entropy, weighted_mean
 from mer_jax.optim import make_optimizer
 from mer_jax.protocols import Plan
@@ -44,6 +44,7 @@ class Settings:
     """The static part of an experiment: what the compiler sees as constants."""
 
     model: nn.Module
+    kind: str  # what the model takes, see mer_jax.inputs
     normalization: str
     augment: Amounts
     online_augmentation: bool
@@ -53,7 +54,7 @@ class Settings:
 
     def inputs(self) -> dict[str, Any]:
         """What `load_batch` needs of them."""
-        return {"augment": self.augment, "normalization": self.normalization}
+        return {"kind": self.kind, "augment": self.augment, "normalization": self.normalization}
 
 
 @struct.dataclass
@@ -162,7 +163,7 @@ def predict_items(params: Any, data: Data, items: Items, key: PRNGKey, settings:
 @functools.partial(jax.jit, static_argnames="settings")
 def start_fold(key: PRNGKey, data: Data, limits: Limits, *, settings: Settings) -> TrainState:
     """The state before the first epoch."""
-    sample = make_inputs(data.faces[:1].astype(jnp.float32), settings.normalization)
+    sample = model_inputs(data.pictures[:1], settings.kind, settings.normalization)
     return init_state(key, settings.model, sample, make_optimizer(limits.learning_rate))
 
 
@@ -317,14 +318,29 @@ class Program:
         return result
 
 
-def make_program(experiment: Experiment, clips: Clips, plan: Plan) -> Program:
+def make_program(experiment: Experiment, clips: Clips | FlowFeatures, plan: Plan) -> Program:
     """Moves clips to the device and pads every fold to one shape.
 
     Args:
         experiment: validated.
-        clips: the corpus.
+        clips: the corpus, of the kind that the model takes.
         plan: of the protocol, over these clips.
+
+    Raises:
+        ConfigError: the model takes another kind; or copies of motion features, which are
+            not augmented, would be tested.
     """
+    kind = input_kind(experiment.model)
+    if kind != clips.kind:
+        raise ConfigError(
+            f"the model {type(experiment.model).__name__} takes {kind}, the corpus holds {clips.kind}; "
+            "choose another --config"
+        )
+    if kind == "motion" and np.any(plan.copy):
+        raise ConfigError(
+            f"protocol {plan.protocol!r} trains and tests on augmented copies, and motion features are not augmented: "
+            "copies would be the clips themselves; expected --config.protocols=\"('subject',)\" or \"('loso',)\""
+        )
     longest = {
         side: max(int(getattr(fold, side).sum()) for fold in plan.folds) for side in ("train", "validation", "test")
     }
@@ -332,9 +348,10 @@ def make_program(experiment: Experiment, clips: Clips, plan: Plan) -> Program:
     steps = -(-longest["train"] // experiment.batch_size)
     settings = Settings(
         model=experiment.model,
+        kind=clips.kind,
         normalization=experiment.normalization,
         augment=tuple(sorted(dataclasses.asdict(experiment.augment).items())),
-        online_augmentation=plan.online_augmentation,
+        online_augmentation=plan.online_augmentation and clips.kind != "motion",
         steps=steps,
         width=-(-longest["train"] // steps),
         epochs_per_chunk=experiment.epochs_per_chunk,
@@ -350,7 +367,7 @@ def make_program(experiment: Experiment, clips: Clips, plan: Plan) -> Program:
         weights = class_weights(clips.label[plan.clip[fold.train]], len(clips.class_names), experiment.class_weights)
         sides = {side: pad_items(plan, getattr(fold, side), longest[side]) for side in longest}
         folds.append(FoldData(**sides, class_weights=jnp.asarray(weights)))
-    data = Data(faces=jnp.asarray(clips.faces()), label=jnp.asarray(clips.label))
+    data = Data(pictures=jnp.asarray(clips.pictures()), label=jnp.asarray(clips.label))
     return Program(plan, settings, limits, data, tuple(folds), jax.random.key(experiment.seed))
 
 

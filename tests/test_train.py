@@ -10,10 +10,10 @@ import pytest
 
 from mer_jax import train
 from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
-from mer_jax.errors import NonFiniteLossError
-from mer_jax.models import HybridAttention3DNet
+from mer_jax.errors import ConfigError, NonFiniteLossError
+from mer_jax.models import HybridAttention3DNet, OffApexNet
 from mer_jax.protocols import make_plan
 from mer_jax.vision.options import VisionOptions
 
@@ -50,7 +50,8 @@ def make_experiment(**fields):
     model = HybridAttention3DNet(
         features=4, kernel_size=(2, 3, 3), pool_size=(2, 16, 16), path_dense=16, fusion_dense=16, dropout=0.2
     )
-    return Experiment(name="toy", corpus="toy", model=model, vision=VisionOptions(), **{**defaults, **fields})
+    defaults.update(model=model, name="toy", corpus="toy", vision=VisionOptions())
+    return Experiment(**{**defaults, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +231,7 @@ def test_copies_of_the_paper_are_fixed_and_differ(clips):
 
     first = load()
     np.testing.assert_array_equal(first, load())
-    as_stored = train.make_inputs(program.data.faces[3].astype(jnp.float32), "difference")
+    as_stored = train.model_inputs(program.data.pictures[3], "halves", "difference")
     np.testing.assert_allclose(first[0], np.concatenate(as_stored, axis=1), atol=1e-5)
     assert np.abs(first[1] - first[2]).max() > 0.1
     assert np.abs(first[1] - first[0]).max() > 0.1
@@ -260,7 +261,7 @@ def test_test_items_decide_nothing(clips, tmp_path):
     label, faces = clips.label.copy(), clips.faces().copy()
     label[test_clips] = (label[test_clips] + 1) % 3
     faces[test_clips] = 255 - faces[test_clips]
-    data = train.Data(faces=jnp.asarray(faces), label=jnp.asarray(label))
+    data = train.Data(pictures=jnp.asarray(faces), label=jnp.asarray(label))
     (one, history, _), (other, other_history, _) = (
         fit(each, tmp_path / str(i)) for i, each in enumerate((program, dataclasses.replace(program, data=data)))
     )
@@ -274,3 +275,34 @@ def test_a_resumed_fold_does_not_compile_again(clips, tmp_path):
     compiled = train.train_epochs._cache_size()
     fit(make_program(clips), tmp_path)
     assert train.train_epochs._cache_size() == compiled
+
+
+# --- models of motion features ---
+
+
+def make_motion(clips):
+    """The class is the sign of the flow."""
+    flow = np.full((len(clips), 28, 28, 3), 128, np.uint8)
+    flow[..., :2] += (clips.label[:, None, None, None] * 40).astype(np.uint8)
+    flow += np.random.default_rng(0).integers(0, 8, flow.shape, dtype=np.uint8)
+    names = ("label", "subject", "clip_id", "corpus", "class_names", "provenance", "fingerprint", "corpus_name")
+    return FlowFeatures(flow=flow, **{name: getattr(clips, name) for name in names})
+
+
+def test_a_model_of_motion_features_trains_without_augmentation(clips, tmp_path):
+    program = make_program(make_motion(clips), model=OffApexNet(), epochs=20)
+    assert not program.settings.online_augmentation
+    result, history, _ = fit(program, tmp_path)
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    true = clips.label[program.plan.clip[result.item]]
+    assert (result.probabilities.argmax(1) == true).mean() > 0.8
+
+
+def test_copies_of_motion_features_are_refused(clips):
+    with pytest.raises(ConfigError, match="motion features are not augmented"):
+        make_program(make_motion(clips), "paper", model=OffApexNet())
+
+
+def test_a_model_of_the_other_kind_is_refused(clips):
+    with pytest.raises(ConfigError, match="OffApexNet takes motion, the corpus holds halves"):
+        make_program(clips, model=OffApexNet())
