@@ -12,7 +12,7 @@ from datasets.cache import default_workers
 from experiments.progress import FoldProgress, RunProgress
 from experiments.run_folder import RunFolder
 from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
 from mer_jax.protocols import Plan
@@ -61,12 +61,8 @@ class Parallel:
 class _Recorder:
     """Writes down how the lanes of one program go on: history, progress, summaries."""
 
-    def __init__(
-        self, experiment: Experiment, clips: Clips, folder: RunFolder, progress: RunProgress, program: Program,
-        stop: threading.Event,
-    ):  # fmt: skip
-        self._experiment, self._clips, self._folder = experiment, clips, folder
-        self._progress, self._program, self._stop = progress, program, stop
+    def __init__(self, labels, folder: RunFolder, progress: RunProgress, program: Program, stop: threading.Event):
+        self._labels, self._folder, self._progress, self._program, self._stop = labels, folder, progress, program, stop
         self._folds: dict[int, FoldProgress] = {}
         self._clocks: dict[int, float] = {}
         self.fits: dict[int, Fit] = {}
@@ -107,7 +103,7 @@ class _Recorder:
         if result.probabilities is None:
             self._folds[lane].fail(result.stop_reason)
         else:
-            true = self._clips.label[plan.clip[result.item]]
+            true = self._labels[plan.clip[result.item]]
             accuracy = float((result.probabilities.argmax(1) == true).mean())
             self._folds[lane].finish(result.epochs, accuracy, len(true))
         rows = self._folder.read_history(protocol, seed, fold)
@@ -124,7 +120,11 @@ class _Recorder:
 
 
 def fit_all(
-    experiment: Experiment, clips: Clips, folder: RunFolder, plans: Mapping[str, Sequence[Plan]], parallel: Parallel
+    experiment: Experiment,
+    clips: Clips | FlowFeatures,
+    folder: RunFolder,
+    plans: Mapping[str, Sequence[Plan]],
+    parallel: Parallel,
 ) -> dict[str, list[Fit]]:
     """Trains and tests every fold of every protocol under every seed.
 
@@ -146,7 +146,7 @@ def fit_all(
         recorders, tasks = {}, []
         for name, each in plans.items():
             program = make_program(experiment, clips, each, mesh=meshes[name], data=data)
-            recorder = recorders[name] = _Recorder(experiment, clips, folder, progress, program, stop)
+            recorder = recorders[name] = _Recorder(clips.label, folder, progress, program, stop)
             width = choose_width(program, parallel.folds)
             _say_layout(progress, name, program, width)
             lanes = list(range(len(program.folds)))

@@ -23,16 +23,15 @@ from experiments.config_files import parse_command_line
 from experiments.fit_all import Fit, Parallel, fit_all
 from experiments.processes import first_process_first, initialize_processes
 from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
-from mer_jax.inputs import make_inputs
+from mer_jax.inputs import input_kind, input_shapes, make_inputs
 from mer_jax.protocols import Plan, audit, check_protocols, make_plan
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.gap import summarize
 from mer_jax.report.page import write_report
 from mer_jax.report.results import ProtocolResult, write_metrics, write_predictions
-from mer_jax.typing import FACE_SIZE, HALF_HEIGHT
 from mer_jax.vision.face_model import user_cache_dir
 
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of the licensed corpus; default: $MER_MANUAL_DIR.")
@@ -69,13 +68,14 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def load_corpus(experiment: Experiment) -> Clips:
-    """Builds the corpus where it is not built yet, and reads it.
+def load_corpus(experiment: Experiment) -> Clips | FlowFeatures:
+    """Builds the corpus where it is not built yet, and reads it, as the model takes it.
 
     Without a licensed corpus, the surrogate one is rendered first.
 
     Raises:
-        CorpusError: `--manual_dir` is no such corpus.
+        CorpusError: `--manual_dir` is no such corpus, or has other classes than the model.
+        ConfigError: motion features cannot be made of clips that are prepared so.
     """
     data_dir = Path(_DATA_DIR.value) if _DATA_DIR.value else default_data_dir()
     manual_dir = _MANUAL_DIR.value or os.environ.get("MER_MANUAL_DIR")
@@ -96,9 +96,13 @@ def load_corpus(experiment: Experiment) -> Clips:
         workers=_WORKERS.value,
         say=say,
     )
-    from datasets.read import load_clips  # TFDS takes a second to import
+    from datasets.motion import load_motion  # TFDS takes a second to import
+    from datasets.read import load_clips
 
-    clips = load_clips(builder_dir)
+    if input_kind(experiment.model) == "motion":
+        clips = load_motion(builder_dir, experiment.vision, data_dir / "motion", workers=_WORKERS.value, say=say)
+    else:
+        clips = load_clips(builder_dir)
     classes = experiment.model.num_classes
     if classes != len(clips.class_names):
         raise CorpusError(
@@ -116,9 +120,9 @@ def load_corpus(experiment: Experiment) -> Clips:
 
 def check_model(experiment: Experiment) -> None:
     """Refuses a model that cannot take the clips, before any corpus is read."""
-    half = jax.ShapeDtypeStruct((1, experiment.vision.num_frames, HALF_HEIGHT, FACE_SIZE, 1), jnp.float32)
     variables = jax.eval_shape(
-        lambda *halves: experiment.model.init(jax.random.key(0), *halves, is_training=False), half, half
+        lambda *inputs: experiment.model.init(jax.random.key(0), *inputs, is_training=False),
+        *input_shapes(experiment.model, experiment.vision.num_frames),
     )
     if others := set(variables) - {"params", "batch_stats"}:
         raise ConfigError(
@@ -147,7 +151,9 @@ def render_surrogate(experiment: Experiment, data_dir: Path) -> Path:
     return data_dir / "surrogate" / folder
 
 
-def collect(experiment: Experiment, clips: Clips, plans: Sequence[Plan], fits: Sequence[Fit]) -> ProtocolResult | None:
+def collect(
+    experiment: Experiment, clips: Clips | FlowFeatures, plans: Sequence[Plan], fits: Sequence[Fit]
+) -> ProtocolResult | None:
     """Joins the folds of one protocol over all seeds; None where none has a finite loss.
 
     Args:
@@ -181,9 +187,11 @@ def collect(experiment: Experiment, clips: Clips, plans: Sequence[Plan], fits: S
     )
 
 
-def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
-    """The first clip of each class, as stored and as the network is fed it."""
+def pick_faces(clips: Clips | FlowFeatures, normalization: str) -> list[FaceExample]:
+    """The first clip of each class, as stored and as the network is fed it; none where no faces are fed."""
     examples = []
+    if isinstance(clips, FlowFeatures):
+        return examples
     for label, class_name in enumerate(clips.class_names):
         index = int(np.flatnonzero(clips.label == label)[0])
         faces = jnp.asarray(clips.select([index]).faces()[0], jnp.float32)
@@ -203,7 +211,7 @@ def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
 
 
 def run(
-    experiment: Experiment, clips: Clips, workdir: Path, argv: Sequence[str], parallel: Parallel
+    experiment: Experiment, clips: Clips | FlowFeatures, workdir: Path, argv: Sequence[str], parallel: Parallel
 ) -> list[ProtocolResult]:
     """Runs all protocols of an experiment and writes the run folder.
 

@@ -25,7 +25,7 @@ from typing import Any
 import jax
 
 import mer_jax
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
 from mer_jax.report.files import write_atomically
@@ -45,7 +45,7 @@ class RunFolder:
         fingerprint: see `make_fingerprint`.
     """
 
-    def __init__(self, path: Path, experiment: Experiment, clips: Clips):
+    def __init__(self, path: Path, experiment: Experiment, clips: Clips | FlowFeatures):
         self.path = path
         self._writing = threading.Lock()  # folds are trained in threads
         self.fingerprint = make_fingerprint(experiment, clips)
@@ -197,7 +197,7 @@ def choose_workdir(name: str, fingerprint: str, resume: bool) -> Path:
     return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
-def make_fingerprint(experiment: Experiment, clips: Clips) -> str:
+def make_fingerprint(experiment: Experiment, clips: Clips | FlowFeatures) -> str:
     """Identifies everything that decides a result: all fields of the experiment but its name, and the data."""
     content = {**experiment.to_dict(), "data": clips.fingerprint}
     del content["name"]

@@ -1,8 +1,8 @@
 """A corpus on the device, and batches out of it.
 
-Clips live on the device as 8-bit gray. A batch is gathered by index inside the
-compiled program, augmented, normalised and cut into halves there, each device its own
-share of it.
+Clips live on the device in 8 bits: faces, or pictures of motion features. A batch is
+gathered by index inside the compiled program; there faces are augmented, normalised
+and cut into halves, and motion features are scaled. Each device loads its own share.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool
 
 from mer_jax.augment import augment_clip
-from mer_jax.inputs import make_inputs
+from mer_jax.inputs import model_inputs
 from mer_jax.protocols import Plan
 from mer_jax.sharding import over_data
 from mer_jax.typing import Mask, PRNGKey
@@ -28,9 +28,9 @@ Amounts = tuple[tuple[str, float], ...]  # of the augmentation, hashable
 
 @struct.dataclass
 class Data:
-    """A corpus on the device: whole faces in 8-bit gray, and labels."""
+    """A corpus on the device: whole faces [n, t, h, w] or motion features [n, h, w, 3], and labels."""
 
-    faces: Any  # UInt8[Array, "n t h w"]
+    pictures: Any  # UInt8[Array, "n _ _ _"]
     label: Any  # Int[Array, " n"]
 
 
@@ -48,7 +48,7 @@ class Items:
 
 
 def load_batch(
-    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, augment: Amounts, normalization: str
+    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, kind: str, augment: Amounts, normalization: str
 ) -> tuple[Array, ...]:
     """Gathers clips by index and makes them into what the network takes.
 
@@ -56,13 +56,17 @@ def load_batch(
         data: the corpus.
         items: b of them.
         keys: one for each item.
-        augmented: which items are augmented.
+        augmented: which items are augmented; motion features never are.
+        kind: what the model takes, see `mer_jax.inputs`.
         augment: names and amounts of `augment_clip`, as pairs.
         normalization: see `make_inputs`.
 
     Returns:
-        The inputs of the model, upper and lower halves [b, t, 64, 128, 1].
+        The inputs of the model: upper and lower halves [b, t, 64, 128, 1], or motion
+        features [b, 28, 28, 3].
     """
+    if kind == "motion":
+        return model_inputs(data.pictures[items.clip], kind, normalization)
     amounts = dict(augment)
 
     def load(clip, keys, augmented, faces):
@@ -70,13 +74,13 @@ def load_batch(
             clip, key, is_augmented = item
             face = faces[clip].astype(jnp.float32)
             face = lax.cond(is_augmented, lambda: augment_clip(key, face, **amounts), lambda: face)
-            return make_inputs(face, normalization)
+            return model_inputs(face, kind, normalization)
 
         # One clip at a time stays in a CPU's cache; an accelerator wants the whole batch.
         batch_size = None if jax.default_backend() == "cpu" else clip.shape[0]
         return lax.map(one, (clip, keys, augmented), batch_size=batch_size)
 
-    return over_data(load, num_batched=3)(items.clip, keys, augmented, data.faces)
+    return over_data(load, num_batched=3)(items.clip, keys, augmented, data.pictures)
 
 
 def copy_keys(key: PRNGKey, items: Items) -> PRNGKey:

@@ -20,9 +20,10 @@ from jaxtyping import Array, Float, Int
 from mer_jax import steps
 from mer_jax.batches import Data, pad_items
 from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
-from mer_jax.errors import MemoryLimitError
+from mer_jax.errors import ConfigError, MemoryLimitError
+from mer_jax.inputs import input_kind
 from mer_jax.losses import class_weights
 from mer_jax.protocols import Plan
 from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicated_sharding, round_up
@@ -124,23 +125,44 @@ class Program:
             return 2 * state + lowered.compile().memory_analysis().temp_size_in_bytes
 
 
-def load_data(clips: Clips, mesh: Mesh) -> Data:
+def load_data(clips: Clips | FlowFeatures, mesh: Mesh) -> Data:
     """Puts a corpus onto every device, once for all protocols."""
-    return jax.device_put(Data(faces=clips.faces(), label=clips.label), replicated_sharding(mesh))
+    return jax.device_put(Data(pictures=clips.pictures(), label=clips.label), replicated_sharding(mesh))
 
 
 def make_program(
-    experiment: Experiment, clips: Clips, plans: Sequence[Plan], *, mesh: Mesh | None = None, data: Data | None = None
+    experiment: Experiment,
+    clips: Clips | FlowFeatures,
+    plans: Sequence[Plan],
+    *,
+    mesh: Mesh | None = None,
+    data: Data | None = None,
 ) -> Program:
     """Pads every fold of a protocol to one shape and makes it ready for the device.
 
     Args:
         experiment: validated.
-        clips: the corpus.
+        clips: the corpus, of the kind that the model takes.
         plans: of the protocol over these clips, one for each seed from `experiment.seed` on.
         mesh: from `make_mesh`; one for this number of lanes by default.
         data: from `load_data`; loaded by default.
+
+    Raises:
+        ConfigError: the model takes another kind; or copies of motion features, which are
+            not augmented, would be tested.
     """
+    kind = input_kind(experiment.model)
+    if kind != clips.kind:
+        raise ConfigError(
+            f"the model {type(experiment.model).__name__} takes {kind}, the corpus holds {clips.kind}; "
+            "choose another --config"
+        )
+    if kind == "motion" and np.any(plans[0].copy):
+        raise ConfigError(
+            f"protocol {plans[0].protocol!r} trains and tests on augmented copies, and motion features are not "
+            "augmented: copies would be the clips themselves; expected "
+            "--config.protocols=\"('subject',)\" or \"('loso',)\""
+        )
     folds = [(seed, index) for seed, plan in enumerate(plans) for index in range(len(plan.folds))]
     mesh = mesh or make_mesh(len(folds))
     longest = {
@@ -155,9 +177,10 @@ def make_program(
     half_precision = experiment.precision == "bfloat16"
     settings = Settings(
         model=model.clone(dtype=jnp.bfloat16) if half_precision else model,
+        kind=kind,
         normalization=experiment.normalization,
         augment=tuple(sorted(dataclasses.asdict(experiment.augment).items())),
-        online_augmentation=plans[0].online_augmentation,
+        online_augmentation=plans[0].online_augmentation and kind != "motion",
         optimization=tuple(sorted(dataclasses.asdict(experiment.optimization).items())),
         half_precision=half_precision,
         select_last=experiment.selection == "last",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -11,11 +12,11 @@ import pytest
 
 from mer_jax import batches, steps, train
 from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment, Optimization
-from mer_jax.errors import MemoryLimitError
-from mer_jax.inputs import make_inputs
-from mer_jax.models import HybridAttention3DNet
+from mer_jax.errors import ConfigError, MemoryLimitError
+from mer_jax.inputs import model_inputs
+from mer_jax.models import HybridAttention3DNet, OffApexNet
 from mer_jax.protocols import make_plan
 from mer_jax.vision.options import VisionOptions
 
@@ -269,7 +270,7 @@ def test_copies_of_the_paper_are_fixed_and_differ(clips):
 
     first = load()
     np.testing.assert_array_equal(first, load())
-    as_stored = make_inputs(program.data.faces[3].astype(jnp.float32), "difference")
+    as_stored = model_inputs(program.data.pictures[3], "halves", "difference")
     np.testing.assert_allclose(first[0], np.concatenate(as_stored, axis=1), atol=1e-5)
     assert np.abs(first[1] - first[2]).max() > 0.1
     assert np.abs(first[1] - first[0]).max() > 0.1
@@ -308,7 +309,7 @@ def test_test_items_decide_nothing(clips, tmp_path):
     label, faces = clips.label.copy(), clips.faces().copy()
     label[test_clips] = (label[test_clips] + 1) % 3
     faces[test_clips] = 255 - faces[test_clips]
-    data = batches.Data(faces=jnp.asarray(faces), label=jnp.asarray(label))
+    data = batches.Data(pictures=jnp.asarray(faces), label=jnp.asarray(label))
     (one, history, _), (other, other_history, _) = (
         fit(each, tmp_path / str(i)) for i, each in enumerate((program, dataclasses.replace(program, data=data)))
     )
@@ -463,6 +464,7 @@ def test_other_optimisations_learn_too(clips, tmp_path, optimization):
 class NormalizedNet(nn.Module):
     """A network that keeps running statistics of its batches."""
 
+    takes: ClassVar[str] = "halves"
     num_classes: int = 3
 
     @nn.compact
@@ -484,3 +486,34 @@ def test_batch_statistics_are_trained_saved_and_used(clips, tmp_path, width):
     resumed, _ = fit_lanes(program, tmp_path / "cut", [0, 1], width)
     for lane, result in whole.items():
         np.testing.assert_array_equal(resumed[lane].probabilities, result.probabilities)
+
+
+# --- models of motion features ------------------------------------------------------
+
+
+def make_motion(clips):
+    """The class is the sign of the flow."""
+    flow = np.full((len(clips), 28, 28, 3), 128, np.uint8)
+    flow[..., :2] += (clips.label[:, None, None, None] * 40).astype(np.uint8)
+    flow += np.random.default_rng(0).integers(0, 8, flow.shape, dtype=np.uint8)
+    names = ("label", "subject", "clip_id", "corpus", "class_names", "provenance", "fingerprint", "corpus_name")
+    return FlowFeatures(flow=flow, **{name: getattr(clips, name) for name in names})
+
+
+def test_a_model_of_motion_features_trains_without_augmentation(clips, tmp_path):
+    program = make_program(make_motion(clips), model=OffApexNet(), epochs=20)
+    assert not program.settings.online_augmentation
+    result, history, _ = fit(program, tmp_path)
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    true = clips.label[program.plans[0].clip[result.item]]
+    assert (result.probabilities.argmax(1) == true).mean() > 0.8
+
+
+def test_copies_of_motion_features_are_refused(clips):
+    with pytest.raises(ConfigError, match="motion features are not augmented"):
+        make_program(make_motion(clips), "paper", model=OffApexNet())
+
+
+def test_a_model_of_the_other_kind_is_refused(clips):
+    with pytest.raises(ConfigError, match="OffApexNet takes motion, the corpus holds halves"):
+        make_program(clips, model=OffApexNet())
