@@ -102,6 +102,20 @@ def over_data(function: Callable[..., Any], *, num_batched: int) -> Callable[...
     return spread
 
 
+def branch(
+    condition: Any, if_true: Callable[..., Any], if_false: Callable[..., Any], *operands: Any, mesh: Mesh
+) -> Any:
+    """`lax.cond`, for branches in which the devices along `data` talk to each other.
+
+    Where lanes lie on different devices they may take different branches, and then some
+    devices would wait for ever for others that never come: so both branches are computed there.
+    """
+    if mesh.shape[FOLD] > 1 and mesh.shape[DATA] > 1:
+        results = if_true(*operands), if_false(*operands)
+        return jax.tree.map(lambda a, b: jax.numpy.where(condition, a, b), *results)
+    return jax.lax.cond(condition, if_true, if_false, *operands)
+
+
 def shard_batch(tree: Any) -> Any:
     """Keeps the first axis of arrays spread along `data`, where a mesh is in force."""
     mesh = jax.sharding.get_abstract_mesh()

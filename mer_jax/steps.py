@@ -29,7 +29,7 @@ from mer_jax.config import Optimization
 from mer_jax.inputs import model_inputs
 from mer_jax.losses import cross_entropy, focal_loss, weighted_mean
 from mer_jax.optim import make_optimizer
-from mer_jax.sharding import DATA, lanes_sharding, over_lanes, replicated_sharding, round_up, shard_batch
+from mer_jax.sharding import DATA, branch, lanes_sharding, over_lanes, replicated_sharding, round_up, shard_batch
 from mer_jax.state import TrainState, init_state
 from mer_jax.typing import Labels, Logits, PRNGKey, Weights
 
@@ -216,7 +216,7 @@ def train_lane(
         def keep():  # padding alone: Adam's momentum must not move the weights
             return *carry, jnp.zeros((settings.width, lane.class_weights.shape[0]))
 
-        *carry, logits = lax.cond(items.real.any(), update, keep)
+        *carry, logits = branch(items.real.any(), update, keep, mesh=settings.mesh)
         return tuple(carry), (logits, labels, weights)
 
     def evaluate(params, model_state, items):
@@ -279,7 +279,7 @@ def train_lane(
         return state, {"epoch": jnp.zeros((), jnp.int32), **dict.fromkeys(names, jnp.zeros(()))}
 
     def body(state, _):
-        return lax.cond(state.stopped, skip_epoch, run_epoch, state)
+        return branch(state.stopped, skip_epoch, run_epoch, state, mesh=settings.mesh)
 
     return lax.scan(body, state, length=settings.epochs_per_chunk)
 
