@@ -64,8 +64,9 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, f
 
 
 def say(text: str) -> None:
-    """One line for the user."""
-    print(text, flush=True)
+    """One line for the user; of several processes the first one speaks."""
+    if jax.process_index() == 0:
+        print(text, flush=True)
 
 
 def load_corpus(experiment: Experiment) -> Clips | FlowFeatures:
@@ -275,16 +276,17 @@ def run(
 def main(argv: Sequence[str]) -> None:
     """The command."""
     experiment = parse_command_line(argv)
+    if _COORDINATOR.value:
+        if not _WORKDIR.value:
+            raise ConfigError("got --coordinator without --workdir; expected a folder that all processes see")
+        # Before anything else asks JAX for its devices.
+        initialize_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     check_protocols(experiment.protocols)
     check_model(experiment)
     logging.set_verbosity(logging.ERROR)  # orbax tells of every file
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
     parallel = Parallel.from_flags(_JOBS.value, _FOLD_PARALLEL.value)
-    if _COORDINATOR.value:
-        if not _WORKDIR.value:
-            raise ConfigError("got --coordinator without --workdir; expected a folder that all processes see")
-        initialize_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if _WORKDIR.value:
         check_workdir(_WORKDIR.value, _RESUME.value)
     with first_process_first():

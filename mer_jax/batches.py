@@ -38,8 +38,9 @@ class Data:
 class Items:
     """Padded list of items: which clip, which augmented copy of it, whether real.
 
-    `copy` 0 is the clip itself. Padding repeats an item of the same side of the same fold, so that what a network
-    gathers over a batch (batch normalisation) never comes from elsewhere.
+    `copy` 0 is the clip itself. Padding repeats an item of the same side of the same fold. It has no weight in the
+    loss, but counts in what a network gathers over a batch: with batch normalisation, numbers depend a little on how
+    many devices share a batch.
     """
 
     clip: Any  # Int[Array, "*m"]

@@ -39,6 +39,18 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def replicate(mesh: Mesh, tree: Any) -> Any:
+    """Puts arrays, or random keys, whole onto every device, those of other processes included."""
+
+    def put(leaf):
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(put(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        # By way of the host: only from there can an array reach the devices of other processes.
+        return jax.device_put(np.asarray(leaf), replicated_sharding(mesh))
+
+    return jax.tree.map(put, tree)
+
+
 def lanes_sharding(mesh: Mesh) -> NamedSharding:
     """Of arrays whose first axis is lanes."""
     return NamedSharding(mesh, PartitionSpec(FOLD))

@@ -26,7 +26,7 @@ from mer_jax.errors import ConfigError, MemoryLimitError
 from mer_jax.inputs import input_kind
 from mer_jax.losses import class_weights
 from mer_jax.protocols import Plan
-from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicated_sharding, round_up
+from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
 from mer_jax.state import TrainState
 from mer_jax.steps import LaneData, Limits, Settings
 
@@ -127,7 +127,7 @@ class Program:
 
 def load_data(clips: Clips | FlowFeatures, mesh: Mesh) -> Data:
     """Puts a corpus onto every device, once for all protocols."""
-    return jax.device_put(Data(pictures=clips.pictures(), label=clips.label), replicated_sharding(mesh))
+    return replicate(mesh, Data(pictures=clips.pictures(), label=clips.label))
 
 
 def make_program(
@@ -212,15 +212,14 @@ def make_program(
             )
         )
     stacked = jax.tree.map(lambda *each: jnp.stack(each), *lanes)
-    everywhere = replicated_sharding(mesh)
     return Program(
         plans=tuple(plans),
         seeds=tuple(experiment.seed + seed for seed in range(len(plans))),
         folds=tuple(folds),
         settings=settings,
-        limits=jax.device_put(limits, everywhere),
+        limits=replicate(mesh, limits),
         data=data if data is not None else load_data(clips, mesh),
-        lanes=jax.device_put(stacked, everywhere),
+        lanes=replicate(mesh, stacked),
     )
 
 
@@ -355,8 +354,7 @@ def _start(program: Program, lane: int, checkpoints: FoldCheckpoints, listener: 
     listener.on_restore(lane, 0 if kept is None else int(kept.epoch))
     if kept is None:
         return fresh
-    # jnp.array: buffers of their own, as a fresh state's, so that one compiled program takes both.
-    return jax.tree.map(lambda old, new: jax.device_put(jnp.array(new)[None], old.sharding), fresh, kept)
+    return replicate(program.settings.mesh, jax.tree.map(lambda leaf: np.asarray(leaf)[None], kept))
 
 
 def _take(slots: TrainState, slot: int, mesh: Mesh) -> TrainState:
