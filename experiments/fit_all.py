@@ -11,6 +11,7 @@ import jax
 from datasets.cache import default_workers
 from experiments.progress import FoldProgress, RunProgress
 from experiments.run_folder import RunFolder
+from experiments.tensorboard import Curves
 from mer_jax.checkpoint import FoldCheckpoints
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
@@ -61,8 +62,12 @@ class Parallel:
 class _Recorder:
     """Writes down how the lanes of one program go on: history, progress, summaries."""
 
-    def __init__(self, labels, folder: RunFolder, progress: RunProgress, program: Program, stop: threading.Event):
-        self._labels, self._folder, self._progress, self._program, self._stop = labels, folder, progress, program, stop
+    def __init__(
+        self, labels, folder: RunFolder, progress: RunProgress, curves: Curves | None, program: Program,
+        stop: threading.Event,
+    ):  # fmt: skip
+        self._labels, self._folder, self._progress, self._curves = labels, folder, progress, curves
+        self._program, self._stop = program, stop
         self._folds: dict[int, FoldProgress] = {}
         self._clocks: dict[int, float] = {}
         self.fits: dict[int, Fit] = {}
@@ -83,6 +88,8 @@ class _Recorder:
             self._folds[lane] = self._progress.start_fold(f"{protocol}{under} fold {fold + 1}/{number}")
         self._folder.forget_history(protocol, seed, fold, after_epoch=epoch)
         self._folds[lane].restore(epoch)
+        if self._curves:
+            self._curves.restore(protocol, seed, fold, epoch)
         self._clocks[lane] = time.perf_counter()
 
     def on_chunk(self, lane: int, rows: list[dict[str, float]]) -> None:
@@ -92,6 +99,8 @@ class _Recorder:
         place = {"protocol": protocol, "fold": fold, "seed": seed}
         self._folder.append_history([{**place, **row, "seconds": seconds} for row in rows])
         self._folds[lane].update(rows)
+        if self._curves:
+            self._curves.add(protocol, seed, fold, rows)
 
     def on_saved(self) -> None:
         if self._stop.is_set():
@@ -106,6 +115,8 @@ class _Recorder:
             true = self._labels[plan.clip[result.item]]
             accuracy = float((result.probabilities.argmax(1) == true).mean())
             self._folds[lane].finish(result.epochs, accuracy, len(true))
+        if self._curves:
+            self._curves.finish(protocol, seed, fold)
         rows = self._folder.read_history(protocol, seed, fold)
         summary = FoldSummary(
             fold=fold,
@@ -125,6 +136,7 @@ def fit_all(
     folder: RunFolder,
     plans: Mapping[str, Sequence[Plan]],
     parallel: Parallel,
+    curves: Curves | None = None,
 ) -> dict[str, list[Fit]]:
     """Trains and tests every fold of every protocol under every seed.
 
@@ -134,6 +146,7 @@ def fit_all(
         folder: of the run.
         plans: by protocol, one for each seed.
         parallel: what is trained at the same time.
+        curves: also get the history; None for nothing.
 
     Returns:
         By protocol, in the order of seeds and folds. A fold whose loss was not finite is among them.
@@ -146,7 +159,7 @@ def fit_all(
         recorders, tasks = {}, []
         for name, each in plans.items():
             program = make_program(experiment, clips, each, mesh=meshes[name], data=data)
-            recorder = recorders[name] = _Recorder(clips.label, folder, progress, program, stop)
+            recorder = recorders[name] = _Recorder(clips.label, folder, progress, curves, program, stop)
             width = choose_width(program, parallel.folds)
             _say_layout(progress, name, program, width)
             lanes = list(range(len(program.folds)))

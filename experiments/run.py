@@ -23,6 +23,7 @@ from experiments.config_files import parse_command_line
 from experiments.fit_all import Fit, Parallel, fit_all
 from experiments.processes import first_process_first, initialize_processes
 from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
+from experiments.tensorboard import Curves
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
@@ -53,6 +54,7 @@ _FOLD_PARALLEL = flags.DEFINE_string(
     "Folds trained at the same time as an axis of one compiled program: a number, or auto: as many as the "
     "accelerator's memory holds, and on a CPU one on each device.",
 )
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write curves for TensorBoard, too (needs tensorboardX).")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
@@ -244,7 +246,8 @@ def run(
         folder = RunFolder(workdir, experiment, clips)
         config = folder.open(argv)
         say(f"run folder: {workdir}")
-        fits = fit_all(experiment, clips, folder, plans, parallel)
+        curves = Curves(workdir, clips.provenance) if _TENSORBOARD.value and jax.process_index() == 0 else None
+        fits = fit_all(experiment, clips, folder, plans, parallel, curves)
         if jax.process_index() != 0:  # the first process has it all
             return []
         collected = {name: collect(experiment, clips, plans[name], fits[name]) for name in plans}
