@@ -1,6 +1,7 @@
 """The same numbers on one device, on several, and in several processes."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_run import ROOT, SMALL, read_predictions
+from tests.test_run import ROOT, SMALL, read_predictions, wait_for_epochs
 
 # Probabilities after a few epochs, against those of one device: sums over a batch are taken in another order.
 TOLERANCE = 1e-4
@@ -69,15 +70,49 @@ def run_command(data_dir, workdir, *arguments):
     return [*run, "--workdir", str(workdir), *arguments]
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_numbers_of_one(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    done = subprocess.run(run_command(tmp_path, one), cwd=ROOT, capture_output=True, text=True, timeout=500)
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """The run folder of one process on one device."""
+    data_dir = tmp_path_factory.mktemp("data")
+    done = subprocess.run(
+        run_command(data_dir, data_dir / "one"), cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
     assert done.returncode == 0, done.stderr
+    return data_dir / "one"
+
+
+def assert_same_numbers(got, expected):
+    got, expected = read_predictions(got), read_predictions(expected)
+    assert [row["clip_id"] for row in got] == [row["clip_id"] for row in expected]
+    for name in (name for name in expected[0] if name.startswith("p_")):
+        columns = [[float(row[name]) for row in rows] for rows in (got, expected)]
+        np.testing.assert_allclose(*columns, atol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_a_run_killed_on_four_devices_goes_on_on_one(one, tmp_path):
+    four = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    command = run_command(one.parent, tmp_path / "killed")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=four, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_epochs(tmp_path / "killed", 6, process)
+    process.kill()
+    process.communicate(timeout=60)
+    done = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert "goes on from the checkpoint of epoch" in done.stderr
+    assert json.loads((tmp_path / "killed" / "config.json").read_text())["resumed"][0]["differs"] == ["device"]
+    assert_same_numbers(tmp_path / "killed", one)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_numbers_of_one(one, tmp_path):
+    two = tmp_path / "two"
     coordinator = f"--coordinator=127.0.0.1:{free_port()}"
     processes = [
         subprocess.Popen(
-            run_command(tmp_path, two, coordinator, "--num_processes=2", f"--process_id={index}"),
+            run_command(one.parent, two, coordinator, "--num_processes=2", f"--process_id={index}"),
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for index in range(2)
@@ -86,12 +121,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert (two / "report.html").exists()
     assert "report.html" not in outputs[1][0], "the first process alone reports"
-    expected, got = read_predictions(one), read_predictions(two)
-    assert [row["clip_id"] for row in got] == [row["clip_id"] for row in expected]
-    for name in (name for name in expected[0] if name.startswith("p_")):
-        np.testing.assert_allclose(
-            [float(row[name]) for row in got], [float(row[name]) for row in expected], atol=TOLERANCE
-        )
+    assert_same_numbers(two, one)
 
 
 @pytest.mark.parametrize(
