@@ -231,9 +231,6 @@ def choose_width(program: Program, asked: int | None) -> int:
         asked: by the user; None chooses: on a CPU one a device, since XLA has no fast
             convolution there for several sets of filters at once; elsewhere as many as
             the memory holds by `Program.lane_bytes`.
-
-    Raises:
-        MemoryLimitError: more were asked for than lanes there are.
     """
     devices = program.settings.mesh.shape[FOLD]
     most = round_up(len(program.folds), devices)
