@@ -3,6 +3,7 @@
 import sys
 import time
 
+import jax
 from tqdm import tqdm
 
 QUIET_SECONDS = 30  # between two lines of one fold, where there is no terminal
@@ -20,7 +21,8 @@ class RunProgress:
     def __init__(self, num_folds: int, epochs: int, provenance: str):
         self.epochs = epochs
         self.prefix = "SURROGATE " if provenance == "surrogate" else ""
-        self.live = sys.stderr.isatty()
+        self.quiet = jax.process_index() != 0  # of several processes one speaks
+        self.live = sys.stderr.isatty() and not self.quiet
         self.bar = tqdm(
             total=num_folds * epochs, desc=f"{self.prefix}training", unit="epoch", disable=not self.live, leave=False
         )
@@ -31,15 +33,15 @@ class RunProgress:
     def __exit__(self, *_) -> None:
         self.bar.close()
 
-    def start_fold(self, protocol: str, index: int, num_folds: int) -> "FoldProgress":
-        """The share of one fold (counted from 0)."""
-        return FoldProgress(self, f"{self.prefix}{protocol} fold {index + 1}/{num_folds}")
+    def start_fold(self, title: str) -> "FoldProgress":
+        """The share of one fold, such as `loso fold 3/16`."""
+        return FoldProgress(self, f"{self.prefix}{title}")
 
     def say(self, line: str) -> None:
         """One line above the live one."""
         if self.live:
             self.bar.write(line, file=sys.stderr)
-        else:
+        elif not self.quiet:
             print(line, file=sys.stderr, flush=True)
 
 
@@ -74,6 +76,11 @@ class FoldProgress:
         """The fold is trained and tested."""
         self._advance(self._run.epochs)  # an early stop is progress too
         self._run.say(f"{self._title}: {epochs} epochs, test accuracy {accuracy:.3f} of {num_items} items")
+
+    def fail(self, reason: str) -> None:
+        """The fold ended without a result."""
+        self._advance(self._run.epochs)
+        self._run.say(f"{self._title}: NO RESULT, {reason}; the other folds go on")
 
     def _advance(self, epoch: int) -> None:
         self._run.bar.update(epoch - self._epoch)

@@ -10,10 +10,7 @@ it renders a surrogate corpus, and says so in everything that it writes.
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import jax
@@ -22,22 +19,20 @@ import numpy as np
 from absl import flags, logging
 
 from datasets.build import build, default_data_dir
-from datasets.cache import default_workers
 from experiments.config_files import parse_command_line
-from experiments.progress import RunProgress
+from experiments.fit_all import Fit, Parallel, fit_all
+from experiments.processes import first_process_first, initialize_processes
 from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
-from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips
+from experiments.tensorboard import Curves
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
-from mer_jax.errors import ConfigError, CorpusError, run_command
-from mer_jax.inputs import make_inputs
-from mer_jax.protocols import audit, check_protocols, make_plan
+from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
+from mer_jax.inputs import input_kind, input_shapes, make_inputs
+from mer_jax.protocols import Plan, audit, check_protocols, make_plan
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.gap import summarize
 from mer_jax.report.page import write_report
-from mer_jax.report.results import FoldSummary, ProtocolResult, write_metrics, write_predictions
-from mer_jax.train import FoldResult, Program, fit_fold, make_program
-from mer_jax.typing import FACE_SIZE, HALF_HEIGHT
+from mer_jax.report.results import ProtocolResult, write_metrics, write_predictions
 from mer_jax.vision.face_model import user_cache_dir
 
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of the licensed corpus; default: $MER_MANUAL_DIR.")
@@ -50,23 +45,40 @@ _WORKERS = flags.DEFINE_integer(
 _JOBS = flags.DEFINE_integer(
     "jobs",
     None,
-    "Folds trained at the same time; default: one for each processor on a CPU, 1 on an accelerator.",
+    "On a CPU: folds trained at the same time, each in a thread; default: one for each processor.",
     lower_bound=1,
 )
+_FOLD_PARALLEL = flags.DEFINE_string(
+    "fold_parallel",
+    "auto",
+    "Folds trained at the same time as an axis of one compiled program: a number, or auto: as many as the "
+    "accelerator's memory holds, and on a CPU one on each device.",
+)
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write curves for TensorBoard, too (needs tensorboardX).")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "HOST:PORT of process 0, where several processes train together, each started with the same command, its "
+    "--process_id and a --workdir that all of them see.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes, with --coordinator.", lower_bound=1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", lower_bound=0)
 
 
 def say(text: str) -> None:
-    """One line for the user."""
-    print(text, flush=True)
+    """One line for the user; of several processes the first one speaks."""
+    if jax.process_index() == 0:
+        print(text, flush=True)
 
 
-def load_corpus(experiment: Experiment) -> Clips:
-    """Builds the corpus where it is not built yet, and reads it.
+def load_corpus(experiment: Experiment) -> Clips | FlowFeatures:
+    """Builds the corpus where it is not built yet, and reads it, as the model takes it.
 
     Without a licensed corpus, the surrogate one is rendered first.
 
     Raises:
-        CorpusError: `--manual_dir` is no such corpus.
+        CorpusError: `--manual_dir` is no such corpus, or has other classes than the model.
+        ConfigError: motion features cannot be made of clips that are prepared so.
     """
     data_dir = Path(_DATA_DIR.value) if _DATA_DIR.value else default_data_dir()
     manual_dir = _MANUAL_DIR.value or os.environ.get("MER_MANUAL_DIR")
@@ -87,9 +99,13 @@ def load_corpus(experiment: Experiment) -> Clips:
         workers=_WORKERS.value,
         say=say,
     )
-    from datasets.read import load_clips  # TFDS takes a second to import
+    from datasets.motion import load_motion  # TFDS takes a second to import
+    from datasets.read import load_clips
 
-    clips = load_clips(builder_dir)
+    if input_kind(experiment.model) == "motion":
+        clips = load_motion(builder_dir, experiment.vision, data_dir / "motion", workers=_WORKERS.value, say=say)
+    else:
+        clips = load_clips(builder_dir)
     classes = experiment.model.num_classes
     if classes != len(clips.class_names):
         raise CorpusError(
@@ -107,15 +123,14 @@ def load_corpus(experiment: Experiment) -> Clips:
 
 def check_model(experiment: Experiment) -> None:
     """Refuses a model that cannot take the clips, before any corpus is read."""
-    half = jax.ShapeDtypeStruct((1, experiment.vision.num_frames, HALF_HEIGHT, FACE_SIZE, 1), jnp.float32)
     variables = jax.eval_shape(
-        lambda *halves: experiment.model.init(jax.random.key(0), *halves, is_training=False), half, half
+        lambda *inputs: experiment.model.init(jax.random.key(0), *inputs, is_training=False),
+        *input_shapes(experiment.model, experiment.vision.num_frames),
     )
-    if set(variables) != {"params"}:
-        others = ", ".join(sorted(set(variables) - {"params"}))
+    if others := set(variables) - {"params", "batch_stats"}:
         raise ConfigError(
-            f"{type(experiment.model).__name__} keeps the collections {others} beside its params; "
-            "the engine trains params only: expected a module without them"
+            f"{type(experiment.model).__name__} keeps the collections {', '.join(sorted(others))}; "
+            "expected params, and batch_stats at most"
         )
 
 
@@ -139,103 +154,47 @@ def render_surrogate(experiment: Experiment, data_dir: Path) -> Path:
     return data_dir / "surrogate" / folder
 
 
-def train_all(
-    experiment: Experiment, clips: Clips, folder: RunFolder, programs: dict[str, Program], jobs: int
-) -> dict[tuple[str, int], tuple[FoldResult, FoldSummary]]:
-    """Trains and tests every fold of every protocol, from checkpoints where there are any.
+def collect(
+    experiment: Experiment, clips: Clips | FlowFeatures, plans: Sequence[Plan], fits: Sequence[Fit]
+) -> ProtocolResult | None:
+    """Joins the folds of one protocol over all seeds; None where none has a finite loss.
 
     Args:
         experiment: validated.
         clips: the corpus.
-        folder: of the run.
-        programs: by protocol.
-        jobs: folds trained at the same time; their results do not depend on it.
+        plans: of the protocol, one for each seed.
+        fits: of its folds; those whose loss was not finite tested nothing, and are in `folds` with their reason.
     """
-    folds = [(name, index) for name, program in programs.items() for index in range(len(program.folds))]
-    stop = threading.Event()
-    with RunProgress(len(folds), experiment.epochs, clips.provenance) as progress:
-
-        def fit(protocol: str, index: int) -> tuple[FoldResult, FoldSummary]:
-            program, fold = programs[protocol], progress.start_fold(protocol, index, len(programs[protocol].folds))
-            where = {"protocol": protocol, "fold": index, "seed": experiment.seed}
-            clock = time.perf_counter()
-
-            def on_restore(epoch: int) -> None:
-                folder.forget_history(protocol, index, epoch)
-                fold.restore(epoch)
-
-            def on_chunk(rows: list[dict[str, float]]) -> None:
-                nonlocal clock
-                before, clock = clock, time.perf_counter()
-                seconds = round((clock - before) / len(rows), 4)
-                folder.append_history([{**where, **row, "seconds": seconds} for row in rows])
-                fold.update(rows)
-
-            def on_saved() -> None:
-                if stop.is_set():
-                    raise KeyboardInterrupt
-
-            with FoldCheckpoints(folder.checkpoint_folder(protocol, index), folder.fingerprint) as checkpoints:
-                result = fit_fold(
-                    program, index, checkpoints=checkpoints, on_chunk=on_chunk, on_saved=on_saved, on_restore=on_restore
-                )
-            true = clips.label[program.plan.clip[result.item]]
-            fold.finish(result.epochs, float((result.probabilities.argmax(1) == true).mean()), len(true))
-            summary = FoldSummary(
-                fold=index,
-                name=program.plan.folds[index].name,
-                seed=experiment.seed,
-                epochs_run=result.epochs,
-                best_epoch=result.best_epoch,
-                seconds=round(float(sum(row["seconds"] for row in folder.read_history(protocol, index))), 2),
-                stop_reason=result.stop_reason,
-            )
-            return result, summary
-
-        with ThreadPoolExecutor(jobs) as pool:
-            try:
-                futures = {fold: pool.submit(fit, *fold) for fold in folds}
-                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()  # raises what a fold raised
-                return {fold: future.result() for fold, future in futures.items()}
-            except BaseException as error:
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                if isinstance(error, KeyboardInterrupt):
-                    progress.say("stopping when the chunks in hand are saved")
-                raise
-
-
-def collect(
-    experiment: Experiment, clips: Clips, program: Program, fits: Sequence[tuple[FoldResult, FoldSummary]]
-) -> ProtocolResult:
-    """Joins the folds of one protocol."""
-    plan = program.plan
-    item = np.concatenate([result.item for result, _ in fits])
-    clip = plan.clip[item]
+    tested = [fit for fit in fits if fit.result.probabilities is not None]
+    if not tested:
+        return None
+    parts = [(plans[fit.summary.seed - experiment.seed], fit.result.item) for fit in tested]
+    clip = np.concatenate([plan.clip[item] for plan, item in parts])
+    sizes = [len(item) for _, item in parts]
     return ProtocolResult(
-        protocol=plan.protocol,
+        protocol=plans[0].protocol,
         corpus=experiment.corpus,
         provenance=clips.provenance,
         clip_id=tuple(clips.clip_id[i] for i in clip),
         subject=tuple(clips.subject[i] for i in clip),
-        fold=np.concatenate([np.full(len(result.item), summary.fold) for result, summary in fits]),
-        copy=plan.copy[item],
-        seed=np.full(len(item), experiment.seed),
+        fold=np.repeat([fit.summary.fold for fit in tested], sizes),
+        copy=np.concatenate([plan.copy[item] for plan, item in parts]),
+        seed=np.repeat([fit.summary.seed for fit in tested], sizes),
         true=clips.label[clip].astype(int),
-        probabilities=np.concatenate([result.probabilities for result, _ in fits]).astype(np.float64),
+        probabilities=np.concatenate([fit.result.probabilities for fit in tested]).astype(np.float64),
         class_names=clips.class_names,
         model=type(experiment.model).__name__,
-        description=plan.description,
-        audit=audit(plan, clips.subject),
-        folds=tuple(summary for _, summary in fits),
+        description=plans[0].description,
+        audit=audit(plans[0], clips.subject),
+        folds=tuple(fit.summary for fit in fits),
     )
 
 
-def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
-    """The first clip of each class, as stored and as the network is fed it."""
+def pick_faces(clips: Clips | FlowFeatures, normalization: str) -> list[FaceExample]:
+    """The first clip of each class, as stored and as the network is fed it; none where no faces are fed."""
     examples = []
+    if isinstance(clips, FlowFeatures):
+        return examples
     for label, class_name in enumerate(clips.class_names):
         index = int(np.flatnonzero(clips.label == label)[0])
         faces = jnp.asarray(clips.select([index]).faces()[0], jnp.float32)
@@ -255,7 +214,7 @@ def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
 
 
 def run(
-    experiment: Experiment, clips: Clips, workdir: Path, argv: Sequence[str], jobs: int = 1
+    experiment: Experiment, clips: Clips | FlowFeatures, workdir: Path, argv: Sequence[str], parallel: Parallel
 ) -> list[ProtocolResult]:
     """Runs all protocols of an experiment and writes the run folder.
 
@@ -264,59 +223,79 @@ def run(
         clips: the corpus.
         workdir: made, or gone on with.
         argv: the command, to be written down.
-        jobs: folds trained at the same time.
+        parallel: what is trained at the same time; results do not depend on it.
+
+    Raises:
+        NonFiniteLossError: after the report of all other folds is written.
     """
     plans = {
-        name: make_plan(
-            name,
-            subjects=clips.subject,
-            labels=clips.label,
-            seed=experiment.seed,
-            num_folds=experiment.num_folds,
-            num_copies=experiment.num_copies,
-        )
+        name: [
+            make_plan(
+                name,
+                subjects=clips.subject,
+                labels=clips.label,
+                seed=experiment.seed + seed,
+                num_folds=experiment.num_folds,
+                num_copies=experiment.num_copies,
+            )
+            for seed in range(experiment.num_seeds)
+        ]
         for name in experiment.protocols
     }
     with locked(workdir):
         folder = RunFolder(workdir, experiment, clips)
         config = folder.open(argv)
         say(f"run folder: {workdir}")
-        programs = {name: make_program(experiment, clips, plan) for name, plan in plans.items()}
-        fits = train_all(experiment, clips, folder, programs, jobs)
-        results = [
-            collect(experiment, clips, program, [fits[name, index] for index in range(len(program.folds))])
-            for name, program in programs.items()
-        ]
-        write_predictions(workdir / "predictions.csv", results)
-        write_metrics(workdir / "metrics.json", results)
-        report = write_report(
-            workdir,
-            results=results,
-            history=folder.read_history(),
-            config=config["experiment"],
-            environment={**config["environment"], "data": config["data"], "command": config["command"]},
-            faces=pick_faces(clips, experiment.normalization),
+        curves = Curves(workdir, clips.provenance) if _TENSORBOARD.value and jax.process_index() == 0 else None
+        fits = fit_all(experiment, clips, folder, plans, parallel, curves)
+        if jax.process_index() != 0:  # the first process has it all
+            return []
+        collected = {name: collect(experiment, clips, plans[name], fits[name]) for name in plans}
+        results = [result for result in collected.values() if result]
+        failed = [fit for each in fits.values() for fit in each if fit.result.probabilities is None]
+        if results:
+            write_predictions(workdir / "predictions.csv", results)
+            write_metrics(workdir / "metrics.json", results)
+            report = write_report(
+                workdir,
+                results=results,
+                history=folder.read_history(),
+                config=config["experiment"],
+                environment={**config["environment"], "data": config["data"], "command": config["command"]},
+                faces=pick_faces(clips, experiment.normalization),
+            )
+            say(f"\n{summarize({result.protocol: result.metrics() for result in results})}")
+            say(f"report: {report}")
+    if failed:
+        where = "; ".join(f"{fit.protocol} fold {fit.summary.name!r}: {fit.summary.stop_reason}" for fit in failed)
+        raise NonFiniteLossError(
+            f"{len(failed)} of {sum(map(len, fits.values()))} folds have no result, at learning rate "
+            f"{experiment.learning_rate:g}: {where}. Lower --config.learning_rate, or set "
+            "--config.class_weights=normalized or --config.optimization.clip_norm=1, in another --workdir"
         )
-    say(f"\n{summarize({result.protocol: result.metrics() for result in results})}")
-    say(f"report: {report}")
     return results
 
 
 def main(argv: Sequence[str]) -> None:
     """The command."""
     experiment = parse_command_line(argv)
+    if _COORDINATOR.value:
+        if not _WORKDIR.value:
+            raise ConfigError("got --coordinator without --workdir; expected a folder that all processes see")
+        # Before anything else asks JAX for its devices.
+        initialize_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     check_protocols(experiment.protocols)
     check_model(experiment)
     logging.set_verbosity(logging.ERROR)  # orbax tells of every file
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
+    parallel = Parallel.from_flags(_JOBS.value, _FOLD_PARALLEL.value)
     if _WORKDIR.value:
         check_workdir(_WORKDIR.value, _RESUME.value)
-    clips = load_corpus(experiment)
+    with first_process_first():
+        clips = load_corpus(experiment)
     workdir = _WORKDIR.value or choose_workdir(experiment.name, make_fingerprint(experiment, clips), _RESUME.value)
-    # One clip after another keeps one processor of a CPU busy; folds keep the others.
-    jobs = _JOBS.value or (default_workers() if jax.default_backend() == "cpu" else 1)
-    run(experiment, clips, Path(workdir), ["python", "-m", "experiments.run", *argv[1:]], jobs)
+    run(experiment, clips, Path(workdir), ["python", "-m", "experiments.run", *argv[1:]], parallel)
 
 
 if __name__ == "__main__":

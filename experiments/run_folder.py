@@ -25,7 +25,7 @@ from typing import Any
 import jax
 
 import mer_jax
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
 from mer_jax.report.files import write_atomically
@@ -45,7 +45,7 @@ class RunFolder:
         fingerprint: see `make_fingerprint`.
     """
 
-    def __init__(self, path: Path, experiment: Experiment, clips: Clips):
+    def __init__(self, path: Path, experiment: Experiment, clips: Clips | FlowFeatures):
         self.path = path
         self._writing = threading.Lock()  # folds are trained in threads
         self.fingerprint = make_fingerprint(experiment, clips)
@@ -63,12 +63,12 @@ class RunFolder:
 
     @property
     def history_path(self) -> Path:
-        """One JSON object a line: protocol, fold, epoch, losses, accuracies, seconds."""
+        """One JSON object a line: protocol, fold, seed, epoch, losses, accuracies, seconds."""
         return self.path / "history.jsonl"
 
-    def checkpoint_folder(self, protocol: str, fold: int) -> Path:
+    def checkpoint_folder(self, protocol: str, seed: int, fold: int) -> Path:
         """Where the checkpoints of one fold are."""
-        return self.path / "checkpoints" / protocol / f"fold_{fold:02d}"
+        return self.path / "checkpoints" / protocol / f"seed_{seed}" / f"fold_{fold:02d}"
 
     def open(self, argv: Sequence[str]) -> dict[str, Any]:
         """Starts the run, or goes on with it.
@@ -83,6 +83,9 @@ class RunFolder:
             ConfigError: the folder belongs to another experiment.
         """
         config_path = self.path / "config.json"
+        config = {**self._config, "environment": describe_environment(), "command": shlex.join(argv)}
+        if jax.process_index() != 0:  # the first process keeps the folder
+            return config
         if config_path.exists():
             config = json.loads(config_path.read_text())
             if config["fingerprint"] != self.fingerprint:
@@ -92,7 +95,6 @@ class RunFolder:
                 )
             return self._go_on(config_path, config, argv)
         self.path.mkdir(parents=True, exist_ok=True)
-        config = {**self._config, "environment": describe_environment(), "command": shlex.join(argv)}
         config["started"] = _now()
         write_atomically(config_path, json.dumps(config, indent=2) + "\n")
         return config
@@ -109,25 +111,31 @@ class RunFolder:
 
     def append_history(self, rows: Sequence[dict[str, Any]]) -> None:
         """Adds lines, and returns when they are on disk."""
+        if jax.process_index() != 0:
+            return
         with self._writing, self.history_path.open("a") as file:
             file.writelines(json.dumps(_finite(row), allow_nan=False) + "\n" for row in rows)
             file.flush()
             os.fsync(file.fileno())
 
-    def read_history(self, protocol: str | None = None, fold: int | None = None) -> list[dict[str, Any]]:
-        """All whole lines, or those of one fold; a line that a kill cut short is left out."""
+    def read_history(self, *fold: str | int) -> list[dict[str, Any]]:
+        """All whole lines, or those of one fold, named by protocol, seed and its number; none that a kill cut short."""
         rows = []
         if self.history_path.exists():
             for line in self.history_path.read_text().splitlines():
                 with contextlib.suppress(json.JSONDecodeError):
                     rows.append(json.loads(line))
-        return [row for row in rows if protocol is None or (row["protocol"], row["fold"]) == (protocol, fold)]
+        return [row for row in rows if not fold or _fold_of(row) == fold]
 
-    def forget_history(self, protocol: str, fold: int, after_epoch: int) -> None:
-        """Drops what was trained after the newest checkpoint: it will be trained again."""
+    def forget_history(self, *fold: str | int, after_epoch: int) -> None:
+        """Drops what one fold trained after its newest checkpoint: it will be trained again."""
+        if jax.process_index() != 0:
+            return
         with self._writing:
             rows = self.read_history()
-            kept = [r for r in rows if (r["protocol"], r["fold"]) != (protocol, fold) or r["epoch"] <= after_epoch]
+            kept = [row for row in rows if _fold_of(row) != fold or row["epoch"] <= after_epoch]
+            if len(kept) == len(rows) and self.history_path.exists():
+                return
             write_atomically(self.history_path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
@@ -138,6 +146,9 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         ConfigError: another process is running there.
     """
+    if jax.process_index() != 0:  # the first process holds it for all
+        yield
+        return
     path.mkdir(parents=True, exist_ok=True)
     with (path / ".lock").open("w") as file:
         try:
@@ -186,7 +197,7 @@ def choose_workdir(name: str, fingerprint: str, resume: bool) -> Path:
     return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
-def make_fingerprint(experiment: Experiment, clips: Clips) -> str:
+def make_fingerprint(experiment: Experiment, clips: Clips | FlowFeatures) -> str:
     """Identifies everything that decides a result: all fields of the experiment but its name, and the data."""
     content = {**experiment.to_dict(), "data": clips.fingerprint}
     del content["name"]
@@ -208,6 +219,10 @@ def describe_environment() -> dict[str, Any]:
         "device": f"{device.platform}: {device.device_kind} x {jax.device_count()}, {os.cpu_count()} processors",
         "versions": versions,
     }
+
+
+def _fold_of(row: dict[str, Any]) -> tuple[str, int, int]:
+    return row["protocol"], row["seed"], row["fold"]
 
 
 def _now() -> str:

@@ -17,6 +17,7 @@ def augment_clip(
     brightness: float,
     contrast: float,
     mirror: float,
+    speed: float = 0.0,
 ) -> Float[Array, "t h w"]:
     """Rotates, shifts, zooms, mirrors and relights one clip.
 
@@ -31,7 +32,10 @@ def augment_clip(
         zoom: most change of size, as a share.
         brightness: most change of level, as a share of 255.
         contrast: most change of contrast about the clip's mean, as a share.
-        mirror: probability of exchanging left and right.
+        mirror: probability of exchanging left and right, in all frames and both halves.
+        speed: most change of speed, as a share. Frame 0, the onset, stays where it is;
+            later frames are read between their neighbours, the last one is held. 0 leaves
+            time as it is, and costs nothing: it has to be a Python number.
 
     Returns:
         The clip, clipped to 0 to 255.
@@ -49,6 +53,8 @@ def augment_clip(
     source_x = scale * flip * (jnp.cos(angle) * x + jnp.sin(angle) * y) + (width - 1) / 2 + shift * width * draws[3]
     source_y = scale * (jnp.cos(angle) * y - jnp.sin(angle) * x) + (height - 1) / 2 + shift * height * draws[4]
     clip = sample_bilinear(clip, source_y, source_x)
+    if speed:
+        clip = change_speed(clip, 1.0 + speed * jax.random.uniform(jax.random.fold_in(key, 1), minval=-1.0))
     mean = clip.mean()
     clip = (clip - mean) * (1.0 + contrast * draws[5]) + mean + 255.0 * brightness * draws[6]
     return jnp.clip(clip, 0.0, 255.0)
@@ -76,3 +82,17 @@ def sample_bilinear(
     weights = [(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx]
     total = sum(corner * weight.reshape(-1) for corner, weight in zip(corners, weights, strict=True))
     return total.reshape(frames, *y.shape)
+
+
+def change_speed(clip: Float[Array, "t h w"], speed: Float[Array, ""]) -> Float[Array, "t h w"]:
+    """Plays a clip `speed` times as fast from its first frame; linear between frames, the last one held.
+
+    Args:
+        clip: frames.
+        speed: above 0; 1 changes nothing.
+    """
+    last = clip.shape[0] - 1
+    position = jnp.minimum(jnp.arange(clip.shape[0]) * speed, last)
+    before = jnp.minimum(position.astype(jnp.int32), max(last - 1, 0))
+    share = (position - before)[:, None, None]
+    return (1.0 - share) * clip[before] + share * clip[jnp.minimum(before + 1, last)]

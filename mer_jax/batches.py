@@ -1,46 +1,55 @@
 """A corpus on the device, and batches out of it.
 
-Clips live on the device as 8-bit gray. A batch is gathered by index inside the
-compiled program, augmented, normalised and cut into halves there.
+Clips live on the device in 8 bits: faces, or pictures of motion features. A batch is
+gathered by index inside the compiled program; there faces are augmented, normalised
+and cut into halves, and motion features are scaled. Each device loads its own share.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
-from jaxtyping import Array, Bool, Int, UInt8
+from jaxtyping import Array, Bool
 
 from mer_jax.augment import augment_clip
-from mer_jax.inputs import make_inputs
+from mer_jax.inputs import model_inputs
 from mer_jax.protocols import Plan
+from mer_jax.sharding import over_data
 from mer_jax.typing import Mask, PRNGKey
 
 Amounts = tuple[tuple[str, float], ...]  # of the augmentation, hashable
 
 
+# The fields of these two are checked by nobody: jax.tree puts placeholders of its own into them.
+
+
 @struct.dataclass
 class Data:
-    """A corpus on the device: whole faces in 8-bit gray, and labels."""
+    """A corpus on the device: whole faces [n, t, h, w] or motion features [n, h, w, 3], and labels."""
 
-    faces: UInt8[Array, "n t h w"]
-    label: Int[Array, " n"]
+    pictures: Any  # UInt8[Array, "n _ _ _"]
+    label: Any  # Int[Array, " n"]
 
 
 @struct.dataclass
 class Items:
     """Padded list of items: which clip, which augmented copy of it, whether real.
 
-    `copy` 0 is the clip itself.
+    `copy` 0 is the clip itself. Padding repeats an item of the same side of the same fold. It has no weight in the
+    loss, but counts in what a network gathers over a batch: with batch normalisation, numbers depend a little on how
+    many devices share a batch.
     """
 
-    clip: Int[Array, "*m"]
-    copy: Int[Array, "*m"]
-    real: Bool[Array, "*m"]
+    clip: Any  # Int[Array, "*m"]
+    copy: Any  # Int[Array, "*m"]
+    real: Any  # Bool[Array, "*m"]
 
 
 def load_batch(
-    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, augment: Amounts, normalization: str
+    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, kind: str, augment: Amounts, normalization: str
 ) -> tuple[Array, ...]:
     """Gathers clips by index and makes them into what the network takes.
 
@@ -48,24 +57,31 @@ def load_batch(
         data: the corpus.
         items: b of them.
         keys: one for each item.
-        augmented: which items are augmented.
+        augmented: which items are augmented; motion features never are.
+        kind: what the model takes, see `mer_jax.inputs`.
         augment: names and amounts of `augment_clip`, as pairs.
         normalization: see `make_inputs`.
 
     Returns:
-        The inputs of the model, upper and lower halves [b, t, 64, 128, 1].
+        The inputs of the model: upper and lower halves [b, t, 64, 128, 1], or motion
+        features [b, 28, 28, 3].
     """
+    if kind == "motion":
+        return model_inputs(data.pictures[items.clip], kind, normalization)
     amounts = dict(augment)
 
-    def one(item):
-        clip, key, is_augmented = item
-        faces = data.faces[clip].astype(jnp.float32)
-        faces = lax.cond(is_augmented, lambda: augment_clip(key, faces, **amounts), lambda: faces)
-        return make_inputs(faces, normalization)
+    def load(clip, keys, augmented, faces):
+        def one(item):
+            clip, key, is_augmented = item
+            face = faces[clip].astype(jnp.float32)
+            face = lax.cond(is_augmented, lambda: augment_clip(key, face, **amounts), lambda: face)
+            return model_inputs(face, kind, normalization)
 
-    # One clip at a time stays in a CPU's cache; an accelerator wants the whole batch.
-    batch_size = None if jax.default_backend() == "cpu" else items.clip.shape[0]
-    return lax.map(one, (items.clip, keys, augmented), batch_size=batch_size)
+        # One clip at a time stays in a CPU's cache; an accelerator wants the whole batch.
+        batch_size = None if jax.default_backend() == "cpu" else clip.shape[0]
+        return lax.map(one, (clip, keys, augmented), batch_size=batch_size)
+
+    return over_data(load, num_batched=3)(items.clip, keys, augmented, data.pictures)
 
 
 def copy_keys(key: PRNGKey, items: Items) -> PRNGKey:
@@ -75,14 +91,20 @@ def copy_keys(key: PRNGKey, items: Items) -> PRNGKey:
 
 def in_batches(items: Items, width: int) -> Items:
     """[m] -> [ceil(m / width), width], padded with items that are not real."""
-    missing = -items.clip.shape[0] % width
-    return jax.tree.map(lambda a: jnp.pad(a, (0, missing)).reshape(-1, width), items)
+    return jax.tree.map(lambda a: a.reshape(-1, width), _pad(items, -items.clip.shape[0] % width))
 
 
-def deal_batches(items: Items, steps: int) -> Items:
-    """[m] -> [steps, ceil(m / steps)], item i in batch i % steps."""
-    missing = -items.clip.shape[0] % steps
-    return jax.tree.map(lambda a: jnp.pad(a, (0, missing)).reshape(-1, steps).T, items)
+def deal_batches(items: Items, steps: int, width: int) -> Items:
+    """[m] -> [steps, width], item i in batch i % steps, then padding."""
+    return jax.tree.map(lambda a: a.reshape(width, steps).T, _pad(items, steps * width - items.clip.shape[0]))
+
+
+def _pad(items: Items, number: int) -> Items:
+    return Items(
+        clip=jnp.pad(items.clip, (0, number), mode="edge"),
+        copy=jnp.pad(items.copy, (0, number), mode="edge"),
+        real=jnp.pad(items.real, (0, number)),
+    )
 
 
 def pad_items(plan: Plan, side: Bool[np.ndarray, " m"], length: int) -> Items:
@@ -90,7 +112,7 @@ def pad_items(plan: Plan, side: Bool[np.ndarray, " m"], length: int) -> Items:
     item = np.flatnonzero(side)
     pad = (0, length - len(item))
     return Items(
-        clip=jnp.asarray(np.pad(plan.clip[item], pad).astype(np.int32)),
-        copy=jnp.asarray(np.pad(plan.copy[item], pad).astype(np.int32)),
+        clip=jnp.asarray(np.pad(plan.clip[item], pad, mode="edge").astype(np.int32)),
+        copy=jnp.asarray(np.pad(plan.copy[item], pad, mode="edge").astype(np.int32)),
         real=jnp.asarray(np.arange(length) < len(item)),
     )

@@ -1,24 +1,28 @@
-"""Checkpoints of one fold: the one file that knows orbax."""
+"""Checkpoints of one fold: the one file that knows orbax.
+
+Orbax numbers its operations by process: two at once, of different folds, wait for each
+other's signals until they time out. So all of them go through one thread, in turn. That
+thread is also what makes saving asynchronous: training goes on while it writes.
+"""
 
 import logging
 import shutil
-import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from mer_jax.errors import CheckpointError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: model_state, best_model_state, test_best
 ROOM_FOR_METADATA = 2**20  # bytes
 _LOG = logging.getLogger(__name__)
-# Orbax numbers its operations by process: two saves at once wait for each other's signals, until they time out.
-_TURN = threading.Lock()
+_WRITER = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
 
 
 class FoldCheckpoints:
@@ -26,7 +30,7 @@ class FoldCheckpoints:
 
     Writing is atomic: a killed process leaves the checkpoint before, never half of one.
     The state carries the weights of the best epoch, so the newest two are all that is
-    kept. Folds in several threads of one process take turns.
+    kept. Of several processes that train together, the first one writes and all read.
 
     Attributes:
         folder: where they are.
@@ -40,33 +44,54 @@ class FoldCheckpoints:
     def __init__(self, folder: Path, fingerprint: str):
         self.folder = Path(folder).absolute()
         self._meta = {"schema": SCHEMA_VERSION, "fingerprint": fingerprint}
+        self._saving: Future | None = None
+        self._manager: ocp.CheckpointManager | None = _in_turn(self._open)
+
+    def _open(self) -> ocp.CheckpointManager:
+        # Each process for itself: orbax would have all of them write their shares, and wait for each other.
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=jax.process_index(),
+            active_processes={jax.process_index()},
+            barrier_sync_key_prefix=f"process{jax.process_index()}",
+        )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.LatestN(2),
             enable_async_checkpointing=False,
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=jax.process_index() == 0,
+            multiprocessing_options=alone,
+            create=False,
         )
-        with _TURN:
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return ocp.CheckpointManager(self.folder, options=options)
 
     def save(self, epoch: int, state: Any) -> None:
-        """Writes the state after `epoch` epochs.
+        """Takes a copy of the state after `epoch` epochs, which is written while training goes on.
+
+        The write before has been finished when this returns. `close` waits for the last one.
 
         Raises:
-            CheckpointError: there is no room, or the folder cannot be written to. The
+            CheckpointError: there is no room, or this or the write before failed. The
                 checkpoints before stay as they are.
         """
-        # Asked before: orbax fails late on a full disk, and from several threads at once.
+        if jax.process_index() != 0:
+            return
+        # Asked before: orbax fails late on a full disk.
         needed = int(1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))) + ROOM_FOR_METADATA
         if (free := shutil.disk_usage(self.folder).free) < needed:
             raise CheckpointError(
                 f"no room for a checkpoint in {self.folder}: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are "
                 "needed; make room, then the same command with --resume goes on"
             )
+        # Copied: the buffers are given to the next chunk of epochs.
+        copy = jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
+        self._wait()
+        self._saving = _WRITER.submit(self._write, epoch, copy)
+
+    def _write(self, epoch: int, state: Any) -> None:
         meta = {**self._meta, "arrays": _describe(state)}
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
         try:
-            with _TURN:
-                saved = self._manager.save(epoch, args=args)
+            saved = self._manager.save(epoch, args=args)
         except Exception as error:  # orbax has no common class for what a file system can do
             raise CheckpointError(
                 f"cannot write a checkpoint in {self.folder}: {_reason(error)}; see to the folder, then the same "
@@ -75,15 +100,33 @@ class FoldCheckpoints:
         if not saved:  # orbax passes over an epoch that it believes to have
             raise CheckpointError(f"{self.folder} holds epoch {epoch} or a later one already; remove that folder")
 
+    def _wait(self) -> None:
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
+
+    def close(self) -> None:
+        """Waits until all is written.
+
+        Raises:
+            CheckpointError: the last write failed.
+        """
+        if self._manager is None:
+            return
+        try:
+            self._wait()
+        finally:
+            _in_turn(self._manager.close)
+            self._manager = None
+
     def __enter__(self) -> "FoldCheckpoints":
         return self
 
     def __exit__(self, *_) -> None:
-        with _TURN:
-            self._manager.close()
+        self.close()
 
     def restore_newest(self, template: Any) -> Any | None:
-        """The newest state that can be read, or None where there is none.
+        """The newest state that can be read, as NumPy arrays, or None where there is none.
 
         Args:
             template: a state of the shapes that are expected.
@@ -92,22 +135,21 @@ class FoldCheckpoints:
             CheckpointError: the checkpoint belongs to another experiment or version, or
                 its arrays have other shapes.
         """
+        self._wait()
+        return _in_turn(lambda: self._restore_newest(template))
+
+    def _restore_newest(self, template: Any) -> Any | None:
+        as_numpy = jax.tree.map(np.asarray, template)
         for epoch in sorted(self._manager.all_steps(), reverse=True):
             try:
-                with _TURN:
-                    meta = self._restore(epoch, meta=ocp.args.JsonRestore())
-                self._check(epoch, meta, template)
-                with _TURN:
-                    state = self._restore(epoch, state=ocp.args.StandardRestore(template))
+                self._check(epoch, self._restore(epoch, meta=ocp.args.JsonRestore()), template)
+                return self._restore(epoch, state=ocp.args.StandardRestore(as_numpy))
             except CheckpointError:
                 raise
             except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
                 _LOG.warning("checkpoint %s/%d is damaged, trying an older one: %s", self.folder, epoch, _reason(error))
-                with _TURN:
+                if jax.process_index() == 0:
                     self._manager.delete(epoch)  # or it would count as the newest, and nothing be saved again
-                continue
-            # Buffers of our own, bound to no device: as a fresh state's, so that one compiled program takes both.
-            return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), state)
         return None
 
     def _restore(self, epoch: int, **item: Any) -> Any:
@@ -125,6 +167,10 @@ class FoldCheckpoints:
                 f"{self.folder}/{epoch} is of another experiment or version: {name} is {got}, expected {expected}; "
                 "use another --workdir, or the config that the checkpoint was made with"
             )
+
+
+def _in_turn(work: Callable[[], Any]) -> Any:
+    return _WRITER.submit(work).result()
 
 
 def _reason(error: Exception) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -36,6 +37,8 @@ class Clips:
         ShapeError: arrays of another shape or type, or columns of unequal length.
         CorpusError: no clips, a label without a class name, a clip id that occurs twice, an unknown provenance.
     """
+
+    kind: ClassVar[str] = "halves"  # what models are fed from them, see `mer_jax.inputs`
 
     # The shapes are checked always, with a message, so no jaxtyping check is put before it.
     upper: np.ndarray  # uint8 [n t 64 128 1]
@@ -107,6 +110,10 @@ class Clips:
         """Joins the halves to whole faces."""
         return np.concatenate([self.upper, self.lower], axis=2)[..., 0]
 
+    def pictures(self) -> UInt8[np.ndarray, "n t 128 128"]:
+        """What training keeps on the device: whole faces."""
+        return self.faces()
+
     def class_counts(self) -> Int[np.ndarray, " k"]:
         """Counts the clips of each class, in the order of `class_names`."""
         return np.bincount(self.label, minlength=len(self.class_names))
@@ -146,10 +153,11 @@ class Clips:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class FlowFeatures:
-    """Prepared motion features, one small picture a clip; the other fields are those of `Clips`.
+    """Motion features, one small picture a clip; the other fields are those of `Clips`.
 
     Attributes:
-        flow: horizontal flow, vertical flow and strain, as their authors scaled them to 8 bits.
+        flow: horizontal flow, vertical flow and strain in 8 bits: prepared ones as their authors scaled them, computed
+            ones as `datasets.motion` says.
         label: index into `class_names`.
         subject: who is seen.
         clip_id: unique name of each clip.
@@ -159,6 +167,8 @@ class FlowFeatures:
         fingerprint: identifies these very arrays, labels and names.
         corpus_name: the name of the whole.
     """
+
+    kind: ClassVar[str] = "motion"
 
     flow: UInt8[np.ndarray, "n h w 3"]
     label: Int[np.ndarray, " n"]
@@ -177,3 +187,11 @@ class FlowFeatures:
     def num_subjects(self) -> int:
         """How many people are seen."""
         return len(set(self.subject))
+
+    def pictures(self) -> UInt8[np.ndarray, "n h w 3"]:
+        """What training keeps on the device."""
+        return self.flow
+
+    def class_counts(self) -> Int[np.ndarray, " k"]:
+        """Counts the clips of each class, in the order of `class_names`."""
+        return np.bincount(self.label, minlength=len(self.class_names))

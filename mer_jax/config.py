@@ -11,8 +11,14 @@ from typing import Any
 
 from mer_jax.errors import ConfigError, near_names
 
-CLASS_WEIGHTS = ("raw", "normalized", "none")
+CLASS_WEIGHTS = ("raw", "normalized", "effective", "none")
 NORMALIZATIONS = ("difference", "gray")
+SELECTIONS = ("validation", "last")
+DIAGNOSTICS = ("", "test_best")
+PRECISIONS = ("float32", "bfloat16")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine")
+LOSSES = ("cross_entropy", "focal")
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -29,12 +35,45 @@ class Augmentation:
     brightness: float = 0.10  # uniform in +-, share of the full scale
     contrast: float = 0.25  # uniform in +-, about the clip's mean
     mirror: float = 0.5  # probability of exchanging left and right; ours, the paper has none
+    speed: float = 0.0  # uniform in +-, 0.2 plays the clip at 80 % to 120 % of its speed; ours, off as in the paper
 
     def validate(self) -> None:
         """Raises ConfigError when an amount is out of its range."""
-        limits = {"rotation_deg": 180.0, "shift": 0.5, "zoom": 0.5, "brightness": 1.0, "contrast": 1.0, "mirror": 1.0}
-        for name, most in limits.items():
+        for name, most in _MOST_AUGMENTATION.items():
             _check(f"augment.{name}", getattr(self, name), 0.0, most)
+
+
+_MOST_AUGMENTATION = {
+    "rotation_deg": 180.0, "shift": 0.5, "zoom": 0.5, "brightness": 1.0, "contrast": 1.0, "mirror": 1.0, "speed": 0.9,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Optimization:
+    """What is minimised and how. The defaults are the paper's: Adam on cross-entropy, and nothing else (section 4)."""
+
+    optimizer: str = "adam"  # `adam`, `adamw` (needs a weight_decay), or `sgd` with Nesterov momentum 0.9
+    weight_decay: float = 0.0  # of `adamw`, in units of the learning rate
+    schedule: str = "constant"  # `constant`, or `cosine` from the learning rate down to 0 at the last epoch
+    warmup_epochs: int = 0  # the learning rate rises from 0 over these
+    clip_norm: float = 0.0  # gradients are scaled to this norm where theirs is larger; 0: never
+    loss: str = "cross_entropy"  # or `focal` (Lin et al. 2017)
+    focal_gamma: float = 2.0  # 0 makes `focal` the cross-entropy
+    label_smoothing: float = 0.0  # share of the target that goes to all classes alike
+
+    def validate(self) -> None:
+        """Raises ConfigError when a value is unknown or out of its range."""
+        _check_one_of("optimization.optimizer", self.optimizer, OPTIMIZERS)
+        _check_one_of("optimization.schedule", self.schedule, SCHEDULES)
+        _check_one_of("optimization.loss", self.loss, LOSSES)
+        _check_count("optimization.warmup_epochs", self.warmup_epochs, 0, 100_000)
+        for name, most in {"weight_decay": 1.0, "clip_norm": 1e6, "focal_gamma": 10.0, "label_smoothing": 0.9}.items():
+            _check(f"optimization.{name}", getattr(self, name), 0.0, most)
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ConfigError(
+                f"got optimization.weight_decay={self.weight_decay} with optimizer {self.optimizer!r}, which has none; "
+                "set --config.optimization.optimizer=adamw"
+            )
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -56,6 +95,7 @@ class Experiment:
     num_folds: int = 5  # of protocol `subject`
     num_copies: int = 2  # of protocol `paper`: augmented copies of each clip, beside the clip itself
     seed: int = 0  # of everything: folds, initial weights, order, augmentation, dropout
+    num_seeds: int = 1  # everything is repeated under seed, seed + 1, ...
 
     # The surrogate corpus, where no licensed one is given.
     surrogate_difficulty: str = "medium"
@@ -70,8 +110,14 @@ class Experiment:
     # Training. Batch, epochs, learning rate and class weights are the paper's (section 4, equation 1).
     batch_size: int = 80
     epochs: int = 200  # at most
-    learning_rate: float = 1e-3  # of Adam
-    class_weights: str = "raw"  # W_k = N / n_k; `normalized` divides by the number of classes; `none`
+    learning_rate: float = 1e-3
+    optimization: Optimization = dataclasses.field(default_factory=Optimization)
+    class_weights: str = "raw"  # W_k = N / n_k; `normalized` has mean 1; `effective` (Cui et al. 2019); `none`
+    precision: str = "float32"  # or `bfloat16` activations, with weights and loss in float32
+
+    # Which epoch is tested. Never by the test.
+    selection: str = "validation"  # the epoch of the lowest validation loss; `last`: the last one, validation unused
+    diagnostic: str = ""  # `test_best` shows beside it what choosing the epoch by its TEST accuracy would have shown
     min_epochs: int = 40  # an earlier epoch is not chosen: a few validation clips are best guessed by an untrained net
     patience: int = 20  # epochs after the chosen one, without a lower validation loss, before a fold stops; 0: never
     epochs_per_chunk: int = 10  # one compiled call; progress and checkpoints stand between chunks
@@ -95,6 +141,19 @@ class Experiment:
         _check_model(self.model)
         _check_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
         _check_one_of("normalization", self.normalization, NORMALIZATIONS)
+        _check_one_of("selection", self.selection, SELECTIONS)
+        _check_one_of("diagnostic", self.diagnostic, DIAGNOSTICS)
+        _check_one_of("precision", self.precision, PRECISIONS)
+        if self.precision == "bfloat16" and "dtype" not in {field.name for field in dataclasses.fields(self.model)}:
+            raise ConfigError(
+                f"got precision='bfloat16', and {type(self.model).__name__} has no field dtype to compute in; "
+                "use precision='float32', or give the model one (see nn.Dense)"
+            )
+        if self.optimization.warmup_epochs > self.epochs:
+            raise ConfigError(
+                f"got optimization.warmup_epochs={self.optimization.warmup_epochs} of epochs={self.epochs}; "
+                "expected at most as many"
+            )
         if isinstance(self.protocols, str):
             raise ConfigError(f"got protocols={self.protocols!r}, expected a tuple such as ('paper', 'subject')")
         if not self.protocols:
@@ -102,6 +161,7 @@ class Experiment:
         if len(set(self.protocols)) != len(self.protocols):
             raise ConfigError(f"got protocols={self.protocols}, expected each protocol once")
         self.augment.validate()
+        self.optimization.validate()
         self.vision.validate()
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,7 +178,8 @@ class Experiment:
         for field in dataclasses.fields(self.model):
             if field.name not in ("parent", "name"):
                 model[field.name] = _plain(getattr(self.model, field.name))
-        fields.update(model=model, vision=dataclasses.asdict(self.vision), augment=dataclasses.asdict(self.augment))
+        parts = ("vision", "augment", "optimization")
+        fields.update(model=model, **{part: dataclasses.asdict(getattr(self, part)) for part in parts})
         return {key: _plain(value) for key, value in fields.items()}
 
 
@@ -131,6 +192,7 @@ _COUNTS = (
     ("num_folds", 2, 10_000),
     ("num_copies", 1, 1000),
     ("seed", 0, 2**31 - 1),
+    ("num_seeds", 1, 10_000),
     ("surrogate_seed", 0, 2**31 - 1),
     ("surrogate_clips", 0, 1_000_000),
     ("surrogate_subjects", 0, 100_000),

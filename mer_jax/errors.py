@@ -71,7 +71,15 @@ class NonFiniteLossError(MerError):
 
     Cause: nearly always the learning rate, or raw class weights that multiply it.
     Cure: lower `learning_rate`, set `class_weights='normalized'`, or clip gradients;
-    the message names fold, epoch, learning rate and the last good checkpoint.
+    the message names the folds, their epochs and the learning rate. The other folds are trained and reported.
+    """
+
+
+class MemoryLimitError(MerError):
+    """A device has no room for what was asked of it.
+
+    Cause: too many folds at once, too large a batch or network. Cure: lower what the
+    message names; checkpoints stay, and `--resume` goes on from them.
     """
 
 

@@ -1,79 +1,44 @@
-"""The compiled training engine.
+"""Training on the host's side: lanes go into slots, chunks of epochs run, results come out.
 
-`fit_fold` runs one fold of a protocol: chunks of epochs, each chunk one compiled call,
-with the history, the checkpoint and the check for a loss that is not finite between
-chunks. One compilation serves all folds of a plan: folds differ in the values of
-padded index arrays, not in their shapes.
-
-    train_epochs   a chunk of epochs as one scan             (compiled)
-      train_step   one batch                                 (pure)
-      eval_step    one batch                                 (pure)
-      load_batch   gather, augment, normalise, cut in halves (pure)
+A lane is one fold under one seed. A program has some slots, each holding a lane; when a lane
+is done, its slot gets the next one. The compiled part is in `steps.py`. What a lane
+computes depends on neither its slot nor its neighbours, nor on when it was resumed.
 """
 
+import contextlib
 import dataclasses
-import functools
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import struct
-from jax import lax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from mer_jax.batches import Amounts, Data, Items, copy_keys, deal_batches, in_batches, load_batch, pad_items
+from mer_jax import steps
+from mer_jax.batches import Data, pad_items
 from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips
+from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
-from mer_jax.errors import NonFiniteLossError
-from mer_jax.inputs import make_inputs
-from mer_jax.losses import class_weights, cross_entropy, weighted_mean
-from mer_jax.optim import make_optimizer
+from mer_jax.errors import ConfigError, MemoryLimitError
+from mer_jax.inputs import input_kind
+from mer_jax.losses import class_weights
 from mer_jax.protocols import Plan
-from mer_jax.state import TrainState, init_state
-from mer_jax.typing import PRNGKey
+from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
+from mer_jax.state import TrainState
+from mer_jax.steps import LaneData, Limits, Settings
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """The static part of an experiment: what the compiler sees as constants."""
+class TestBest:
+    """What choosing the epoch by its test accuracy would have shown: the diagnostic `test_best`."""
 
-    model: nn.Module
-    normalization: str
-    augment: Amounts
-    online_augmentation: bool
-    steps: int  # batches in an epoch
-    width: int  # items in a batch
-    epochs_per_chunk: int
+    __test__ = False  # no test case of pytest's
 
-    def inputs(self) -> dict[str, Any]:
-        """What `load_batch` needs of them."""
-        return {"augment": self.augment, "normalization": self.normalization}
-
-
-@struct.dataclass
-class Limits:
-    """The numbers of an experiment that the compiled program takes as values, not as constants."""
-
-    learning_rate: Float[Array, ""]
-    epochs: Int[Array, ""]  # at most
-    min_epochs: Int[Array, ""]  # the first epoch that may be chosen
-    patience: Int[Array, ""]  # epochs without a better one before a fold stops; 0 never stops it
-
-
-@struct.dataclass
-class FoldData:
-    """The three sides of one fold, and its class weights."""
-
-    train: Items
-    validation: Items
-    test: Items
-    class_weights: Float[Array, " k"]
+    probabilities: Float[np.ndarray, "m k"]
+    epoch: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,339 +47,343 @@ class FoldResult:
 
     Attributes:
         item: indices of the test items in the plan.
-        probabilities: of each test item [m, k], from the weights of the best epoch.
+        probabilities: of each test item [m, k], from the weights of the chosen epoch; None
+            where the loss was not finite.
         epochs: epochs done.
-        best_epoch: epoch whose weights were kept, counted from 1.
-        stop_reason: `early stopping` or `all epochs`.
+        best_epoch: epoch whose weights were tested, counted from 1; 0 for none.
+        stop_reason: `early stopping`, `all epochs`, or `loss not finite` with its epoch.
+        test_best: of the diagnostic; None where that is off.
     """
 
     item: Int[np.ndarray, " m"]
-    probabilities: Float[np.ndarray, "m k"]
+    probabilities: Float[np.ndarray, "m k"] | None
     epochs: int
     best_epoch: int
     stop_reason: str
+    test_best: TestBest | None = None
 
 
-# --- pure functions -----------------------------------------------------------------
+@runtime_checkable
+class Listener(Protocol):
+    """Who is told how training goes on; lanes are named by their index in the program."""
 
+    def on_restore(self, lane: int, epoch: int) -> None:
+        """A lane starts: with that many epochs in its newest checkpoint."""
 
-def train_step(
-    params: Any,
-    opt_state: optax.OptState,
-    inputs: tuple[Array, ...],
-    labels: Int[Array, " b"],
-    weights: Float[Array, " b"],
-    key: PRNGKey,
-    *,
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-) -> tuple[Any, optax.OptState, Float[Array, "b k"]]:
-    """One update of the weights on one batch.
+    def on_chunk(self, lane: int, rows: list[dict[str, float]]) -> None:
+        """A chunk of epochs is done, its checkpoint not yet written."""
 
-    Args:
-        params: weights.
-        opt_state: of the optimiser.
-        inputs: of the model.
-        labels: class indices.
-        weights: class weight of each item, 0 for padding. The loss is their weighted
-            sum over the number of real items, as Keras does with class weights.
-        key: for dropout.
-        model: linen module.
-        optimizer: optax transformation.
+    def on_result(self, lane: int, result: FoldResult) -> None:
+        """A lane is trained and tested."""
 
-    Returns:
-        The new weights and optimiser state, and the logits before the update.
-    """
-
-    def loss(params):
-        logits = model.apply({"params": params}, *inputs, is_training=True, rngs={"dropout": key})
-        real = jnp.maximum((weights > 0).sum(), 1)
-        return (cross_entropy(logits, labels) * weights).sum() / real, logits
-
-    gradients, logits = jax.grad(loss, has_aux=True)(params)
-    updates, opt_state = optimizer.update(gradients, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state, logits
-
-
-def eval_step(params: Any, inputs: tuple[Array, ...], *, model: nn.Module) -> Float[Array, "b k"]:
-    """Logits of one batch, without dropout."""
-    return model.apply({"params": params}, *inputs, is_training=False)
-
-
-def predict_items(params: Any, data: Data, items: Items, key: PRNGKey, settings: Settings) -> Float[Array, "m k"]:
-    """Logits of items, in batches; copies are augmented by their own fixed keys."""
-    # As few and as equal batches as the width allows: what is padded is computed for nothing.
-    number = items.clip.shape[0]
-    batches = in_batches(items, -(-number // -(-number // settings.width)))
-
-    def one(batch):
-        keys = copy_keys(key, batch)
-        inputs = load_batch(data, batch, keys, batch.copy > 0, **settings.inputs())
-        return eval_step(params, inputs, model=settings.model)
-
-    logits = lax.map(one, batches)
-    return logits.reshape(-1, logits.shape[-1])[: items.clip.shape[0]]
-
-
-# --- one compiled chunk -------------------------------------------------------------
-
-
-@functools.partial(jax.jit, static_argnames="settings")
-def start_fold(key: PRNGKey, data: Data, limits: Limits, *, settings: Settings) -> TrainState:
-    """The state before the first epoch."""
-    sample = make_inputs(data.faces[:1].astype(jnp.float32), settings.normalization)
-    return init_state(key, settings.model, sample, make_optimizer(limits.learning_rate))
-
-
-@functools.partial(jax.jit, static_argnames="settings", donate_argnames="state")
-def train_epochs(
-    state: TrainState,
-    data: Data,
-    fold: FoldData,
-    limits: Limits,
-    key: PRNGKey,
-    copy_key: PRNGKey,
-    *,
-    settings: Settings,
-) -> tuple[TrainState, dict[str, Array]]:
-    """Runs the next `settings.epochs_per_chunk` epochs, or as many as are left.
-
-    Args:
-        state: donated.
-        data: the corpus.
-        fold: which items train and validate.
-        limits: learning rate and number of epochs.
-        key: of this seed and fold.
-        copy_key: of the fixed augmented copies, the same in all folds.
-        settings: static.
-
-    Returns:
-        The new state, and per epoch of the chunk `epoch` (from 1; 0 where none was
-        run), `train_loss`, `train_accuracy`, `validation_loss`,
-        `validation_accuracy`; losses are means weighted by class.
-    """
-    optimizer = make_optimizer(limits.learning_rate)
-
-    def train_on_batch(carry, batch):
-        params, opt_state = carry
-        items, key = batch
-        augment_key, dropout_key = jax.random.split(key)
-        if settings.online_augmentation:
-            keys, augmented = jax.random.split(augment_key, settings.width), items.real
-        else:
-            keys, augmented = copy_keys(copy_key, items), items.copy > 0
-        inputs = load_batch(data, items, keys, augmented, **settings.inputs())
-        labels = data.label[items.clip]
-        weights = jnp.where(items.real, fold.class_weights[labels], 0.0)
-        params, opt_state, logits = lax.cond(
-            items.real.any(),
-            lambda: train_step(
-                params, opt_state, inputs, labels, weights, dropout_key, model=settings.model, optimizer=optimizer
-            ),
-            # Padding alone: Adam's momentum must not move the weights.
-            lambda: (params, opt_state, jnp.zeros((settings.width, fold.class_weights.shape[0]))),
-        )
-        return (params, opt_state), (logits, labels, weights)
-
-    def run_epoch(state: TrainState):
-        epoch_key = jax.random.fold_in(key, state.epoch)
-        order_key, batch_key = jax.random.split(epoch_key)
-        # Real items in random order, then padding; dealt out in turn, so that all batches hold equally many real ones.
-        order = jnp.argsort(jax.random.uniform(order_key, fold.train.real.shape) + ~fold.train.real)
-        batches = deal_batches(jax.tree.map(lambda a: a[order], fold.train), settings.steps)
-        keys = jax.random.split(batch_key, settings.steps)
-        (params, opt_state), outputs = lax.scan(train_on_batch, (state.params, state.opt_state), (batches, keys))
-        logits, labels, weights = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), outputs)
-        train_loss, train_accuracy = _loss_and_accuracy(logits, labels, weights)
-
-        logits = predict_items(params, data, fold.validation, copy_key, settings)
-        labels = data.label[fold.validation.clip]
-        weights = jnp.where(fold.validation.real, fold.class_weights[labels], 0.0)
-        validation_loss, validation_accuracy = _loss_and_accuracy(logits, labels, weights)
-
-        epoch = state.epoch + 1
-        failed = ~(jnp.isfinite(train_loss) & jnp.isfinite(validation_loss))
-        better = ~failed & (validation_loss < state.best_loss) & (epoch >= limits.min_epochs)
-        best_epoch = jnp.where(better, epoch, state.best_epoch)
-        waited = epoch - jnp.maximum(best_epoch, limits.min_epochs)
-        enough = (limits.patience > 0) & (waited >= limits.patience)
-        new = TrainState(
-            params=_select(failed, state.params, params),
-            opt_state=_select(failed, state.opt_state, opt_state),
-            epoch=epoch,
-            best_params=_select(better, params, state.best_params),
-            best_loss=jnp.where(better, validation_loss, state.best_loss),
-            best_epoch=best_epoch,
-            stopped=failed | enough | (epoch >= limits.epochs),
-            failed_epoch=jnp.where(failed, epoch, 0),
-        )
-        return new, {
-            "epoch": epoch,
-            "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
-            "validation_loss": validation_loss,
-            "validation_accuracy": validation_accuracy,
-        }
-
-    def skip_epoch(state: TrainState):
-        nothing = jnp.zeros(())
-        names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-        return state, {"epoch": jnp.zeros((), jnp.int32), **dict.fromkeys(names, nothing)}
-
-    def body(state, _):
-        return lax.cond(state.stopped, skip_epoch, run_epoch, state)
-
-    return lax.scan(body, state, length=settings.epochs_per_chunk)
-
-
-@functools.partial(jax.jit, static_argnames="settings")
-def predict_fold(
-    state: TrainState, data: Data, fold: FoldData, copy_key: PRNGKey, *, settings: Settings
-) -> Float[Array, "m k"]:
-    """Class probabilities of the (padded) test items, from the weights of the best epoch."""
-    return jax.nn.softmax(predict_items(state.best_params, data, fold.test, copy_key, settings))
-
-
-def _loss_and_accuracy(logits, labels, weights):
-    loss = weighted_mean(cross_entropy(logits, labels), weights)
-    accuracy = weighted_mean((logits.argmax(-1) == labels).astype(jnp.float32), (weights > 0).astype(jnp.float32))
-    return loss, accuracy
-
-
-def _select(condition, if_true, if_false):
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
-
-
-# --- the host's side ----------------------------------------------------------------
+    def on_saved(self) -> None:
+        """All checkpoints of a chunk are handed over. What this raises ends the training."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A plan made ready for the device: shared by all folds, compiled once.
+    """A protocol made ready for the device: shared by all its lanes, compiled once.
 
-    Several threads may fit different folds of it at the same time.
+    Several threads may fit different lanes of it at the same time, on one device.
+
+    Attributes:
+        plans: one for each seed.
+        seeds: theirs.
+        folds: of every lane: which seed (index into `plans`), and which fold of its plan.
     """
 
-    plan: Plan
+    plans: tuple[Plan, ...]
+    seeds: tuple[int, ...]
+    folds: tuple[tuple[int, int], ...]
     settings: Settings
     limits: Limits
     data: Data
-    folds: tuple[FoldData, ...]
-    root_key: PRNGKey
+    lanes: LaneData
     compiling: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
-    compiled: threading.Event = dataclasses.field(default_factory=threading.Event, repr=False)
+    compiled: set[int] = dataclasses.field(default_factory=set, repr=False)
 
-    def train_epochs(self, state: TrainState, index: int, key: PRNGKey, copy_key: PRNGKey):
-        """`train_epochs` of fold `index`; of threads that come first together, one compiles."""
-        run = functools.partial(
-            train_epochs, state, self.data, self.folds[index], self.limits, key, copy_key, settings=self.settings
-        )
-        if self.compiled.is_set():
-            return run()
-        with self.compiling:
-            result = run()
-            self.compiled.set()
+    def train_epochs(self, slots: TrainState, which: Int[Array, " f"]) -> tuple[TrainState, dict[str, Array]]:
+        """A chunk of epochs; of threads that come first together, one compiles."""
+        width = which.shape[0]
+        with self.compiling if width not in self.compiled else contextlib.nullcontext():
+            result = steps.train_epochs(slots, which, self.lanes, self.data, self.limits, settings=self.settings)
+            self.compiled.add(width)
         return result
 
+    def lane_bytes(self) -> int:
+        """Estimate of what one lane more takes on a device: its state twice, and its intermediates."""
+        with jax.set_mesh(self.settings.mesh):
+            one = jax.eval_shape(
+                lambda: steps.start_slot(jnp.asarray(0), self.lanes, self.data, self.limits, settings=self.settings)
+            )
+            state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
+            number = self.settings.mesh.shape[FOLD]
+            slots = jax.eval_shape(lambda one: steps.make_slots(one, number=number, mesh=self.settings.mesh), one)
+            lowered = steps.train_epochs.lower(
+                slots, jnp.zeros(number, jnp.int32), self.lanes, self.data, self.limits, settings=self.settings
+            )
+            return 2 * state + lowered.compile().memory_analysis().temp_size_in_bytes
 
-def make_program(experiment: Experiment, clips: Clips, plan: Plan) -> Program:
-    """Moves clips to the device and pads every fold to one shape.
+
+def load_data(clips: Clips | FlowFeatures, mesh: Mesh) -> Data:
+    """Puts a corpus onto every device, once for all protocols."""
+    return replicate(mesh, Data(pictures=clips.pictures(), label=clips.label))
+
+
+def make_program(
+    experiment: Experiment,
+    clips: Clips | FlowFeatures,
+    plans: Sequence[Plan],
+    *,
+    mesh: Mesh | None = None,
+    data: Data | None = None,
+) -> Program:
+    """Pads every fold of a protocol to one shape and makes it ready for the device.
 
     Args:
         experiment: validated.
-        clips: the corpus.
-        plan: of the protocol, over these clips.
+        clips: the corpus, of the kind that the model takes.
+        plans: of the protocol over these clips, one for each seed from `experiment.seed` on.
+        mesh: from `make_mesh`; one for this number of lanes by default.
+        data: from `load_data`; loaded by default.
+
+    Raises:
+        ConfigError: the model takes another kind; or copies of motion features, which are
+            not augmented, would be tested.
     """
+    kind = input_kind(experiment.model)
+    if kind != clips.kind:
+        raise ConfigError(
+            f"the model {type(experiment.model).__name__} takes {kind}, the corpus holds {clips.kind}; "
+            "choose another --config"
+        )
+    if kind == "motion" and np.any(plans[0].copy):
+        raise ConfigError(
+            f"protocol {plans[0].protocol!r} trains and tests on augmented copies, and motion features are not "
+            "augmented: copies would be the clips themselves; expected "
+            "--config.protocols=\"('subject',)\" or \"('loso',)\""
+        )
+    folds = [(seed, index) for seed, plan in enumerate(plans) for index in range(len(plan.folds))]
+    mesh = mesh or make_mesh(len(folds))
     longest = {
-        side: max(int(getattr(fold, side).sum()) for fold in plan.folds) for side in ("train", "validation", "test")
+        side: max(int(getattr(fold, side).sum()) for plan in plans for fold in plan.folds)
+        for side in ("train", "validation", "test")
     }
-    # The paper's batch of 80 would leave a remainder: we make batches of at most that size, all as full as each other.
-    steps = -(-longest["train"] // experiment.batch_size)
+    # The paper's batch of 80 would leave a remainder: we make batches of at most that size, all as full as each other,
+    # and as many clips on each device.
+    num_steps = -(-longest["train"] // experiment.batch_size)
+    width = round_up(-(-longest["train"] // num_steps), mesh.shape[DATA])
+    model = experiment.model
+    half_precision = experiment.precision == "bfloat16"
     settings = Settings(
-        model=experiment.model,
+        model=model.clone(dtype=jnp.bfloat16) if half_precision else model,
+        kind=kind,
         normalization=experiment.normalization,
         augment=tuple(sorted(dataclasses.asdict(experiment.augment).items())),
-        online_augmentation=plan.online_augmentation,
-        steps=steps,
-        width=-(-longest["train"] // steps),
+        online_augmentation=plans[0].online_augmentation and kind != "motion",
+        optimization=tuple(sorted(dataclasses.asdict(experiment.optimization).items())),
+        half_precision=half_precision,
+        select_last=experiment.selection == "last",
+        watch_test=experiment.diagnostic == "test_best",
+        steps=num_steps,
+        width=width,
         epochs_per_chunk=experiment.epochs_per_chunk,
+        mesh=mesh,
     )
     limits = Limits(
         learning_rate=jnp.asarray(experiment.learning_rate, jnp.float32),
         epochs=jnp.asarray(experiment.epochs),
         min_epochs=jnp.asarray(experiment.min_epochs),
-        patience=jnp.asarray(experiment.patience),
+        patience=jnp.asarray(0 if settings.select_last else experiment.patience),
     )
-    folds = []
-    for fold in plan.folds:
-        weights = class_weights(clips.label[plan.clip[fold.train]], len(clips.class_names), experiment.class_weights)
-        sides = {side: pad_items(plan, getattr(fold, side), longest[side]) for side in longest}
-        folds.append(FoldData(**sides, class_weights=jnp.asarray(weights)))
-    data = Data(faces=jnp.asarray(clips.faces()), label=jnp.asarray(clips.label))
-    return Program(plan, settings, limits, data, tuple(folds), jax.random.key(experiment.seed))
+    lanes = []
+    for seed, index in folds:
+        plan, fold = plans[seed], plans[seed].folds[index]
+        copy_key, fold_key = jax.random.split(jax.random.key(experiment.seed + seed))
+        init_key, train_key = jax.random.split(jax.random.fold_in(fold_key, index))
+        labels = clips.label[plan.clip[fold.train]]
+        lanes.append(
+            LaneData(
+                **{side: pad_items(plan, getattr(fold, side), longest[side]) for side in longest},
+                class_weights=jnp.asarray(class_weights(labels, len(clips.class_names), experiment.class_weights)),
+                init_key=init_key,
+                train_key=train_key,
+                copy_key=copy_key,
+            )
+        )
+    stacked = jax.tree.map(lambda *each: jnp.stack(each), *lanes)
+    return Program(
+        plans=tuple(plans),
+        seeds=tuple(experiment.seed + seed for seed in range(len(plans))),
+        folds=tuple(folds),
+        settings=settings,
+        limits=replicate(mesh, limits),
+        data=data if data is not None else load_data(clips, mesh),
+        lanes=replicate(mesh, stacked),
+    )
 
 
-def fit_fold(
-    program: Program,
-    index: int,
-    *,
-    checkpoints: FoldCheckpoints,
-    on_chunk: Callable[[list[dict[str, float]]], None],
-    on_saved: Callable[[], None],
-    on_restore: Callable[[int], None],
-) -> FoldResult:
-    """Trains one fold, from its newest checkpoint if there is one, and tests it.
+def choose_width(program: Program, asked: int | None) -> int:
+    """How many lanes are trained at once: a multiple of the devices along `fold`, at most what there is to do.
 
     Args:
         program: from `make_program`.
-        index: of the fold in the plan.
-        checkpoints: of this fold.
-        on_chunk: called between chunks with the history of the chunk, before its
-            checkpoint is written.
-        on_saved: called between chunks after that; what it raises ends the fold.
-        on_restore: called once with the number of epochs that a checkpoint already holds.
+        asked: by the user; None chooses: on a CPU one a device, since XLA has no fast
+            convolution there for several sets of filters at once; elsewhere as many as
+            the memory holds by `Program.lane_bytes`.
+    """
+    devices = program.settings.mesh.shape[FOLD]
+    most = round_up(len(program.folds), devices)
+    if asked is not None:
+        return min(round_up(asked, devices), most)
+    free = free_bytes(program.settings.mesh.local_devices[0])
+    if free is None or len(program.folds) <= devices:
+        return devices
+    return min(devices * lanes_that_fit(free, program.lane_bytes()), most)
+
+
+def fit(
+    program: Program,
+    lanes: Sequence[int],
+    *,
+    width: int,
+    open_checkpoints: Callable[[int], FoldCheckpoints],
+    listener: Listener,
+    may_shrink: bool = True,
+) -> dict[int, FoldResult]:
+    """Trains and tests lanes, each from its newest checkpoint if there is one.
+
+    A lane whose loss is not finite ends with its reason; the others go on.
+
+    Args:
+        program: from `make_program`.
+        lanes: indices into `program.folds`.
+        width: slots, a multiple of the devices along `fold`; see `choose_width`.
+        open_checkpoints: of a lane.
+        listener: is told of everything.
+        may_shrink: halve `width` and go on from the checkpoints where the device has no
+            room, instead of an error.
 
     Returns:
-        Probabilities of the test items, and how training ended.
+        A result for each lane.
 
     Raises:
-        NonFiniteLossError: naming fold, epoch, learning rate and last checkpoint.
+        MemoryLimitError: the device has no room for that many lanes.
         CheckpointError: a checkpoint is of another experiment, or cannot be written.
     """
-    settings, limits, fold = program.settings, program.limits, program.folds[index]
-    copy_key, fold_key = jax.random.split(program.root_key)
-    init_key, train_key = jax.random.split(jax.random.fold_in(fold_key, index))
-    state = start_fold(init_key, program.data, limits, settings=settings)
-    state = checkpoints.restore_newest(state) or state
-    on_restore(int(state.epoch))
-    while not bool(state.stopped):
-        last_epoch = int(state.epoch)
-        state, history = program.train_epochs(state, index, train_key, copy_key)
-        on_chunk(_rows(history))
-        if failed := int(state.failed_epoch):
-            kept = (
-                f"the last good checkpoint holds epoch {last_epoch}" if last_epoch else "no checkpoint was written yet"
-            )
-            raise NonFiniteLossError(
-                f"the loss is not finite in fold {program.plan.folds[index].name!r} of protocol "
-                f"{program.plan.protocol!r}, epoch {failed}, at learning rate {float(limits.learning_rate):g}; "
-                f"{kept} ({checkpoints.folder}). Lower --config.learning_rate, or set "
-                "--config.class_weights=normalized, and start another --workdir"
-            )
-        checkpoints.save(int(state.epoch), state)
-        on_saved()
-    probabilities = predict_fold(state, program.data, fold, copy_key, settings=settings)
-    item = np.flatnonzero(program.plan.folds[index].test)
+    results: dict[int, FoldResult] = {}
+    while True:
+        left = [lane for lane in lanes if lane not in results]
+        try:
+            with jax.set_mesh(program.settings.mesh):
+                for lane, result in _fit_in_slots(program, left, width, open_checkpoints, listener):
+                    results[lane] = result
+                    listener.on_result(lane, result)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            width = _shrink(program, width, may_shrink, error)
+            continue
+        return results
+
+
+def _shrink(program: Program, width: int, may_shrink: bool, error: Exception) -> int:
+    devices = program.settings.mesh.shape[FOLD]
+    if may_shrink and width > devices:
+        return round_up(width // 2, devices)
+    raise MemoryLimitError(
+        f"the device has no room for {width // devices} folds at once, each of about {program.lane_bytes() / 1e6:.0f} "
+        "MB; use a lower --fold_parallel, then a lower --config.batch_size or --config.model.features; --resume goes "
+        "on from the checkpoints"
+    ) from error
+
+
+def _fit_in_slots(
+    program: Program,
+    lanes: Sequence[int],
+    width: int,
+    open_checkpoints: Callable[[int], FoldCheckpoints],
+    listener: Listener,
+) -> Iterator[tuple[int, FoldResult]]:
+    mesh, settings = program.settings.mesh, program.settings
+    waiting, slots = list(lanes), None
+    holds: dict[int, int] = {}  # slot -> lane
+    with contextlib.ExitStack() as stack:
+        checkpoints: dict[int, FoldCheckpoints] = {}
+        while True:
+            for slot in sorted(set(range(width)) - set(holds)):
+                if waiting:
+                    lane = holds[slot] = waiting.pop(0)
+                    checkpoints[lane] = stack.enter_context(open_checkpoints(lane))
+                    one = _start(program, lane, checkpoints[lane], listener)
+                    slots = steps.make_slots(one, number=width, mesh=mesh) if slots is None else slots
+                    slots = steps.put_slot(slots, jnp.asarray(slot), one, mesh=mesh)
+            if not holds:
+                return
+            which = jnp.asarray([holds.get(slot, 0) for slot in range(width)], jnp.int32)
+            if not np.asarray(steps.read_stopped(slots, mesh=mesh))[list(holds)].all():
+                slots, history = program.train_epochs(slots, which)
+                history = {name: np.asarray(values) for name, values in history.items()}
+                for slot, lane in holds.items():
+                    if rows := _rows(history, slot):
+                        listener.on_chunk(lane, rows)
+                        state = _take(slots, slot, mesh)
+                        if not state.failed_epoch:  # the last good one stays the newest
+                            checkpoints[lane].save(int(state.epoch), state)
+                listener.on_saved()
+            stopped = np.asarray(steps.read_stopped(slots, mesh=mesh))
+            done = [slot for slot in holds if stopped[slot]]
+            if done:
+                probabilities = np.asarray(
+                    steps.predict_lanes(slots, which, program.lanes, program.data, settings=settings)
+                )
+            for slot in done:
+                lane = holds.pop(slot)
+                checkpoints.pop(lane).close()
+                yield lane, _result(program, lane, _take(slots, slot, mesh), probabilities[slot])
+
+
+def _start(program: Program, lane: int, checkpoints: FoldCheckpoints, listener: Listener) -> TrainState:
+    """The state of a lane from its newest checkpoint, or before its first epoch."""
+    index = jnp.asarray(lane)
+    fresh = steps.start_slot(index, program.lanes, program.data, program.limits, settings=program.settings)
+    kept = checkpoints.restore_newest(_on_host(fresh))
+    listener.on_restore(lane, 0 if kept is None else int(kept.epoch))
+    if kept is None:
+        return fresh
+    return replicate(program.settings.mesh, jax.tree.map(lambda leaf: np.asarray(leaf)[None], kept))
+
+
+def _take(slots: TrainState, slot: int, mesh: Mesh) -> TrainState:
+    return _on_host(steps.take_slot(slots, jnp.asarray(slot), mesh=mesh))
+
+
+def _on_host(one: TrainState) -> TrainState:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], one)
+
+
+def _result(program: Program, lane: int, state: TrainState, probabilities: Float[np.ndarray, "m k"]) -> FoldResult:
+    seed, index = program.folds[lane]
+    item = np.flatnonzero(program.plans[seed].folds[index].test)
+    epochs, failed = int(state.epoch), int(state.failed_epoch)
+    if failed:
+        reason = f"loss not finite in epoch {failed}"
+    else:
+        reason = "all epochs" if epochs >= int(program.limits.epochs) else "early stopping"
+    test_best = None
+    if state.test_best is not None and not failed:
+        test_best = TestBest(state.test_best["probabilities"][: len(item)], int(state.test_best["epoch"]))
     return FoldResult(
         item=item,
-        probabilities=np.asarray(probabilities)[: len(item)],
-        epochs=int(state.epoch),
+        probabilities=None if failed else probabilities[: len(item)],
+        epochs=epochs,
         best_epoch=int(state.best_epoch),
-        stop_reason="all epochs" if int(state.epoch) >= int(limits.epochs) else "early stopping",
+        stop_reason=reason,
+        test_best=test_best,
     )
 
 
-def _rows(history: dict[str, Array]) -> list[dict[str, float]]:
-    columns = {name: np.asarray(values).tolist() for name, values in history.items()}
+def _rows(history: dict[str, Any], slot: int) -> list[dict[str, float]]:
+    columns = {name: values[slot].tolist() for name, values in history.items()}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     return [row for row in rows if row["epoch"]]

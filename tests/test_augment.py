@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.scipy.ndimage import map_coordinates
 
-from mer_jax.augment import augment_clip, sample_bilinear
+from mer_jax.augment import augment_clip, change_speed, sample_bilinear
 from mer_jax.config import Augmentation
 
 NONE = dict.fromkeys(("rotation_deg", "shift", "zoom", "brightness", "contrast", "mirror"), 0.0)
@@ -85,3 +85,20 @@ def test_same_key_same_clip(clip):
     first, again, other = (augment_clip(jax.random.key(k), clip, **amounts) for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1
+
+
+def test_speed_keeps_the_onset_and_reads_between_frames(clip):
+    np.testing.assert_allclose(change_speed(clip, jnp.float32(1.0)), clip, atol=1e-4)
+    slow, fast = change_speed(clip, jnp.float32(0.5)), change_speed(clip, jnp.float32(2.0))
+    for moved in (slow, fast):
+        np.testing.assert_allclose(moved[0], clip[0], atol=1e-4)
+    np.testing.assert_allclose(slow[1], (clip[0] + clip[1]) / 2, atol=1e-3)
+    np.testing.assert_allclose(fast, clip[np.array([0, 2, 3, 3])], atol=1e-3)
+
+
+def test_speed_adds_no_other_change(clip):
+    """Rotation and light are drawn as they are without it."""
+    amounts = {**dataclasses.asdict(Augmentation()), "speed": 0.0}
+    still, moved = (augment_clip(jax.random.key(5), clip, **{**amounts, "speed": speed}) for speed in (0.0, 0.3))
+    np.testing.assert_allclose(still[0], moved[0], atol=0.5)
+    assert np.abs(still - moved)[1:].max() > 0.5

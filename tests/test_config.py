@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from mer_jax.config import Augmentation, Experiment
+from mer_jax.config import Augmentation, Experiment, Optimization
 from mer_jax.errors import ConfigError
 from mer_jax.models import DualPath3DNet
 from mer_jax.vision.options import VisionOptions
@@ -40,6 +40,15 @@ def test_defaults_are_the_papers_where_it_gives_them():
         ({"protocols": ()}, r"got protocols=\(\), expected at least one"),
         ({"protocols": ("paper", "paper")}, "expected each protocol once"),
         ({"augment": Augmentation(mirror=2.0)}, r"got augment.mirror=2.0, expected a number from 0 to 1"),
+        ({"augment": Augmentation(speed=1.0)}, r"got augment.speed=1.0, expected a number from 0 to 0.9"),
+        ({"num_seeds": 0}, "got num_seeds=0, expected a whole number from 1"),
+        ({"selection": "test"}, "got selection='test'; known: 'last', 'validation'"),
+        ({"diagnostic": "test-best"}, "did you mean 'test_best'"),
+        ({"precision": "bf16"}, "got precision='bf16'"),
+        ({"optimization": Optimization(optimizer="adm")}, "got optimization.optimizer='adm'; did you mean 'adam'"),
+        ({"optimization": Optimization(weight_decay=0.1)}, "with optimizer 'adam', which has none; set"),
+        ({"optimization": Optimization(warmup_epochs=201)}, "got optimization.warmup_epochs=201 of epochs=200"),
+        ({"optimization": Optimization(label_smoothing=1.0)}, "got optimization.label_smoothing=1.0"),
     ],
 )
 def test_impossible_values_are_refused(fields, message):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import ConfigError
-from mer_jax.inputs import make_inputs, normalize_difference, normalize_gray
+from mer_jax.inputs import make_inputs, model_inputs, normalize_difference, normalize_gray
 
 
 @pytest.fixture
@@ -49,3 +49,11 @@ def test_each_clip_is_normalised_alone(faces):
 def test_unknown_normalization_is_refused(faces):
     with pytest.raises(ConfigError, match="did you mean 'gray'"):
         make_inputs(faces, "grey")
+
+
+def test_motion_features_are_scaled_to_both_sides_of_nothing():
+    pictures = np.zeros((2, 28, 28, 3), np.uint8)
+    pictures[0], pictures[1] = 128, 255
+    (motion,) = model_inputs(pictures, "motion", "difference")
+    np.testing.assert_array_equal(motion[0], 0)
+    np.testing.assert_allclose(motion[1], 127 / 127.5)

@@ -12,7 +12,8 @@ import pytest
 
 import mer_jax.blocks
 import mer_jax.models
-from mer_jax.errors import ShapeError
+from mer_jax.errors import ConfigError, ShapeError
+from mer_jax.inputs import input_kind, input_shapes
 
 
 def find_modules(package):
@@ -31,20 +32,31 @@ PARAMETERS = {
     "DualPath3DNet": 894_147,
     "HybridAttention3DNet": 894_665,
     "HybridAttention3DSENet": 927_753,
+    "OffApexNet": 2_664_475,
     "SinglePath3DNet": 922_339,
     "SqueezeExcitation3DNet": 894_299,
 }
 
 
+def make_inputs(model, frames=FRAMES, batch=3, key=0):
+    """Random inputs of the kind that a model takes."""
+    shapes = input_shapes(model, frames, batch)
+    keys = jax.random.split(jax.random.key(key), len(shapes))
+    return tuple(jax.random.normal(key, each.shape) for key, each in zip(keys, shapes, strict=True))
+
+
 def make_halves(frames=FRAMES, batch=3, key=0):
-    upper, lower = jax.random.normal(jax.random.key(key), (2, batch, frames, 64, 128, 1))
-    return upper, lower
+    return make_inputs(MODELS["DualPath3DNet"], frames, batch, key)
+
+
+def of_kind(kind):
+    return sorted(name for name, model in MODELS.items() if input_kind(model) == kind)
 
 
 @pytest.fixture(scope="module", params=sorted(MODELS))
 def model_and_params(request):
     model = MODELS[request.param]()
-    params = jax.jit(lambda key: model.init(key, *make_halves(), is_training=False))(jax.random.key(1))["params"]
+    params = jax.jit(lambda key: model.init(key, *make_inputs(model), is_training=False))(jax.random.key(1))["params"]
     return model, params
 
 
@@ -60,9 +72,9 @@ def test_every_module_is_documented():
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_shape_and_parameter_count(name):
     model = MODELS[name]()
-    halves = make_halves(frames=18)
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), *halves, is_training=False))
-    logits = jax.eval_shape(lambda v: model.apply(v, *halves, is_training=False), variables)
+    inputs = make_inputs(model, frames=18)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs, is_training=False))
+    logits = jax.eval_shape(lambda v: model.apply(v, *inputs, is_training=False), variables)
     assert logits.shape == (3, 3)
     count = sum(leaf.size for leaf in jax.tree.leaves(variables))
     assert name in PARAMETERS, f"state the parameter count of {name}, {count}, in PARAMETERS"
@@ -72,33 +84,35 @@ def test_shape_and_parameter_count(name):
 def test_other_numbers_of_classes(model_and_params):
     model, _ = model_and_params
     logits = jax.eval_shape(
-        lambda: model.clone(num_classes=5).init_with_output(jax.random.key(0), *make_halves(), is_training=False)[0]
+        lambda: model.clone(num_classes=5).init_with_output(jax.random.key(0), *make_inputs(model), is_training=False)[
+            0
+        ]
     )
     assert logits.shape == (3, 5)
 
 
 def test_evaluation_treats_each_clip_alone(model_and_params):
     model, params = model_and_params
-    upper, lower = make_halves()
-    together = model.apply({"params": params}, upper, lower, is_training=False)
-    alone = model.apply({"params": params}, upper[1:2], lower[1:2], is_training=False)
+    inputs = make_inputs(model)
+    together = model.apply({"params": params}, *inputs, is_training=False)
+    alone = model.apply({"params": params}, *(each[1:2] for each in inputs), is_training=False)
     assert np.isfinite(together).all()
     np.testing.assert_allclose(together[1:2], alone, rtol=1e-4, atol=1e-4)
 
 
 def test_jit_equals_no_jit(model_and_params):
     model, params = model_and_params
-    halves = make_halves()
-    apply = lambda params: model.apply({"params": params}, *halves, is_training=False)  # noqa: E731
+    inputs = make_inputs(model)
+    apply = lambda params: model.apply({"params": params}, *inputs, is_training=False)  # noqa: E731
     np.testing.assert_allclose(apply(params), jax.jit(apply)(params), rtol=1e-4, atol=1e-4)
 
 
 def test_dropout_follows_its_key_and_only_in_training(model_and_params):
     model, params = model_and_params
-    halves = make_halves()
+    inputs = make_inputs(model)
 
     def apply(key):
-        return model.apply({"params": params}, *halves, is_training=True, rngs={"dropout": jax.random.key(key)})
+        return model.apply({"params": params}, *inputs, is_training=True, rngs={"dropout": jax.random.key(key)})
 
     np.testing.assert_array_equal(apply(0), apply(0))
     assert np.abs(apply(0) - apply(1)).max() > 1e-6
@@ -106,10 +120,10 @@ def test_dropout_follows_its_key_and_only_in_training(model_and_params):
 
 def test_gradient_reaches_every_parameter(model_and_params):
     model, params = model_and_params
-    halves = make_halves()
+    inputs = make_inputs(model)
 
     def loss(params):
-        logits = model.apply({"params": params}, *halves, is_training=False)
+        logits = model.apply({"params": params}, *inputs, is_training=False)
         return (jax.nn.log_softmax(logits)[:, 0]).sum()
 
     # Biases start at zero, where a ReLU may hide a small layer: look from where all of them are on.
@@ -119,11 +133,12 @@ def test_gradient_reaches_every_parameter(model_and_params):
     assert not unreached
 
 
-def test_both_halves_matter(model_and_params):
+def test_both_inputs_matter(model_and_params):
     model, params = model_and_params
-    upper, lower = make_halves()
-    logits = model.apply({"params": params}, upper, lower, is_training=False)
-    for other in ((upper * 0, lower), (upper, lower * 0)):
+    inputs = make_inputs(model)
+    logits = model.apply({"params": params}, *inputs, is_training=False)
+    for which in range(len(inputs)):
+        other = [each * (position != which) for position, each in enumerate(inputs)]
         assert np.abs(model.apply({"params": params}, *other, is_training=False) - logits).max() > 1e-4
 
 
@@ -135,7 +150,7 @@ def test_both_halves_matter(model_and_params):
         (jnp.zeros((2, 10, 64, 128, 1)), None, "halves of different shapes"),
     ],
 )
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", of_kind("halves"))
 def test_wrong_halves_are_refused(name, upper, lower, message):
     good = jnp.zeros((1, 10, 64, 128, 1))
     halves = (good if upper is None else upper, good if lower is None else lower)
@@ -143,7 +158,25 @@ def test_wrong_halves_are_refused(name, upper, lower, message):
         MODELS[name]().init(jax.random.key(0), *halves, is_training=False)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize(
+    ("motion", "message"),
+    [
+        (jnp.zeros((2, 3, 28, 28)), r"shape \(2, 3, 28, 28\), expected \[b, 28, 28, 3\]"),
+        (jnp.zeros((2, 28, 28, 3), jnp.uint8), "as uint8, expected floats from -1 to 1"),
+    ],
+)
+@pytest.mark.parametrize("name", of_kind("motion"))
+def test_wrong_motion_features_are_refused(name, motion, message):
+    with pytest.raises(ShapeError, match=message):
+        MODELS[name]().init(jax.random.key(0), motion, is_training=False)
+
+
+def test_a_model_has_to_say_what_it_takes():
+    with pytest.raises(ConfigError, match=r"takes=None of the model Dense; expected a class attribute"):
+        input_kind(nn.Dense(3))
+
+
+@pytest.mark.parametrize("name", of_kind("halves"))
 def test_too_few_frames_are_refused(name):
     with pytest.raises(ShapeError, match="got a clip of 5 frames"):
         MODELS[name]().init(jax.random.key(0), *make_halves(frames=5), is_training=False)

@@ -2,20 +2,27 @@
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax import train
+from mer_jax import batches, steps, train
 from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips
-from mer_jax.config import Experiment
-from mer_jax.errors import NonFiniteLossError
-from mer_jax.models import HybridAttention3DNet
+from mer_jax.clips import Clips, FlowFeatures
+from mer_jax.config import Experiment, Optimization
+from mer_jax.errors import ConfigError, MemoryLimitError
+from mer_jax.inputs import model_inputs
+from mer_jax.models import HybridAttention3DNet, OffApexNet
 from mer_jax.protocols import make_plan
 from mer_jax.vision.options import VisionOptions
+
+# Of probabilities and losses of folds as an axis against folds one by one, after a few epochs: sums are taken in
+# another order, and Adam makes a step of the same size from a gradient of any size.
+TOLERANCE = 1e-3
 
 
 def make_clips(num_subjects=6, per_subject=6, seed=0):
@@ -44,13 +51,27 @@ def make_clips(num_subjects=6, per_subject=6, seed=0):
     )
 
 
+class SmallNet(nn.Module):
+    """Sees every eighth pixel; compiled in a moment."""
+
+    takes: ClassVar[str] = "halves"
+    num_classes: int = 3
+    batch_norm: bool = False
+
+    @nn.compact
+    def __call__(self, upper, lower, *, is_training):
+        x = jnp.concatenate([upper, lower], axis=-3)[:, 1::2, ::8, ::8]
+        if self.batch_norm:
+            x = nn.BatchNorm(use_running_average=not is_training, momentum=0.5)(x)
+        x = nn.relu(nn.Dense(16)(x.reshape(x.shape[0], -1)))
+        return nn.Dense(self.num_classes)(nn.Dropout(0.2, deterministic=not is_training)(x))
+
+
 def make_experiment(**fields):
     defaults = {"batch_size": 12, "epochs": 6, "epochs_per_chunk": 2, "min_epochs": 0, "patience": 0}
     defaults.update(num_folds=3, num_copies=1)
-    model = HybridAttention3DNet(
-        features=4, kernel_size=(2, 3, 3), pool_size=(2, 16, 16), path_dense=16, fusion_dense=16, dropout=0.2
-    )
-    return Experiment(name="toy", corpus="toy", model=model, vision=VisionOptions(), **{**defaults, **fields})
+    defaults["model"] = SmallNet()
+    return Experiment(name="toy", corpus="toy", vision=VisionOptions(), **{**defaults, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -60,41 +81,68 @@ def clips():
 
 def make_program(clips, protocol="subject", **fields):
     experiment = make_experiment(**fields)
-    plan = make_plan(
-        protocol,
-        subjects=clips.subject,
-        labels=clips.label,
-        seed=experiment.seed,
-        num_folds=experiment.num_folds,
-        num_copies=experiment.num_copies,
-    )
-    return train.make_program(experiment, clips, plan)
+    plans = [
+        make_plan(
+            protocol,
+            subjects=clips.subject,
+            labels=clips.label,
+            seed=experiment.seed + seed,
+            num_folds=experiment.num_folds,
+            num_copies=experiment.num_copies,
+        )
+        for seed in range(experiment.num_seeds)
+    ]
+    return train.make_program(experiment, clips, plans)
 
 
-def fit(program, folder, index=0, fingerprint="x", stop_after=None):
-    """Fits a fold; `stop_after` chunks are all it gets before the process "dies"."""
-    history, restored = [], []
+class Recorder:
+    """Keeps what a listener is told; `stop_after` chunks are all that it lets pass before the process "dies"."""
 
-    def on_saved():
-        if stop_after is not None and len(history) >= stop_after:
+    def __init__(self, stop_after=None):
+        self.history, self.restored, self.results = {}, {}, {}
+        self.chunks, self.stop_after = 0, stop_after
+
+    def on_restore(self, lane, epoch):
+        self.restored[lane] = epoch
+
+    def on_chunk(self, lane, rows):
+        self.history.setdefault(lane, []).extend(rows)
+
+    def on_result(self, lane, result):
+        self.results[lane] = result
+
+    def on_saved(self):
+        self.chunks += 1
+        if self.chunks == self.stop_after:
             raise KeyboardInterrupt
 
-    with FoldCheckpoints(folder / str(index), fingerprint) as checkpoints:
-        result = train.fit_fold(
-            program,
-            index,
-            checkpoints=checkpoints,
-            on_chunk=history.append,
-            on_saved=on_saved,
-            on_restore=restored.append,
-        )
-    return result, [row for rows in history for row in rows], restored[0]
+
+def fit_lanes(program, folder, lanes, width=1, fingerprint="x", recorder=None, **options):
+    recorder = recorder or Recorder()
+
+    def open_checkpoints(lane):
+        return FoldCheckpoints(folder / str(lane), fingerprint)
+
+    results = train.fit(program, lanes, width=width, open_checkpoints=open_checkpoints, listener=recorder, **options)
+    assert results == recorder.results
+    return results, recorder
+
+
+def fit(program, folder, index=0, stop_after=None):
+    """Fits one fold: its result, its history, and the epoch that it went on from."""
+    results, recorder = fit_lanes(program, folder, [index], recorder=Recorder(stop_after))
+    return results[index], recorder.history.get(index, []), recorder.restored[index]
+
+
+NET_OF_THE_PAPER = HybridAttention3DNet(
+    features=4, kernel_size=(2, 3, 3), pool_size=(2, 16, 16), path_dense=16, fusion_dense=16, dropout=0.2
+)
 
 
 def test_learns_what_can_be_seen(clips, tmp_path):
-    program = make_program(clips, epochs=30, learning_rate=3e-3)
+    program = make_program(clips, epochs=30, learning_rate=3e-3, model=NET_OF_THE_PAPER)
     result, history, _ = fit(program, tmp_path)
-    accuracy = (result.probabilities.argmax(1) == clips.label[program.plan.clip[result.item]]).mean()
+    accuracy = (result.probabilities.argmax(1) == clips.label[program.plans[0].clip[result.item]]).mean()
     assert accuracy > 0.8
     assert history[-1]["train_loss"] < history[0]["train_loss"] / 2
     np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-5)
@@ -156,7 +204,7 @@ def test_no_epoch_before_the_first_allowed_one_is_chosen(clips, tmp_path):
 
 def test_prediction_uses_the_best_weights(clips, tmp_path):
     """A run that is given only the epochs up to the best one predicts the same."""
-    result, *_ = fit(make_program(clips, epochs=12, patience=4, learning_rate=3e-2), tmp_path / "long")
+    result, *_ = fit(make_program(clips, epochs=40, patience=4, learning_rate=3e-2), tmp_path / "long")
     assert result.best_epoch < result.epochs
     limits = {"epochs": result.best_epoch, "min_epochs": result.best_epoch}
     short, *_ = fit(make_program(clips, learning_rate=3e-2, **limits), tmp_path / "short")
@@ -165,10 +213,10 @@ def test_prediction_uses_the_best_weights(clips, tmp_path):
 
 def test_one_compilation_serves_all_folds_and_learning_rates(clips, tmp_path):
     fit(make_program(clips, epochs=2), tmp_path, 0)
-    compiled = train.train_epochs._cache_size()
+    compiled = steps.train_epochs._cache_size()
     for index, learning_rate in ((1, 1e-3), (2, 1e-2)):
         fit(make_program(clips, epochs=2, learning_rate=learning_rate), tmp_path, index)
-    assert train.train_epochs._cache_size() == compiled
+    assert steps.train_epochs._cache_size() == compiled
 
 
 def test_folds_in_threads_equal_folds_one_by_one(clips, tmp_path):
@@ -181,56 +229,67 @@ def test_folds_in_threads_equal_folds_one_by_one(clips, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def train_chunk(program, lanes):
+    """One chunk of the first lane, and the state before it."""
+    state = steps.start_slot(jnp.asarray(0), lanes, program.data, program.limits, settings=program.settings)
+    before = jax.tree.map(np.array, state)
+    after, history = steps.train_epochs(
+        state, jnp.zeros(1, int), lanes, program.data, program.limits, settings=program.settings
+    )
+    return before, jax.tree.map(np.asarray, after), history
+
+
 def test_padding_of_validation_changes_no_loss(clips):
     program = make_program(clips, epochs=1, batch_size=64)
-    fold = program.folds[0]
-    padded = jax.tree.map(lambda a: jnp.pad(a, (0, 40)), fold.validation)
-    key = jax.random.key(0)
+    validation = program.lanes.validation
+    padded = jax.tree.map(lambda a: jnp.pad(a, ((0, 0), (0, 40))), validation)
     losses = []
-    for each in (fold, dataclasses.replace(fold, validation=padded)):
-        state = make_state(program)
-        _, history = train.train_epochs(state, program.data, each, program.limits, key, key, settings=program.settings)
+    for each in (validation, padded):
+        *_, history = train_chunk(program, dataclasses.replace(program.lanes, validation=each))
         losses.append(np.asarray(history["validation_loss"]))
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_batches_of_a_short_fold_are_equally_full():
     real = jnp.arange(13) < 10  # real items first, as an epoch orders them
-    items = train.Items(clip=jnp.arange(13), copy=jnp.zeros(13, int), real=real)
-    batches = train.deal_batches(items, 4)
-    assert sorted(batches.real.sum(1).tolist()) == [2, 2, 3, 3]
-    assert sorted(batches.clip[batches.real].tolist()) == list(range(10))
+    items = batches.Items(clip=jnp.arange(13), copy=jnp.zeros(13, int), real=real)
+    dealt = batches.deal_batches(items, 4, 5)
+    assert dealt.clip.shape == (4, 5)
+    assert sorted(dealt.real.sum(1).tolist()) == [2, 2, 3, 3]
+    assert sorted(dealt.clip[dealt.real].tolist()) == list(range(10))
+
+
+def test_padding_is_of_the_same_side(clips):
+    """Or batch normalisation would gather what a fold may not see."""
+    program = make_program(clips)
+    for lane, (_, index) in enumerate(program.folds):
+        for side in ("train", "validation", "test"):
+            items = getattr(program.lanes, side)
+            allowed = program.plans[0].clip[getattr(program.plans[0].folds[index], side)]
+            assert set(np.asarray(items.clip[lane]).tolist()) <= set(allowed.tolist())
 
 
 def test_a_batch_of_padding_moves_no_weight(clips):
     program = make_program(clips, epochs=2)
-    fold = program.folds[0]
-    padding = dataclasses.replace(fold.train, real=jnp.zeros_like(fold.train.real))
-    nothing = dataclasses.replace(fold, train=padding)
-    state = make_state(program)
-    before = jax.tree.map(np.asarray, state.params)
-    key = jax.random.key(0)
-    after, _ = train.train_epochs(state, program.data, nothing, program.limits, key, key, settings=program.settings)
-    jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.asarray, after.params))
-
-
-def make_state(program):
-    return train.start_fold(jax.random.key(1), program.data, program.limits, settings=program.settings)
+    train_items = program.lanes.train
+    padding = dataclasses.replace(train_items, real=jnp.zeros_like(train_items.real))
+    before, after, _ = train_chunk(program, dataclasses.replace(program.lanes, train=padding))
+    jax.tree.map(np.testing.assert_array_equal, before.params, after.params)
 
 
 def test_copies_of_the_paper_are_fixed_and_differ(clips):
     program = make_program(clips, "paper", num_copies=2)
-    items = train.Items(clip=jnp.array([3, 3, 3, 4]), copy=jnp.array([0, 1, 2, 1]), real=jnp.ones(4, bool))
+    items = batches.Items(clip=jnp.array([3, 3, 3, 4]), copy=jnp.array([0, 1, 2, 1]), real=jnp.ones(4, bool))
     key = jax.random.key(0)
 
     def load():
-        keys = train.copy_keys(key, items)
-        upper, lower = train.load_batch(program.data, items, keys, items.copy > 0, **program.settings.inputs())
+        keys = batches.copy_keys(key, items)
+        upper, lower = batches.load_batch(program.data, items, keys, items.copy > 0, **program.settings.inputs())
         return np.concatenate([upper, lower], axis=2)
 
     first = load()
     np.testing.assert_array_equal(first, load())
-    as_stored = train.make_inputs(program.data.faces[3].astype(jnp.float32), "difference")
+    as_stored = model_inputs(program.data.pictures[3], "halves", "difference")
     np.testing.assert_allclose(first[0], np.concatenate(as_stored, axis=1), atol=1e-5)
     assert np.abs(first[1] - first[2]).max() > 0.1
     assert np.abs(first[1] - first[0]).max() > 0.1
@@ -240,27 +299,36 @@ def test_paper_protocol_trains(clips, tmp_path):
     program = make_program(clips, "paper", epochs=2)
     result, history, _ = fit(program, tmp_path)
     assert len(history) == 2
-    assert len(result.item) == program.plan.folds[0].test.sum()
+    assert len(result.item) == program.plans[0].folds[0].test.sum()
 
 
-def test_nan_loss_is_an_error_that_says_where(clips, tmp_path):
-    program = make_program(clips, learning_rate=1e-3)
-    huge = dataclasses.replace(program, limits=dataclasses.replace(program.limits, learning_rate=jnp.float32(1e30)))
-    name = program.plan.folds[0].name
-    with pytest.raises(
-        NonFiniteLossError, match=rf"fold '{name}' of protocol 'subject', epoch \d.*learning rate 1e\+30.*no checkpoint"
-    ):
-        fit(huge, tmp_path)
+def spoil(program, lane):
+    """Makes the loss of one lane infinite from its first update on."""
+    weights = np.array(program.lanes.class_weights)
+    weights[lane] = 1e38
+    return dataclasses.replace(program, lanes=dataclasses.replace(program.lanes, class_weights=jnp.asarray(weights)))
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_loss_that_is_not_finite_ends_its_fold_alone(clips, tmp_path, width):
+    program = make_program(clips, epochs=2)
+    results, recorder = fit_lanes(spoil(program, 1), tmp_path / "spoilt", [0, 1, 2], width)
+    assert results[1].probabilities is None
+    assert results[1].stop_reason == "loss not finite in epoch 1"
+    assert not np.isfinite(recorder.history[1][0]["train_loss"])
+    alone, _ = fit_lanes(program, tmp_path / "alone", [0, 2], width)
+    for lane in (0, 2):
+        np.testing.assert_allclose(results[lane].probabilities, alone[lane].probabilities, atol=1e-6)
 
 
 def test_test_items_decide_nothing(clips, tmp_path):
     """Other pixels and labels on the test side leave training as it is, to the last bit."""
     program = make_program(clips)
-    test_clips = np.flatnonzero(program.plan.folds[0].test)
+    test_clips = np.flatnonzero(program.plans[0].folds[0].test)
     label, faces = clips.label.copy(), clips.faces().copy()
     label[test_clips] = (label[test_clips] + 1) % 3
     faces[test_clips] = 255 - faces[test_clips]
-    data = train.Data(faces=jnp.asarray(faces), label=jnp.asarray(label))
+    data = batches.Data(pictures=jnp.asarray(faces), label=jnp.asarray(label))
     (one, history, _), (other, other_history, _) = (
         fit(each, tmp_path / str(i)) for i, each in enumerate((program, dataclasses.replace(program, data=data)))
     )
@@ -271,6 +339,187 @@ def test_test_items_decide_nothing(clips, tmp_path):
 def test_a_resumed_fold_does_not_compile_again(clips, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(make_program(clips), tmp_path, stop_after=1)
-    compiled = train.train_epochs._cache_size()
+    compiled = steps.train_epochs._cache_size()
     fit(make_program(clips), tmp_path)
-    assert train.train_epochs._cache_size() == compiled
+    assert steps.train_epochs._cache_size() == compiled
+
+
+# --- folds and seeds as an axis -----------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "width"), [(SmallNet(), 2), (SmallNet(), 3), (NET_OF_THE_PAPER, 3)])
+def test_folds_as_an_axis_equal_folds_one_by_one(clips, tmp_path, model, width):
+    program = make_program(clips, epochs=4, model=model)
+    alone, recorder_alone = fit_lanes(program, tmp_path / "alone", [0, 1, 2])
+    together, recorder = fit_lanes(program, tmp_path / "together", [0, 1, 2], width)
+    for lane, result in alone.items():
+        np.testing.assert_allclose(together[lane].probabilities, result.probabilities, atol=TOLERANCE)
+        assert together[lane].best_epoch == result.best_epoch
+        for row, expected in zip(recorder.history[lane], recorder_alone.history[lane], strict=True):
+            assert row == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_a_lane_takes_the_slot_of_one_that_stopped(clips, tmp_path):
+    """Lanes in the same slots are in different epochs, and none of them can tell."""
+    fields = {"epochs": 12, "patience": 2, "learning_rate": 3e-2}
+    program = make_program(clips, **fields)
+    alone, _ = fit_lanes(program, tmp_path / "alone", [0, 1, 2])
+    assert len({result.epochs for result in alone.values()}) > 1, "or the lanes would stop together"
+    together, _ = fit_lanes(program, tmp_path / "together", [0, 1, 2], 2)
+    for lane, result in alone.items():
+        assert together[lane].epochs == result.epochs
+        np.testing.assert_allclose(together[lane].probabilities, result.probabilities, atol=TOLERANCE)
+
+
+def test_lanes_resume_in_other_slots(clips, tmp_path):
+    program = make_program(clips, epochs=6)
+    whole, _ = fit_lanes(program, tmp_path / "whole", [0, 1, 2])
+    with pytest.raises(KeyboardInterrupt):
+        fit_lanes(program, tmp_path / "cut", [0, 1, 2], 2, recorder=Recorder(stop_after=2))
+    resumed, recorder = fit_lanes(program, tmp_path / "cut", [0, 1, 2], 3)
+    assert recorder.restored == {0: 4, 1: 4, 2: 0}
+    for lane, result in whole.items():
+        np.testing.assert_allclose(resumed[lane].probabilities, result.probabilities, atol=TOLERANCE)
+
+
+def test_seeds_are_lanes_too(clips, tmp_path):
+    program = make_program(clips, epochs=2, num_seeds=2)
+    assert program.folds == ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2))
+    second, *_ = fit(program, tmp_path / "both", 4)
+    alone, *_ = fit(make_program(clips, epochs=2, seed=1), tmp_path / "alone", 1)
+    np.testing.assert_array_equal(second.item, alone.item)
+    np.testing.assert_allclose(second.probabilities, alone.probabilities, atol=1e-6)
+
+
+class DeviceWithoutRoom:
+    """A device on which more than `most` lanes do not fit."""
+
+    def __init__(self, most):
+        self.most, self.real, self.tried = most, steps.train_epochs, []
+
+    def __call__(self, slots, which, *rest, **settings):
+        self.tried.append(which.shape[0])
+        if which.shape[0] > self.most:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
+        return self.real(slots, which, *rest, **settings)
+
+    def lower(self, *arguments, **settings):
+        return self.real.lower(*arguments, **settings)
+
+
+def test_fewer_folds_at_once_where_the_device_has_no_room(clips, tmp_path, monkeypatch):
+    program = make_program(clips, epochs=2)
+    alone, _ = fit_lanes(program, tmp_path / "alone", [0, 1, 2])
+    monkeypatch.setattr(steps, "train_epochs", device := DeviceWithoutRoom(1))
+    results, _ = fit_lanes(program, tmp_path / "shrunk", [0, 1, 2], 3)
+    assert device.tried[0] == 3
+    assert set(device.tried[1:]) == {1}
+    for lane, result in alone.items():
+        np.testing.assert_array_equal(results[lane].probabilities, result.probabilities)
+
+
+def test_no_room_at_all_names_what_to_lower(clips, tmp_path, monkeypatch):
+    program = make_program(clips, epochs=2)
+    monkeypatch.setattr(steps, "train_epochs", DeviceWithoutRoom(0))
+    with pytest.raises(
+        MemoryLimitError, match=r"no room for 1 folds at once, each of about \d+ MB; use a lower --fold_"
+    ):
+        fit_lanes(program, tmp_path / "one", [0], 1)
+    monkeypatch.setattr(steps, "train_epochs", DeviceWithoutRoom(2))
+    with pytest.raises(MemoryLimitError, match="no room for 3 folds at once"):
+        fit_lanes(program, tmp_path / "three", [0, 1, 2], 3, may_shrink=False)
+
+
+def test_width_follows_devices_and_memory(clips, monkeypatch):
+    program = make_program(clips)
+    assert train.choose_width(program, None) == 1, "one fold at a time on a CPU"
+    assert train.choose_width(program, 2) == 2
+    assert train.choose_width(program, 100) == 3, "there are three folds"
+    one = program.lane_bytes()
+    for room, width in ((2.6, 2), (1.0, 1), (100.0, 3)):
+        monkeypatch.setattr(train, "free_bytes", lambda _, room=room: int(room * one))
+        assert train.choose_width(program, None) == width
+
+
+# --- what else can be asked for -----------------------------------------------------
+
+
+def test_last_epoch_instead_of_the_best(clips, tmp_path):
+    fields = {"epochs": 8, "learning_rate": 3e-2, "selection": "last", "patience": 2}
+    result, history, _ = fit(make_program(clips, **fields), tmp_path)
+    assert (result.best_epoch, result.epochs, len(history)) == (8, 8, 8)
+    assert np.argmin([row["validation_loss"] for row in history]) + 1 < 8, "or there would be nothing to tell apart"
+
+
+def test_the_diagnostic_watches_and_changes_nothing(clips, tmp_path):
+    fields = {"epochs": 8, "learning_rate": 3e-2}
+    plain, history, _ = fit(make_program(clips, **fields), tmp_path / "plain")
+    watched, rows, _ = fit(make_program(clips, **fields, diagnostic="test_best"), tmp_path / "watched")
+    np.testing.assert_allclose(watched.probabilities, plain.probabilities, atol=1e-6)
+    assert plain.test_best is None
+    accuracies = [row["test_accuracy"] for row in rows]
+    assert watched.test_best.epoch == int(np.argmax(accuracies)) + 1
+    true = clips.label[make_program(clips).plans[0].clip[watched.item]]
+    assert (watched.test_best.probabilities.argmax(1) == true).mean() == pytest.approx(max(accuracies))
+    assert "test_accuracy" not in history[0]
+
+
+@pytest.mark.parametrize(
+    "optimization",
+    [
+        {"optimizer": "adamw", "weight_decay": 1e-3},
+        {"optimizer": "sgd", "clip_norm": 1.0},
+        {"schedule": "cosine", "warmup_epochs": 2},
+        {"loss": "focal", "label_smoothing": 0.1},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_other_optimisations_learn_too(clips, tmp_path, optimization):
+    program = make_program(clips, epochs=12, learning_rate=1e-2, optimization=Optimization(**optimization))
+    _, history, _ = fit(program, tmp_path)
+    assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_batch_statistics_are_trained_saved_and_used(clips, tmp_path, width):
+    program = make_program(clips, epochs=4, model=SmallNet(batch_norm=True))
+    before, after, _ = train_chunk(program, program.lanes)
+    means = [jax.tree.leaves(state.model_state)[0] for state in (before, after)]
+    assert np.abs(means[0] - means[1]).max() > 0
+    whole, _ = fit_lanes(program, tmp_path / "whole", [0, 1], width)
+    with pytest.raises(KeyboardInterrupt):
+        fit_lanes(program, tmp_path / "cut", [0, 1], width, recorder=Recorder(stop_after=1))
+    resumed, _ = fit_lanes(program, tmp_path / "cut", [0, 1], width)
+    for lane, result in whole.items():
+        np.testing.assert_array_equal(resumed[lane].probabilities, result.probabilities)
+
+
+# --- models of motion features ------------------------------------------------------
+
+
+def make_motion(clips):
+    """The class is the sign of the flow."""
+    flow = np.full((len(clips), 28, 28, 3), 128, np.uint8)
+    flow[..., :2] += (clips.label[:, None, None, None] * 40).astype(np.uint8)
+    flow += np.random.default_rng(0).integers(0, 8, flow.shape, dtype=np.uint8)
+    names = ("label", "subject", "clip_id", "corpus", "class_names", "provenance", "fingerprint", "corpus_name")
+    return FlowFeatures(flow=flow, **{name: getattr(clips, name) for name in names})
+
+
+def test_a_model_of_motion_features_trains_without_augmentation(clips, tmp_path):
+    program = make_program(make_motion(clips), model=OffApexNet(), epochs=20)
+    assert not program.settings.online_augmentation
+    result, history, _ = fit(program, tmp_path)
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    true = clips.label[program.plans[0].clip[result.item]]
+    assert (result.probabilities.argmax(1) == true).mean() > 0.8
+
+
+def test_copies_of_motion_features_are_refused(clips):
+    with pytest.raises(ConfigError, match="motion features are not augmented"):
+        make_program(make_motion(clips), "paper", model=OffApexNet())
+
+
+def test_a_model_of_the_other_kind_is_refused(clips):
+    with pytest.raises(ConfigError, match="OffApexNet takes motion, the corpus holds halves"):
+        make_program(clips, model=OffApexNet())

@@ -1,14 +1,14 @@
 """Dual Path-3DNet, and what its descendants share with it."""
 
+from typing import ClassVar
+
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.conv_pool import Size3
 from mer_jax.blocks.face_path import FacePath
 from mer_jax.blocks.path_fusion import PathFusion
-from mer_jax.errors import ShapeError
-from mer_jax.typing import FACE_SIZE, HALF_HEIGHT
+from mer_jax.inputs import check_halves
 
 
 class DualPath3DNet(nn.Module):
@@ -38,6 +38,8 @@ class DualPath3DNet(nn.Module):
     train on a few hundred clips: a micro-expression moves a feature by less than
     the 8 pixels of a window, and subjects differ by more.
     """
+
+    takes: ClassVar[str] = "halves"
 
     num_classes: int = 3
     features: int = 8
@@ -94,28 +96,3 @@ class DualPath3DNet(nn.Module):
         return PathFusion(
             self.num_classes, self.fusion_dense, self.dropout, self.fusion_recalibration(), name="fusion"
         )(*paths, is_training=is_training)
-
-
-def check_halves(upper: Array, lower: Array) -> None:
-    """Refuses what is no pair of face halves, before anything is compiled.
-
-    Args:
-        upper: upper halves [b, t, 64, 128, 1].
-        lower: lower halves of the same shape.
-
-    Raises:
-        ShapeError: naming the half, what was got and what was expected.
-    """
-    for name, half in (("upper", upper), ("lower", lower)):
-        if half.ndim != 5 or half.shape[-3:] != (HALF_HEIGHT, FACE_SIZE, 1):
-            raise ShapeError(
-                f"got the {name} half with shape {half.shape}, expected [b, t, {HALF_HEIGHT}, {FACE_SIZE}, 1] "
-                f"(height, then width); make halves with mer_jax.vision.split_halves"
-            )
-        if not jnp.issubdtype(half.dtype, jnp.floating):
-            raise ShapeError(
-                f"got the {name} half as {half.dtype}, expected normalised floats; "
-                "make them with mer_jax.inputs.make_inputs"
-            )
-    if upper.shape != lower.shape:
-        raise ShapeError(f"got halves of different shapes, {upper.shape} and {lower.shape}; both come from one clip")

@@ -1,12 +1,14 @@
 """The single-path baseline."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.conv_pool import Size3
 from mer_jax.blocks.face_path import FacePath
-from mer_jax.models.dualpath3dnet import check_halves
+from mer_jax.inputs import check_halves
 
 
 class SinglePath3DNet(nn.Module):
@@ -27,6 +29,8 @@ class SinglePath3DNet(nn.Module):
     whose layers are not published). The layers are those of one path of Dual
     Path-3DNet; all sizes are ours.
     """
+
+    takes: ClassVar[str] = "halves"
 
     num_classes: int = 3
     features: int = 8

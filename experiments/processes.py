@@ -1,0 +1,45 @@
+"""Several processes that train together, on one host or many.
+
+Every process runs the same program over the devices of all. The first one writes the run
+folder; all have to see it, and the data folder.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+from jax.experimental import multihost_utils
+
+from mer_jax.errors import ConfigError
+
+
+def initialize_processes(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
+    """Joins the others; returns when all are there.
+
+    Args:
+        coordinator: `HOST:PORT` of process 0.
+        num_processes: how many there are.
+        process_id: which one this is, from 0.
+
+    Raises:
+        ConfigError: an argument is missing or out of its range, or nobody answers.
+    """
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(f"got --coordinator={coordinator}, expected HOST:PORT, such as 10.0.0.1:1234")
+    if num_processes is None or process_id is None or not 0 <= process_id < num_processes:
+        raise ConfigError(
+            f"got --num_processes={num_processes} and --process_id={process_id}; expected both with --coordinator, "
+            "and process ids from 0 to one less than their number"
+        )
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+
+
+@contextlib.contextmanager
+def first_process_first() -> Iterator[None]:
+    """Lets process 0 do something, such as building a corpus, before the others find it done."""
+    if jax.process_index() != 0:
+        multihost_utils.sync_global_devices("the first process is done")
+    yield
+    if jax.process_index() == 0 and jax.process_count() > 1:
+        multihost_utils.sync_global_devices("the first process is done")

@@ -1,0 +1,144 @@
+"""The same numbers on one device, on several, and in several processes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.test_run import ROOT, SMALL, read_predictions, wait_for_epochs
+
+# Probabilities after a few epochs, against those of one device: sums over a batch are taken in another order.
+TOLERANCE = 1e-4
+
+FIT_ON_DEVICES = """
+import json, sys
+import jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+from pathlib import Path
+from mer_jax import train
+from tests import test_train
+clips, answers = test_train.make_clips(), {}
+for protocol in ("paper", "subject"):
+    for model in (test_train.SmallNet(), test_train.NET_OF_THE_PAPER):
+        program = test_train.make_program(clips, protocol, epochs=2, model=model)
+        lanes = list(range(len(program.folds)))
+        folder = Path(sys.argv[2]) / protocol / type(model).__name__
+        results, _ = test_train.fit_lanes(program, folder, lanes, width=train.choose_width(program, None))
+        name = f"{protocol} {type(model).__name__}"
+        shape, steps, width = dict(program.settings.mesh.shape), program.settings.steps, program.settings.width
+        probabilities = [results[lane].probabilities.tolist() for lane in lanes]
+        answers[name] = {"mesh": shape, "steps": steps, "width": width, "probabilities": probabilities}
+print(json.dumps(answers))
+"""
+
+
+def fit_on_devices(number, folder):
+    done = subprocess.run(
+        [sys.executable, "-c", FIT_ON_DEVICES, str(number), str(folder)],
+        cwd=ROOT, capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_eight_devices_give_the_numbers_of_one(tmp_path):
+    one, eight = (fit_on_devices(number, tmp_path / str(number)) for number in (1, 8))
+    assert {tuple(each["mesh"].values()) for each in one.values()} == {(1, 1)}
+    # One fold: its batches are shared by all. Three folds: two lanes of four devices each.
+    assert [tuple(each["mesh"].values()) for each in eight.values()] == [(1, 8), (1, 8), (2, 4), (2, 4)]
+    assert [each["width"] for each in one.values()] == [12, 12, 9, 9]
+    assert [each["width"] for each in eight.values()] == [16, 16, 12, 12], "padded to as many clips on each device"
+    for name, expected in one.items():
+        for got, fold in zip(eight[name]["probabilities"], expected["probabilities"], strict=True):
+            np.testing.assert_allclose(got, fold, atol=TOLERANCE, err_msg=name)
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def run_command(data_dir, workdir, *arguments):
+    run = [sys.executable, "-m", "experiments.run", "--config", "smic_ha.py", *SMALL, "--data_dir", str(data_dir)]
+    return [*run, "--workdir", str(workdir), *arguments]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """The run folder of one process on one device."""
+    data_dir = tmp_path_factory.mktemp("data")
+    done = subprocess.run(
+        run_command(data_dir, data_dir / "one"), cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    return data_dir / "one"
+
+
+def assert_same_numbers(got, expected):
+    got, expected = read_predictions(got), read_predictions(expected)
+    assert [row["clip_id"] for row in got] == [row["clip_id"] for row in expected]
+    for name in (name for name in expected[0] if name.startswith("p_")):
+        columns = [[float(row[name]) for row in rows] for rows in (got, expected)]
+        np.testing.assert_allclose(*columns, atol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_a_run_killed_on_four_devices_goes_on_on_one(one, tmp_path):
+    four = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    command = run_command(one.parent, tmp_path / "killed")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=four, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_epochs(tmp_path / "killed", 6, process)
+    process.kill()
+    process.communicate(timeout=60)
+    done = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert "goes on from the checkpoint of epoch" in done.stderr
+    assert json.loads((tmp_path / "killed" / "config.json").read_text())["resumed"][0]["differs"] == ["device"]
+    assert_same_numbers(tmp_path / "killed", one)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_numbers_of_one(one, tmp_path):
+    two = tmp_path / "two"
+    coordinator = f"--coordinator=127.0.0.1:{free_port()}"
+    processes = [
+        subprocess.Popen(
+            run_command(one.parent, two, coordinator, "--num_processes=2", f"--process_id={index}"),
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for index in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=500) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert (two / "report.html").exists()
+    assert "report.html" not in outputs[1][0], "the first process alone reports"
+    assert_same_numbers(two, one)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--coordinator=127.0.0.1:1"], "got --coordinator without --workdir"),
+        (["--coordinator=here", "--workdir=w"], "got --coordinator=here, expected HOST:PORT"),
+        (["--coordinator=h:1", "--workdir=w"], "got --num_processes=None and --process_id=None; expected both"),
+        (["--coordinator=h:1", "--workdir=w", "--num_processes=2", "--process_id=2"], "process ids from 0 to one less"),
+        (["--fold_parallel=all"], "got --fold_parallel=all, expected auto or a whole number from 1"),
+    ],
+)
+def test_wrong_flags_are_one_message(arguments, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.run", "--config", "smic_ha.py", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert message in done.stderr
+    assert not Path(ROOT / "w").exists()
