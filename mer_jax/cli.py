@@ -132,7 +132,7 @@ def _find_clips(source: str, seconds: float) -> "dict[str, tuple[Callable[[], Fr
         return {source: (lambda: record_camera(number, seconds), "video")}
     root = Path(source)
     if not root.exists():
-        raise DecodeError(f"{source} is not there; expected a video, a folder, or camera[:NUMBER]")
+        raise DecodeError(f"{source} is not there; expected a video, a folder, or camera[:NUMBER|:ADDRESS]")
 
     def entry(path: Path) -> "tuple[Callable[[], FrameSource], str]":
         return lambda: open_frames(path), "clip" if path.is_dir() else "video"

@@ -146,8 +146,8 @@ class FaceLandmarker:
     It works in IMAGE mode: VIDEO mode smooths over time, which takes away half of a micro-expression
     (gain .43 at the brows against .82). The detector looks at a slightly blurred copy (sigma 2 pixels at 640x480),
     which halves the jitter of the points; the frame itself is left alone. Jitter of a still face under camera noise is
-    then .20 % of the distance between the eyes. `views=4` takes it to .15 %, at four times the time: the frame alone is
-    looked at, so nothing is smoothed over time.
+    then .20 % of the distance between the eyes. `views=4` takes it below .15 %, at four to five times the time: the
+    frame alone is looked at, so nothing is smoothed over time.
 
     Args:
         model_path: The face model; None looks where `find_face_model` does.
