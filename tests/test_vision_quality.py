@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mer_jax.vision.contact_sheet import draw_clip, stack_sheets
-from mer_jax.vision.findings import name_frames
+from mer_jax.vision.findings import find_turn, name_frames
 from mer_jax.vision.frames import ArrayFrames, VideoFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
@@ -98,6 +98,13 @@ def test_pictures_on_their_head_or_side_are_told(landmarker, clip, turns, cure):
     else:  # a face on its side is found
         assert "warning: tilted by " in text
         assert "unless crop is `similarity` [frames 0-3]" in text
+
+
+@needs_faces
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_how_to_turn_pictures_is_found_without_the_pose(clip, turns):
+    with FaceLandmarker() as plain:
+        assert find_turn([np.ascontiguousarray(np.rot90(clip[0], turns))], plain) == 90 * turns
 
 
 @needs_faces

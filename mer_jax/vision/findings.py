@@ -1,6 +1,7 @@
 """What is wrong with a clip, in one line each, with the frames concerned."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from mer_jax.vision.camera import CameraFrames
 from mer_jax.vision.frames import FolderFrames, Frame, FrameSource
-from mer_jax.vision.landmarks import MAX_FACES, FaceLandmarker
+from mer_jax.vision.landmarks import MAX_FACES, FaceLandmarker, eye_centres
 from mer_jax.vision.native import cv2
 from mer_jax.vision.tracks import Track, frame_runs
 
@@ -183,8 +184,11 @@ def find_turn(pictures: Iterable[Frame], landmarker: FaceLandmarker) -> int | No
     for picture in pictures:
         for degrees, code in turns.items():
             face = landmarker.detect(cv2.rotate(picture, code))
+            if face is None:
+                continue
             # The detector also finds faces that lie on their side; only an upright one counts.
-            if face is not None and (face.pose is None or abs(face.pose.roll) < _TILTED_DEGREES):
+            across, down = np.subtract(*reversed(eye_centres(face.ibug))).tolist()
+            if abs(math.degrees(math.atan2(down, across))) < _TILTED_DEGREES:
                 return degrees
     return None
 
