@@ -92,7 +92,7 @@ class Experiment:
 
     # Protocols: which clips train, choose the epoch, and test.
     protocols: tuple[str, ...] = ("paper", "subject")
-    num_folds: int = 5  # of protocol `subject`
+    num_folds: int = 5  # of protocols `subject` and `clip`
     num_copies: int = 2  # of protocol `paper`: augmented copies of each clip, beside the clip itself
     seed: int = 0  # of everything: folds, initial weights, order, augmentation, dropout
     num_seeds: int = 1  # everything is repeated under seed, seed + 1, ...

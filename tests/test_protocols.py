@@ -5,7 +5,14 @@ from mer_jax import protocols
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.protocols import Fold, audit, make_plan
 
-SUBJECT_PROTOCOLS = ["subject", "loso"]
+SUBJECT_PROTOCOLS = ["subject", "loso", "composite", "cross_corpus"]
+OF_ONE_CORPUS = ["subject", "loso"]
+
+
+def deal_corpora(subjects) -> list[str]:
+    """Names a corpus for every clip, so that each corpus has a third of the people."""
+    people = sorted(set(subjects))
+    return [("casme2", "samm", "smic")[people.index(subject) % 3] for subject in subjects]
 
 
 def random_corpus(seed: int) -> tuple[list[str], np.ndarray]:
@@ -34,7 +41,8 @@ def smic_like() -> tuple[list[str], np.ndarray]:
 @pytest.mark.parametrize("seed", range(25))
 def test_nobody_is_on_two_sides_and_everybody_is_tested_once(name, seed):
     subjects, labels = random_corpus(seed)
-    plan = make_plan(name, subjects=subjects, labels=labels, seed=seed, num_folds=3 + seed % 3)
+    corpora = deal_corpora(subjects)
+    plan = make_plan(name, subjects=subjects, corpora=corpora, labels=labels, seed=seed, num_folds=3 + seed % 3)
     people = np.array(subjects)
     for fold in plan.folds:
         sides = [set(people[mask]) for mask in (fold.train, fold.validation, fold.test)]
@@ -45,6 +53,76 @@ def test_nobody_is_on_two_sides_and_everybody_is_tested_once(name, seed):
     np.testing.assert_array_equal(plan.clip, np.arange(len(labels)))
     assert not plan.copy.any()
     assert plan.online_augmentation
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_clip_tests_every_clip_once_and_spreads_the_classes(seed):
+    subjects, labels = random_corpus(seed)
+    num_folds = 3 + seed % 3
+    plan = make_plan("clip", subjects=subjects, labels=labels, seed=seed, num_folds=num_folds)
+    np.testing.assert_array_equal(sum(fold.test.astype(int) for fold in plan.folds), 1)
+    np.testing.assert_array_equal(plan.clip, np.arange(len(labels)))
+    assert not plan.copy.any()
+    assert plan.online_augmentation
+    of_class = np.bincount(labels)
+    for fold in plan.folds:
+        np.testing.assert_array_equal(fold.train.astype(int) + fold.validation + fold.test, 1)
+        assert set(labels[fold.train]) == set(labels)
+        assert (abs(np.bincount(labels[fold.test], minlength=len(of_class)) - of_class / num_folds) <= 1).all()
+        assert abs(fold.validation.sum() - 0.1 * len(labels)) <= 0.5
+    report = audit(plan, subjects)
+    assert [report[f"{pair[0]}_clip_in_{pair[1]}"] for pair in (("test", "train"), ("validation", "train"))] == [0, 0]
+
+
+def test_ten_folds_have_the_shares_of_the_paper():
+    subjects, labels = smic_like()
+    for name in ("clip", "subject"):
+        plan = make_plan(name, subjects=subjects, labels=labels, seed=0, num_folds=10)
+        shares = np.mean([[side.mean() for side in (fold.train, fold.validation, fold.test)] for fold in plan.folds], 0)
+        np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
+
+
+def test_composite_leaves_one_person_out_and_cross_corpus_one_corpus():
+    subjects, labels = smic_like()
+    names = deal_corpora(subjects)
+    corpora = np.array(names)
+    plan = make_plan("composite", subjects=subjects, corpora=names, labels=labels, seed=0)
+    assert sorted(fold.name for fold in plan.folds) == sorted(set(subjects))
+    for fold in plan.folds:
+        assert set(corpora[fold.train]) == {"casme2", "samm", "smic"}
+    plan = make_plan("cross_corpus", subjects=subjects, corpora=names, labels=labels, seed=0)
+    assert [fold.name for fold in plan.folds] == ["casme2", "samm", "smic"]
+    for fold in plan.folds:
+        assert set(corpora[fold.test]) == {fold.name}
+        assert fold.name not in set(corpora[fold.train]) | set(corpora[fold.validation])
+
+
+def test_one_corpus_is_no_composite_and_a_name_in_two_is_refused():
+    subjects, labels = smic_like()
+    for name in ("composite", "cross_corpus"):
+        with pytest.raises(CorpusError, match=rf"all clips are of one corpus, smic; protocol '{name}' needs two"):
+            make_plan(name, subjects=subjects, corpora=["smic"] * 164, labels=labels, seed=0)
+        with pytest.raises(CorpusError, match="all clips are of one corpus; protocol"):
+            make_plan(name, subjects=subjects, labels=labels, seed=0)
+    with pytest.raises(CorpusError, match="subject 's1' is in smic and in samm; expected a name to be one person"):
+        make_plan("composite", subjects=subjects, corpora=["smic", "samm"] * 82, labels=labels, seed=0)
+
+
+def test_a_corpus_with_a_class_of_its_own_is_refused():
+    labels = np.array([0, 1] * 6 + [2, 2, 2, 2])
+    with pytest.raises(CorpusError, match=r"fold 'b' tests everybody who has class 2"):
+        make_plan(
+            "cross_corpus", subjects=list("aabbccddeeffgghh"), corpora=["a"] * 8 + ["b"] * 8, labels=labels, seed=0
+        )
+
+
+def test_clips_too_few_are_refused():
+    with pytest.raises(CorpusError, match="4 clips for 5 folds; protocol 'clip' needs at least as many clips"):
+        make_plan("clip", subjects=list("aabb"), labels=np.array([0, 1, 0, 1]), seed=0)
+    with pytest.raises(CorpusError, match="2 clips are left to train and to validate, one of each class"):
+        make_plan("clip", subjects=list("aab"), labels=np.array([0, 1, 0]), seed=0, num_folds=3)
+    with pytest.raises(CorpusError, match="of protocol 'clip' trains without class 1, which only b has"):
+        make_plan("clip", subjects=["a"] * 9 + ["b"], labels=np.array([0] * 9 + [1]), seed=0)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -64,8 +142,9 @@ def test_paper_divides_the_copies_and_covers_every_item_once(seed):
 
 def test_audit_measures_the_leak_of_the_paper_and_none_elsewhere():
     subjects, labels = smic_like()
+    corpora = deal_corpora(subjects)
     for name in SUBJECT_PROTOCOLS:
-        report = audit(make_plan(name, subjects=subjects, labels=labels, seed=3), subjects)
+        report = audit(make_plan(name, subjects=subjects, corpora=corpora, labels=labels, seed=3), subjects)
         assert report.pop("test_items") == 164
         assert report.pop("disjoint_by") == "subject"
         assert len(report) == 6
@@ -105,7 +184,7 @@ def test_folds_follow_the_seed(name):
     subjects, labels = smic_like()
 
     def masks(seed):
-        plan = make_plan(name, subjects=subjects, labels=labels, seed=seed)
+        plan = make_plan(name, subjects=subjects, corpora=deal_corpora(subjects), labels=labels, seed=seed)
         return np.array([[fold.train, fold.validation, fold.test] for fold in plan.folds])
 
     np.testing.assert_array_equal(masks(5), masks(5))
@@ -136,12 +215,15 @@ def test_names_nobody_knows_are_refused():
     subjects, labels = smic_like()
     with pytest.raises(ConfigError, match="unknown protocol 'subjct'; did you mean 'subject'"):
         make_plan("subjct", subjects=subjects, labels=labels, seed=0)
+    with pytest.raises(ConfigError, match="unknown protocol 'kfold'; 'subject' divides people into num_folds groups"):
+        make_plan("kfold", subjects=subjects, labels=labels, seed=0)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"name": "subject", "num_folds": 1}, "num_folds is 1; expected 2 or more"),
+        ({"name": "clip", "num_folds": 1}, "num_folds is 1; expected 2 or more"),
         ({"name": "paper", "num_copies": 0}, "num_copies is 0; .* give 1 or more"),
         ({"name": "loso", "validation_fraction": 0.0}, "validation_fraction is 0.0; expected above 0"),
         ({"name": "loso", "validation_fraction": 0.5}, "validation_fraction is 0.5; .* below 0.5"),
@@ -161,7 +243,7 @@ def test_too_few_subjects_are_refused():
         make_plan("loso", subjects=list("aaaabbbb"), labels=labels, seed=0)
     with pytest.raises(CorpusError, match="1 subjects for 2 folds"):
         make_plan("subject", subjects=["a"] * 8, labels=labels, seed=0, num_folds=2)
-    with pytest.raises(CorpusError, match="3 subjects for 8 labels"):
+    with pytest.raises(CorpusError, match="3 subjects and 8 corpora for 8 labels"):
         make_plan("loso", subjects=list("abc"), labels=labels, seed=0)
     # Two groups of three people: one group has two, which leaves the other with one to train and none to validate.
     with pytest.raises(CorpusError, match="finds nobody to validate: 1 subjects are left"):
@@ -171,7 +253,7 @@ def test_too_few_subjects_are_refused():
 def test_a_class_that_only_one_subject_has_is_refused_by_name():
     subjects = list("aabbccddee")
     labels = np.array([0, 1] * 4 + [2, 2])
-    for name in SUBJECT_PROTOCOLS:
+    for name in OF_ONE_CORPUS:
         with pytest.raises(CorpusError, match=r"tests everybody who has class 2 .*: e\."):
             make_plan(name, subjects=subjects, labels=labels, seed=0)
 
