@@ -41,6 +41,8 @@ DEFINITIONS = {
     "precision": "Of the items given a class, the share that truly has it.",
     "recall": "Of the items that truly have a class, the share given it.",
     "f1": "2 × precision × recall / (precision + recall), which is 2 TP / (2 TP + FP + FN).",
+    "precision_macro": "Mean precision over the classes in the truth or the predictions; 0 for one never given. "
+    "Some papers print it as UAR, which it is not.",
     "f1_macro": "Mean F1 over the classes in the truth or the predictions.",
     "f1_weighted": "Mean F1 over the classes, each weighted by its share of the truth.",
     "f1_micro": "F1 from true and false positives summed over classes; equals accuracy for one answer per item.",
@@ -143,6 +145,15 @@ def f1(confusion: Counts) -> Float[np.ndarray, "*b k"]:
     return _divide(2 * _hits(confusion), confusion.sum(-1) + confusion.sum(-2))
 
 
+def precision_macro(confusion: Counts) -> Scores:
+    """Mean precision over the classes in the truth or the predictions; one never given counts as 0.
+
+    It is here to be told apart from UAR: STSTNet's published UAR is this number of its predictions.
+    """
+    seen = (confusion.sum(-1) > 0) | (confusion.sum(-2) > 0)
+    return _mean(np.nan_to_num(precision(confusion)), seen)
+
+
 def f1_macro(confusion: Counts) -> Scores:
     """Mean F1 over the classes in the truth or the predictions."""
     values = f1(confusion)
@@ -193,8 +204,8 @@ def score(confusion: Real[np.ndarray, "k k"], class_names: Sequence[str]) -> dic
         class_names: One name per row.
 
     Returns:
-        `accuracy`, `error_rate`, `f1_macro`, `f1_weighted`, `f1_micro`, `uf1`, `uar`, `confusion`, and `per_class` by
-        name: `precision`, `recall`, `f1`, `support`, `predicted`.
+        `accuracy`, `error_rate`, `f1_macro`, `f1_weighted`, `f1_micro`, `uf1`, `uar`, `precision_macro`, `confusion`,
+        and `per_class` by name: `precision`, `recall`, `f1`, `support`, `predicted`.
 
     Raises:
         PredictionsError: There is nothing to score, or not one name for each class.
@@ -214,7 +225,7 @@ def score(confusion: Real[np.ndarray, "k k"], class_names: Sequence[str]) -> dic
         name: {key: _plain(values[index]) for key, values in (columns | totals).items()}
         for index, name in enumerate(class_names)
     }
-    functions = (accuracy, error_rate, f1_macro, f1_weighted, f1_micro, uf1, uar)
+    functions = (accuracy, error_rate, f1_macro, f1_weighted, f1_micro, uf1, uar, precision_macro)
     scores: dict[str, object] = {function.__name__: _plain(function(confusion)) for function in functions}
     return scores | {"confusion": confusion.tolist(), "per_class": per_class}
 

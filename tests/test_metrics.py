@@ -32,6 +32,16 @@ def test_hand_worked_case():
     assert scores["uar"] == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
     assert scores["f1_weighted"] == pytest.approx((4 * 6 / 7 + 2 * 1 / 2 + 2 * 4 / 5) / 8)
     assert scores["f1_micro"] == pytest.approx(6 / 8)
+    assert scores["precision_macro"] == pytest.approx((1 + 1 / 2 + 2 / 3) / 3)
+
+
+def test_macro_precision_is_not_uar():
+    # Hand-worked: recalls 1, 1/2 and 0; precisions 2/4, 1/1 and 0/0, a class never given.
+    confusion = np.array([[2, 0, 0], [1, 1, 0], [1, 0, 0]])
+    assert metrics.uar(confusion) == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert metrics.precision_macro(confusion) == pytest.approx((2 / 4 + 1 + 0) / 3)
+    # Never true and never given: counts nowhere.
+    assert metrics.precision_macro(np.array([[2, 1, 0], [1, 1, 0], [0, 0, 0]])) == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -48,6 +58,8 @@ def test_agrees_with_scikit_learn(seed):
     for ours, average in ((metrics.f1_macro, "macro"), (metrics.f1_weighted, "weighted"), (metrics.f1_micro, "micro")):
         expected = referee.f1_score(true, predicted, average=average, zero_division=0)
         assert ours(confusion) == pytest.approx(expected)
+    expected = referee.precision_score(true, predicted, average="macro", zero_division=0)
+    assert metrics.precision_macro(confusion) == pytest.approx(expected)
     present = np.unique(true)
     every = {"labels": range(num_classes), "average": None, "zero_division": np.nan}
     np.testing.assert_allclose(metrics.precision(confusion), referee.precision_score(true, predicted, **every))

@@ -3,11 +3,14 @@ import time
 import numpy as np
 import pytest
 
-from mer_jax import metrics
+from mer_jax import metrics, statistics
 from mer_jax.statistics import (
+    bootstrap_difference,
     bootstrap_over_subjects,
+    correct_holm,
     exact_mcnemar,
     newcombe_interval,
+    permute_subjects,
     wilson_interval,
 )
 
@@ -135,3 +138,81 @@ def test_mcnemar_agrees_with_the_binomial_test():
     for first, second in ((3, 8), (40, 25), (0, 7), (700, 650)):
         a, b = np.repeat([True, False], [first, second]), np.repeat([False, True], [first, second])
         assert exact_mcnemar(a, b).p_value == pytest.approx(scipy_stats.binomtest(first, first + second).pvalue)
+
+
+def test_drawing_subjects_one_by_one_is_the_same_law(monkeypatch):
+    counts = subject_counts(num_subjects=40)
+    together = bootstrap_over_subjects(counts, STATISTICS, seed=0)
+    monkeypatch.setattr(statistics, "MANY_SUBJECTS", 10)
+    monkeypatch.setattr(statistics, "NUMBERS_AT_ONCE", 4000)  # and in several parts
+    one_by_one = bootstrap_over_subjects(counts, STATISTICS, seed=0)
+    for name, interval in together.items():
+        assert (one_by_one[name].low, one_by_one[name].high) != (interval.low, interval.high)
+        assert one_by_one[name].low == pytest.approx(interval.low, abs=0.006)
+        assert one_by_one[name].high == pytest.approx(interval.high, abs=0.006)
+
+
+def test_difference_of_a_system_to_itself_is_none():
+    counts = subject_counts()
+    interval = bootstrap_difference(counts, counts, STATISTICS, seed=0, draws=50)["uf1"]
+    assert (interval.low, interval.high) == (0.0, 0.0)
+    assert "over 16 subjects, the same for both" in interval.method
+    with pytest.raises(ValueError, match="1 subjects: a bootstrap over subjects needs at least 2"):
+        bootstrap_difference(counts[:1], counts[:1], STATISTICS, seed=0)
+
+
+def test_subjects_in_common_narrow_the_interval_of_a_difference():
+    first = subject_counts(spread=0.4)
+    second = first.copy()
+    second[:, 0, 0] -= 1  # one clip of every subject, right by the first and wrong by the second
+    second[:, 0, 1] += 1
+    interval = bootstrap_difference(first, second, STATISTICS, seed=0)["accuracy"]
+    assert interval.low == pytest.approx(1 / 40)
+    assert interval.high == pytest.approx(1 / 40)
+
+
+def right_and_wrong(*pairs):
+    """Confusion matrices of subjects with so many clips right and wrong."""
+    return np.array([[[right, wrong], [0, 0]] for right, wrong in pairs])
+
+
+def test_permutation_known_answers():
+    # Differences of right answers by subject: 3, 1, -1, and none. Of the 8 exchanges, sums of at least 3 in size:
+    # +3+1-1, +3+1+1, +3-1+1 and their opposites, and +3-1-1 = 1 not: 6 of 8.
+    first = right_and_wrong((4, 0), (2, 2), (1, 3), (2, 2))
+    second = right_and_wrong((1, 3), (1, 3), (2, 2), (2, 2))
+    test = permute_subjects(first, second, {"accuracy": metrics.accuracy}, seed=0)["accuracy"]
+    assert test.difference == pytest.approx(3 / 16)
+    assert test.p_value == 6 / 8
+    assert test.method == "permutation over 4 subjects, all 8 exchanges of the 3 that differ"
+    same = permute_subjects(first, first, STATISTICS, seed=0)["uf1"]
+    assert (same.difference, same.p_value) == (0.0, 1.0)
+    back = permute_subjects(second, first, {"accuracy": metrics.accuracy}, seed=0)["accuracy"]
+    assert (back.difference, back.p_value) == (-test.difference, test.p_value)
+
+
+def test_drawn_permutations_agree_with_listed_ones(monkeypatch):
+    first, second = subject_counts(seed=0, num_subjects=12), subject_counts(seed=1, num_subjects=12)
+    listed = permute_subjects(first, second, STATISTICS, seed=0)
+    monkeypatch.setattr(statistics, "EXCHANGES_LISTED", 1)
+    drawn = permute_subjects(first, second, STATISTICS, seed=0, draws=20_000)
+    for name in STATISTICS:
+        assert "20000 exchanges, seed 0" in drawn[name].method
+        assert drawn[name].p_value == pytest.approx(listed[name].p_value, abs=0.02)
+    assert permute_subjects(first, 0 * first + 1, STATISTICS, seed=0, draws=9)["uf1"].p_value >= 0.1
+
+
+def test_one_clip_subjects_make_the_permutation_mcnemar():
+    rng = np.random.default_rng(0)
+    first, second = rng.random(60) < 0.7, rng.random(60) < 0.5
+    counts = [right_and_wrong(*[(int(right), int(not right)) for right in each]) for each in (first, second)]
+    p_value = permute_subjects(*counts, {"accuracy": metrics.accuracy}, seed=0, draws=50_000)["accuracy"].p_value
+    assert p_value == pytest.approx(exact_mcnemar(first, second).p_value, abs=0.01)
+
+
+def test_holm_known_answers():
+    # Holm's own scheme: the smallest times 3, the next times 2, the last times 1, never falling.
+    assert correct_holm([0.02, 0.01, 0.04]) == pytest.approx([0.04, 0.03, 0.04])
+    assert correct_holm([0.5, 0.9, 0.4]) == pytest.approx([1.0, 1.0, 1.0])
+    assert correct_holm([0.2]) == [0.2]
+    assert correct_holm([]) == []
