@@ -17,6 +17,7 @@ from mer_jax.errors import DecodeError, MerError, run_command
 
 if TYPE_CHECKING:
     from mer_jax.report.inspection import InspectedClip
+    from mer_jax.report.results import ProtocolResult
     from mer_jax.vision.frames import FrameSource
     from mer_jax.vision.options import VisionOptions
     from mer_jax.vision.quality import ClipQuality
@@ -54,7 +55,60 @@ def inspect(parser: argparse.ArgumentParser) -> Work:
     return run
 
 
-COMMANDS: dict[str, Callable[[argparse.ArgumentParser], Work]] = {"inspect": inspect}
+def score(parser: argparse.ArgumentParser) -> Work:
+    """Score a predictions.csv of any system: only the columns `true` and `predicted` are needed."""
+    parser.add_argument("predictions", type=Path, help="a predictions.csv, or a run folder that holds one")
+    _add_scoring_options(parser)
+
+    def run(flags: argparse.Namespace) -> None:
+        from mer_jax.report.score_text import describe_definitions, describe_scores
+
+        results = _read_results(flags.predictions, flags)
+        entries = {result.protocol: result.metrics(draws=flags.draws) for result in results}
+        if flags.json:
+            print(json.dumps(entries, indent=2, allow_nan=False))
+            return
+        for name, entry in entries.items():
+            print(describe_scores(entry, f"{flags.predictions}, {name}"), end="\n\n")
+        print(describe_definitions(list(entries.values())))
+
+    return run
+
+
+def compare(parser: argparse.ArgumentParser) -> Work:
+    """Compare runs, or predictions of any systems, clip by clip, with tests."""
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="a run folder or a predictions.csv; two or more"
+    )
+    _add_scoring_options(parser)
+
+    def run(flags: argparse.Namespace) -> None:
+        from mer_jax.report.comparison import compare_all, describe_comparisons
+
+        if len(set(flags.runs)) != len(flags.runs) or len(flags.runs) < 2:
+            raise MerError(f"got {', '.join(map(str, flags.runs))}; expected two different runs or more")
+        systems = {
+            name: {result.protocol: result for result in _read_results(path, flags)}
+            for name, path in zip(_tell_apart(flags.runs), flags.runs, strict=True)
+        }
+        comparisons = compare_all(systems, draws=flags.draws)
+        if flags.json:
+            import dataclasses
+
+            print(json.dumps([dataclasses.asdict(each) for each in comparisons], indent=2, allow_nan=False))
+            return
+        if any(result.provenance == "surrogate" for results in systems.values() for result in results.values()):
+            print("SURROGATE: rendered faces, not recordings of people\n")
+        print(describe_comparisons(comparisons))
+
+    return run
+
+
+COMMANDS: dict[str, Callable[[argparse.ArgumentParser], Work]] = {
+    "inspect": inspect,
+    "score": score,
+    "compare": compare,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +129,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags.work(flags)
 
     return run_command(command, on_interrupt="interrupted; nothing is left half written")
+
+
+def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--classes", default="", help="all classes, with commas, where a file does not show all")
+    parser.add_argument("--draws", type=_positive, default=10_000, help="of bootstrap and permutation (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="everything as JSON instead of text")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 10_000_000:
+        raise argparse.ArgumentTypeError(f"{number} is not from 1 to 10000000")
+    return number
+
+
+def _read_results(path: Path, flags: argparse.Namespace) -> "tuple[ProtocolResult, ...]":
+    from mer_jax.report.predictions import read_predictions
+
+    names = tuple(name.strip() for name in flags.classes.split(",")) if flags.classes else ()
+    return read_predictions(path / "predictions.csv" if path.is_dir() else path, class_names=names)
+
+
+def _tell_apart(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of paths that differ."""
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
 
 
 def _inspect(source: str, out: Path, options: "VisionOptions", kind: str | None, seconds: float) -> None:

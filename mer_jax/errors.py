@@ -6,6 +6,8 @@ print the message alone, without a traceback, and exit with code 1.
 
 import difflib
 import errno
+import os
+import select
 import sys
 from collections.abc import Callable, Iterable
 
@@ -115,8 +117,8 @@ def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
         on_interrupt: what to tell after Ctrl-C.
 
     Returns:
-        The exit code: 0; 1 after a MerError, or where a file could not be written;
-        130 after Ctrl-C.
+        The exit code: 0, also where a reader such as `head` cuts the output off; 1 after a
+        MerError, or where a file could not be written; 130 after Ctrl-C.
 
     Example:
         >>> run_command(lambda: None, on_interrupt="stopped")
@@ -124,9 +126,17 @@ def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
     """
     try:
         command()
+        sys.stdout.flush()
     except MerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if not poll.poll(0):  # the reader of stdout is there: it was another pipe
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes it
+        return 0
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise

@@ -90,6 +90,18 @@ def summarize(entries: Entries) -> str:
             f"UF1 {entry['uf1']:.3f}  UAR {entry['uar']:.3f}  chance {entry['chance']['accuracy']:.3f}  "
             f"{entry['n_clips']} clips, {entry['n_subjects']} subjects"
         )
+        indent = " " * (width + 4)
+        for corpus, part in entry.get("per_corpus", {}).items():
+            shown = f"accuracy {part['accuracy']:.3f}  UF1 {part['uf1']:.3f}  UAR {part['uar']:.3f}"
+            lines.append(f"{indent}{corpus}: {shown}")
+        if spread := entry.get("seed_spread"):
+            shown = ", ".join(f"{score} {each['mean']:.3f} ± {each['sd']:.3f}" for score, each in spread.items())
+            lines.append(f"{indent}over {len(entry['seeds'])} seeds: {shown}")
+        if best := entry.get("test_best"):
+            shown = f"accuracy {best['accuracy']:.3f} with epochs chosen on the TEST"
+            lines.append(f"{indent}diagnostic, no result: {shown}")
+        if missing := entry.get("missing_folds"):
+            lines.append(f"{indent}MISSING: {', '.join(fold['name'] for fold in missing)}")
     gap = measure_gap(entries)
     if gap is not None:
         lines += [gap.verdict, gap.reason]

@@ -1,0 +1,97 @@
+"""Scores as text for a terminal, with what they mean."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mer_jax.report.results import DEFINITIONS
+
+WIDTH = 100  # of the definitions
+# Scores of the first table, in this order.
+SCORES = ("accuracy", "error_rate", "uf1", "uar", "f1_macro", "f1_weighted", "f1_micro", "precision_macro")
+
+
+def describe_scores(entry: Mapping[str, Any], title: str) -> str:
+    """Everything that an entry of `metrics.json` says, as tables; each score's definition follows at the end.
+
+    Args:
+        entry: From `ProtocolResult.metrics`.
+        title: Of the first line.
+
+    Returns:
+        Text of many lines.
+    """
+    people = f"{entry['n_subjects']} subjects" if entry["n_subjects"] else "subjects unknown (no column `subject`)"
+    items = f"{entry['n_items']} items of {entry['n_clips']} clips, {people}"
+    classes = ", ".join(f"{name} {scores['support']}" for name, scores in entry["per_class"].items())
+    parts = [f"{title}: {items}\ntrue classes: {classes}"]
+    if entry["provenance"] == "surrogate":
+        parts[0] = f"SURROGATE: rendered faces, not recordings of people\n{parts[0]}"
+    parts.append(_describe_main(entry))
+    rows = [[name, *_three(s[key] for key in ("precision", "recall", "f1")), s["support"], s["predicted"]]
+            for name, s in entry["per_class"].items()]  # fmt: skip
+    parts.append(lay_out(["class", "precision", "recall", "F1", "true", "given"], rows))
+    rows = [[name, *row] for name, row in zip(entry["class_names"], entry["confusion"], strict=True)]
+    parts.append(lay_out(["true class", *(f"given {name}" for name in entry["class_names"])], rows))
+    if entry["per_corpus"]:
+        keys = ("accuracy", "uf1", "uar", "f1_macro", "precision_macro")
+        rows = [
+            [name, *_three(part[key] for key in keys), part["n_items"]] for name, part in entry["per_corpus"].items()
+        ]
+        parts.append(lay_out(["corpus", *keys, "items"], rows))
+    means = entry["fold_means"]
+    if means["folds"] > 1:
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in means.items() if name != "folds")
+        parts.append(f"mean over {means['folds']} folds, for comparison: {shown}")
+    if entry["seed_spread"]:
+        shown = ", ".join(f"{name} {s['mean']:.4f} ± {s['sd']:.4f}" for name, s in entry["seed_spread"].items())
+        parts.append(f"mean and standard deviation over {len(entry['seeds'])} seeds: {shown}")
+    if entry["calibration"]:
+        parts.append(f"calibration: ECE {entry['calibration']['ece']:.4f}, Brier {entry['calibration']['brier']:.4f}")
+    return "\n\n".join(parts)
+
+
+def describe_definitions(entries: Sequence[Mapping[str, Any]]) -> str:
+    """What each score is that `describe_scores` shows of these entries, a paragraph each."""
+    needs = {"ece": "calibration", "brier": "calibration", "seeds": "seed_spread", "test_best": "test_best"}
+    names = [name for name in DEFINITIONS if name not in needs or any(entry[needs[name]] for entry in entries)]
+    width = max(map(len, names)) + 2
+    return "\n".join(
+        textwrap.fill(f"{name:<{width}}{DEFINITIONS[name]}", WIDTH, subsequent_indent=" " * width) for name in names
+    )
+
+
+def lay_out(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table in columns as wide as they need, the first to the left and the others to the right.
+
+    Example:
+        >>> print(lay_out(["a", "count"], [["first", 1], ["b", 22]]))
+        a      count
+        first      1
+        b         22
+    """
+    cells = [list(map(str, row)) for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for first, *others in cells:
+        padded = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *padded]).rstrip())
+    return "\n".join(lines)
+
+
+def _describe_main(entry: Mapping[str, Any]) -> str:
+    intervals, over_clips = entry["bootstrap"] or {}, entry["accuracy_interval"]
+    rows = []
+    for name in SCORES:
+        drawn = intervals.get(name)
+        bounds = f"{drawn['low']:.4f} to {drawn['high']:.4f}" if drawn else ""
+        wilson = f"{over_clips['low']:.4f} to {over_clips['high']:.4f}" if name == "accuracy" else ""
+        baselines = [f"{entry[kind][name]:.4f}" if name in entry[kind] else "" for kind in ("chance", "majority")]
+        rows.append([name, f"{entry[name]:.4f}", bounds, wilson, *baselines])
+    table = lay_out(["score", "value", "95 % (a)", "95 % (b)", "chance", "majority"], rows)
+    method = next(iter(intervals.values()))["method"] if intervals else "none: it needs two subjects or more"
+    return f"{table}\n(a) {method}\n(b) {over_clips['method']}, as if clips were independent"
+
+
+def _three(values: Iterable[float | None]) -> list[str]:
+    return ["–" if value is None else f"{value:.4f}" for value in values]
