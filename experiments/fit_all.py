@@ -126,6 +126,8 @@ class _Recorder:
             best_epoch=result.best_epoch,
             seconds=round(float(sum(row["seconds"] for row in rows)), 2),
             stop_reason=result.stop_reason,
+            missing=result.probabilities is None,
+            test_best_epoch=result.test_best and result.test_best.epoch,
         )
         self.fits[lane] = Fit(protocol, result, summary)
 

@@ -169,6 +169,32 @@ class FoldCheckpoints:
             )
 
 
+def read_weights(folder: Path) -> dict[str, Any] | None:
+    """The weights that were tested, from the newest checkpoint of a fold.
+
+    Args:
+        folder: of the fold.
+
+    Returns:
+        What the model's `apply` takes, as NumPy arrays; None where nothing can be read.
+    """
+    if not Path(folder).is_dir():  # orbax would make it
+        return None
+
+    def read() -> Any:
+        with ocp.CheckpointManager(Path(folder).absolute()) as manager:
+            epoch = manager.latest_step()
+            args = ocp.args.Composite(state=ocp.args.StandardRestore())
+            return None if epoch is None else manager.restore(epoch, args=args)["state"]
+
+    try:
+        state = _in_turn(read)
+        return state and {"params": state["best_params"], **state["best_model_state"]}
+    except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
+        _LOG.warning("the weights in %s cannot be read: %s", folder, _reason(error))
+        return None
+
+
 def _in_turn(work: Callable[[], Any]) -> Any:
     return _WRITER.submit(work).result()
 

@@ -47,7 +47,7 @@ def draw_confusion(entries: Entries) -> bytes:
     """
     columns = min(3, len(entries))
     rows = -(-len(entries) // columns)
-    figure, axes = _figure(rows, columns, size=(4.3 * columns, 4.6 * rows + 0.8), layout="compressed")
+    figure, axes = make_figure(rows, columns, size=(4.3 * columns, 4.6 * rows + 0.8), layout="compressed")
     for axis in axes.flat[len(entries) :]:
         axis.set_axis_off()
     for axis, (name, entry) in zip(axes.flat, entries.items(), strict=False):
@@ -66,7 +66,7 @@ def draw_confusion(entries: Entries) -> bytes:
         axis.set_xlabel("predicted")
         axis.set_ylabel("true")
         axis.set_title(f"{name}\naccuracy {100 * entry['accuracy']:.1f} %, {entry['n_items']} items", fontsize=11)
-    return _finish(figure, "Confusion: counts, and shares of each true class", _provenance(entries))
+    return finish_figure(figure, "Confusion: counts, and shares of each true class", _provenance(entries))
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], entries: Entries) -> bytes:
@@ -80,7 +80,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], entries: Entries) -> bytes
     Returns:
         A PNG.
     """
-    figure, axes = _figure(len(entries), 2, size=(10.5, 3.1 * len(entries) + 0.9))
+    figure, axes = make_figure(len(entries), 2, size=(10.5, 3.1 * len(entries) + 0.9))
     for (loss_axis, accuracy_axis), (name, entry) in zip(axes, entries.items(), strict=True):
         runs: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
         for record in history:
@@ -109,7 +109,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], entries: Entries) -> bytes
         axes[0, 0].plot([], [], "o", color=INK, markersize=5, label="epoch chosen on validation")[0],
     ]
     axes[0, 0].legend(handles=handles, fontsize=9, framealpha=0.9)
-    return _finish(figure, "Training curves (the test side has no part in them)", _provenance(entries))
+    return finish_figure(figure, "Training curves (the test side has no part in them)", _provenance(entries))
 
 
 def draw_gap(entries: Entries) -> bytes:
@@ -121,7 +121,7 @@ def draw_gap(entries: Entries) -> bytes:
     Returns:
         A PNG.
     """
-    figure, axes = _figure(1, 1, size=(8.0, 1.6 + 1.05 * len(entries)))
+    figure, axes = make_figure(1, 1, size=(8.0, 1.6 + 1.05 * len(entries)))
     axis = axes[0, 0]
     for row, (name, entry) in enumerate(entries.items()):
         color, marker = (VERMILLION, "s") if name == PAPER else (BLUE, "o")
@@ -160,7 +160,7 @@ def draw_gap(entries: Entries) -> bytes:
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    return _finish(figure, "One net, one corpus: what each protocol says", _provenance(entries))
+    return finish_figure(figure, "One net, one corpus: what each protocol says", _provenance(entries))
 
 
 def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
@@ -173,7 +173,7 @@ def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
     Returns:
         A PNG.
     """
-    figure, axes = _figure(2 * len(faces), FRAMES_SHOWN, size=(10.5, 3.45 * len(faces) + 0.8))
+    figure, axes = make_figure(2 * len(faces), FRAMES_SHOWN, size=(10.5, 3.45 * len(faces) + 0.8))
     all_fed = [_join_halves(face.fed_upper[..., 0], face.fed_lower[..., 0]) for face in faces]
     fed_scale = _choose_scale(all_fed)
     for number, (face, fed) in enumerate(zip(faces, all_fed, strict=True)):
@@ -194,7 +194,7 @@ def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
             )  # fmt: skip
             bar = figure.colorbar(picture, ax=axes[2 * number + row], shrink=0.75, aspect=14, pad=0.01)
             bar.ax.tick_params(labelsize=7)
-    return _finish(figure, "What the network sees: upper and lower half, one clip per class", provenance)
+    return finish_figure(figure, "What the network sees: upper and lower half, one clip per class", provenance)
 
 
 def _draw_run(axis: Axes, records: list, quantity: str, best_epoch: int | None, num_runs: int) -> None:
@@ -230,15 +230,22 @@ def _provenance(entries: Entries) -> str:
     return next(iter(entries.values()))["provenance"]
 
 
-def _figure(
-    rows: int, columns: int, *, size: tuple[float, float], layout: str = "constrained"
+def make_figure(
+    rows: int,
+    columns: int,
+    *,
+    size: tuple[float, float],
+    layout: str = "constrained",
+    height_ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, np.ndarray]:
+    """A figure of this package, and its axes [rows, columns]; size in inches."""
     # Not pyplot: its figures are global state, and its backend may want a screen.
     figure = Figure(figsize=size, dpi=DPI, layout=layout, facecolor="white")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, height_ratios=height_ratios)
 
 
-def _finish(figure: Figure, title: str, provenance: str) -> bytes:
+def finish_figure(figure: Figure, title: str, provenance: str) -> bytes:
+    """Gives a figure its title, says so where it shows surrogate data, and returns the PNG."""
     if provenance == "surrogate":
         title = f"SURROGATE · {title}"
         figure.supxlabel(SURROGATE_FOOT, fontsize=9.5, color=RUST, weight="bold")

@@ -10,12 +10,20 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from mer_jax.metrics import DEFINITIONS
 from mer_jax.report import figures
 from mer_jax.report.files import write_atomically
 from mer_jax.report.gap import PAPER, find_honest, measure_gap
-from mer_jax.report.published import find_published
-from mer_jax.report.results import ProtocolResult
+from mer_jax.report.mistakes import ConfusedPair, ShownClip, draw_difficulty, draw_errors, find_confused_pairs
+from mer_jax.report.published import (
+    PAPER_CHOICE,
+    PROTOCOLS,
+    SOURCES,
+    TRUST,
+    collect_footnotes,
+    find_published,
+    select_published,
+)
+from mer_jax.report.results import DEFINITIONS, FoldSummary, ProtocolResult
 
 LABELS = {
     "accuracy": "Accuracy",
@@ -28,6 +36,14 @@ LABELS = {
     "f1_micro": "Micro F1",
     "uf1": "UF1",
     "uar": "UAR",
+    "precision_macro": "Macro precision",
+    "ece": "Calibration error (ECE)",
+    "brier": "Brier score",
+    "fold_means": "Mean over folds",
+    "seeds": "Spread over seeds",
+    "chance": "Chance",
+    "majority": "Largest class",
+    "test_best": "Test-best epoch",
 }
 
 
@@ -39,11 +55,14 @@ def write_report(
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
     faces: Sequence[figures.FaceExample],
+    errors: Sequence[tuple[ConfusedPair, Sequence[ShownClip]]] = (),
+    facts: Mapping[str, Mapping[str, float]] | None = None,
+    missing: Sequence[tuple[str, FoldSummary]] = (),
 ) -> Path:
     """Draws the pictures of a run and writes its page.
 
-    Writes `confusion.png`, `curves.png`, `gap.png`, `faces.png` (each left out where there is nothing to draw) and
-    `report.html`, which contains them.
+    Writes `confusion.png`, `curves.png`, `gap.png`, `faces.png`, `errors.png`, `difficulty.png` (each left out where
+    there is nothing to draw) and `report.html`, which contains them.
 
     Args:
         run_dir: The run folder; it must exist.
@@ -53,21 +72,29 @@ def write_report(
         environment: Versions, machine, commit, data fingerprint and the like, by name; `command`, the line that
             repeats the run, is shown apart.
         faces: One clip per class.
+        errors: The most confused pairs with clips of each.
+        facts: Properties of the clips that may make them hard, by name with unit, for every clip id.
+        missing: Folds that ended without a result, each with its protocol.
 
     Returns:
         Path of the page.
     """
-    entries = {result.protocol: result.metrics() for result in results}
+    entries = {result.protocol: result.entry for result in results}
     some = results[0]
     pictures = {"gap": figures.draw_gap(entries), "confusion": figures.draw_confusion(entries)}
     if history:
         pictures["curves"] = figures.draw_curves(history, entries)
     if faces:
         pictures["faces"] = figures.draw_faces(faces, some.provenance)
+    if errors:
+        pictures["errors"] = draw_errors(errors, some.provenance)
+    if difficulty := draw_difficulty(results, facts or {}, some.provenance):
+        pictures["difficulty"] = difficulty
     for name, picture in pictures.items():
         write_atomically(run_dir / f"{name}.png", picture)
 
     shown = {key: value for key, value in environment.items() if key != "command"}
+    published = find_published(some.corpus, some.model)
     text = load_template("report.html.j2").render(
         model=some.model,
         corpus=some.corpus,
@@ -80,9 +107,17 @@ def write_report(
         honest=find_honest(entries),
         gap=measure_gap(entries),
         strips={result.protocol: _subject_strip(result) for result in results},
-        published=find_published(some.corpus, some.model),
+        published=published,
+        published_source=published and SOURCES[published.source],
+        published_protocol=published and PROTOCOLS[published.protocol],
+        published_choice=PAPER_CHOICE,
+        published_rows=select_published(some.corpus),
+        published_keys={"protocol": PROTOCOLS, "trust": TRUST, "source": SOURCES},
+        footnotes=collect_footnotes(select_published(some.corpus)),
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         faces=faces,
+        confused={result.protocol: find_confused_pairs(result) for result in results},
+        missing=missing,
         definitions={LABELS[key]: text for key, text in DEFINITIONS.items()},
         config=json.dumps(config, indent=2, default=str),
         environment=shown,

@@ -1,0 +1,117 @@
+"""Clips that a report shows: one of each class, and those that are taken for another class."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mer_jax.checkpoint import read_weights
+from mer_jax.clips import Clips, FlowFeatures
+from mer_jax.config import Experiment
+from mer_jax.inputs import make_inputs
+from mer_jax.report.figures import FaceExample
+from mer_jax.report.mistakes import ConfusedPair, ShownClip, find_confused_pairs
+from mer_jax.report.results import ProtocolResult
+
+PAIRS_SHOWN = 3
+
+
+def pick_faces(clips: Clips | FlowFeatures, normalization: str) -> list[FaceExample]:
+    """The first clip of each class, as stored and as the network is fed it; none where no faces are fed."""
+    examples = []
+    if isinstance(clips, FlowFeatures):
+        return examples
+    for label, class_name in enumerate(clips.class_names):
+        index = int(np.flatnonzero(clips.label == label)[0])
+        faces = jnp.asarray(clips.select([index]).faces()[0], jnp.float32)
+        fed_upper, fed_lower = make_inputs(faces, normalization)
+        examples.append(
+            FaceExample(
+                class_name=class_name,
+                clip_id=clips.clip_id[index],
+                subject=clips.subject[index],
+                upper=clips.upper[index],
+                lower=clips.lower[index],
+                fed_upper=np.asarray(fed_upper),
+                fed_lower=np.asarray(fed_lower),
+            )
+        )
+    return examples
+
+
+def pick_errors(
+    experiment: Experiment,
+    clips: Clips | FlowFeatures,
+    result: ProtocolResult,
+    checkpoint_folder: Callable[[str, int, int], Path],
+) -> list[tuple[ConfusedPair, list[ShownClip]]]:
+    """The most confused pairs, each with a recognised clip, a confused one, and a recognised one of the other class.
+
+    Of several clips the one is taken of which the net was most certain. Each is looked at by the net of the fold that
+    tested it.
+
+    Args:
+        experiment: validated.
+        clips: the corpus.
+        result: of a protocol that tests clips as they are, without copies.
+        checkpoint_folder: of a protocol, seed and fold.
+    """
+    if isinstance(clips, FlowFeatures):
+        return []
+    shown = []
+    for pair in find_confused_pairs(result)[:PAIRS_SHOWN]:
+        true, given = (result.class_names.index(name) for name in (pair.true, pair.given))
+        rows = [_most_certain(result, *answer) for answer in ((true, true), (true, given), (given, given))]
+        show = [_show(experiment, clips, result, row, checkpoint_folder) for row in rows if row is not None]
+        shown.append((pair, show))
+    return shown
+
+
+def _most_certain(result: ProtocolResult, true: int, given: int) -> int | None:
+    rows = np.flatnonzero((result.true == true) & (result.predicted == given) & (result.copy == 0))
+    return int(rows[np.argmax(result.probabilities[rows, given])]) if len(rows) else None
+
+
+def _show(
+    experiment: Experiment,
+    clips: Clips,
+    result: ProtocolResult,
+    row: int,
+    checkpoint_folder: Callable[[str, int, int], Path],
+) -> ShownClip:
+    index = clips.clip_id.index(result.clip_id[row])
+    faces = clips.select([index]).faces().astype(np.float32)
+    frame = int(abs(faces[0] - faces[0, :1]).mean((1, 2)).argmax())
+    folder = checkpoint_folder(result.protocol, int(result.seed[row]), int(result.fold[row]))
+    inputs = make_inputs(jnp.asarray(faces), experiment.normalization)
+    spatial, temporal = _attend(experiment.model, read_weights(folder), inputs, frame / (faces.shape[1] - 1))
+    return ShownClip(
+        clip_id=result.clip_id[row],
+        true=result.class_names[result.true[row]],
+        given=result.class_names[result.predicted[row]],
+        certainty=float(result.probabilities[row, result.predicted[row]]),
+        face=faces[0, frame].astype(np.uint8),
+        frame=frame,
+        spatial=spatial,
+        temporal=temporal,
+    )
+
+
+def _attend(model: Any, weights: Any, inputs: tuple, when: float) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """What the blocks sow: the spatial map at a moment, 0 to 1 of the clip, and the weights of time."""
+    if weights is None:  # a checkpoint that cannot be read costs its picture, not the report
+        return None, None
+    _, sown = model.apply(weights, *inputs, is_training=False, mutable=["intermediates"])
+    maps: dict[str, list[np.ndarray]] = {"spatial_map": [], "temporal_weights": []}
+    paths = jax.tree_util.tree_leaves_with_path(sown.get("intermediates", {}))
+    # By name, upper before lower, as the face is.
+    for path, value in sorted(paths, key=lambda item: "lower" in jax.tree_util.keystr(item[0])):
+        for name, found in maps.items():
+            if name in jax.tree_util.keystr(path):
+                found.append(np.asarray(value, np.float32)[0])
+    spatial = [each[round(when * (len(each) - 1)), :, :, 0] for each in maps["spatial_map"]]
+    temporal = [each.reshape(-1) for each in maps["temporal_weights"]]
+    return (np.concatenate(spatial) if spatial else None), (np.mean(temporal, axis=0) if temporal else None)

@@ -1,0 +1,83 @@
+"""Pages in a real browser: they sort, they fit a phone. Skipped where there is no Chromium."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mer_jax.report.mistakes import find_confused_pairs
+from mer_jax.report.page import write_report
+from tests.test_mistakes import shown
+from tests.test_report import CONFIG, ENVIRONMENT, make_faces, make_history, make_results
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+# Runs in the page, and leaves what it sees in the title.
+PROBE = """
+<script>
+const seen = {errors: window.probeErrors, overflow: document.documentElement.scrollWidth - window.innerWidth};
+const table = [...document.querySelectorAll("table.sortable")].find((each) => each.tBodies[0].rows.length > 3);
+for (const each of document.querySelectorAll("details")) each.open = true; // what is folded takes no focus
+const column = [...table.querySelectorAll("thead th")].findIndex((head) => /Seconds|Times/.test(head.textContent));
+const values = () => [...table.tBodies[0].rows].map((row) => parseFloat(row.cells[column].textContent));
+const button = table.querySelectorAll("thead th")[column].querySelector("button");
+button.focus();
+seen.focused = document.activeElement === button;
+button.click(); seen.up = values(); seen.sort = button.closest("th").getAttribute("aria-sort");
+button.click(); seen.down = values();
+seen.images = [...document.images].every((image) => image.naturalWidth > 100);
+document.title = JSON.stringify(seen);
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    results = make_results()
+    results[1] = replace(
+        results[1],
+        folds=tuple(replace(fold, seconds=float(7 * number % 5)) for number, fold in enumerate(results[1].folds)),
+    )
+    pairs = [(pair, [shown()] * 3) for pair in find_confused_pairs(results[1])[:2]]
+    amplitude = {clip: float(number) for number, clip in enumerate(results[1].clip_id)}
+    return write_report(
+        folder, results=results, history=list(make_history(results)), config=CONFIG, environment=ENVIRONMENT,
+        faces=make_faces(), errors=pairs, facts={"movement, %": amplitude},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1200, 420])
+def test_page_sorts_and_fits(page, tmp_path, width):
+    text = page.read_text().replace(
+        "<head>", "<head><script>onerror = (e) => (window.probeErrors = String(e));</script>"
+    )
+    probed = tmp_path / "probed.html"
+    probed.write_text(text.replace("</body>", PROBE + "</body>"))
+    # In a frame of that width: a headless window is never narrower than 500 pixels.
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id="f" width="{width}" height="900" src="probed.html"></iframe><script>'
+        "onload = () => (document.body.dataset.seen = document.getElementById('f').contentDocument.title)</script>"
+    )
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--dump-dom"]
+    done = subprocess.run(
+        [*command, f"--user-data-dir={tmp_path / 'profile'}", frame.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    seen = json.loads(re.search(r'data-seen="([^"]*)"', done.stdout).group(1).replace("&quot;", '"'))
+    assert "errors" not in seen
+    assert seen["overflow"] <= 0, "nothing but the frames around tables and pictures scrolls sideways"
+    assert seen["focused"]
+    assert seen["images"]
+    assert seen["sort"] == "ascending"
+    assert seen["up"] == sorted(seen["up"]) != seen["down"]
+    assert seen["down"] == sorted(seen["down"], reverse=True)
+    assert len(np.unique(seen["up"])) > 1
