@@ -58,11 +58,12 @@ def load_config(path: Path) -> Experiment:
     return experiment
 
 
-def parse_command_line(argv: Sequence[str]) -> Experiment:
+def parse_command_line(argv: Sequence[str], *, needs_config: bool = True) -> Experiment | None:
     """Parses all flags; returns the experiment with its overrides, validated.
 
     Args:
         argv: the program's name and its arguments.
+        needs_config: whether a command line without `--config` is refused; else it gives None.
 
     Raises:
         ConfigError: an unknown flag, config or field, or a value of the wrong kind.
@@ -95,10 +96,12 @@ def parse_command_line(argv: Sequence[str]) -> Experiment:
         flags.FLAGS.mark_as_parsed()
     except (flags.Error, TypeError) as error:
         raise ConfigError(f"{error}; `--help` lists the flags") from error
-    if not path:
+    if not path and needs_config:
         raise ConfigError(f"no --config given; expected a file of your own or one of {', '.join(known_configs())}")
     if rest[1:]:
         raise ConfigError(f"got {rest[1]!r}, expected options that begin with --, such as --config smic_ha.py")
+    if not path:
+        return None
     experiment = config.value
     experiment.validate()
     return experiment

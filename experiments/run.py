@@ -1,8 +1,10 @@
 """Runs one experiment, from the corpus to the report.
 
     python -m experiments.run --config smic_ha.py [--config.<field>=value ...]
-        [--manual_dir DIR] [--workdir DIR] [--data_dir DIR] [--resume]
+        [--manual_dir DIR] [--workdir DIR] [--data_dir DIR] [--resume] [--diagnostic test_best]
+    python -m experiments.run --repeat RUN [--manual_dir DIR] [--workdir DIR] [--data_dir DIR]
 
+The second form runs again what is in a run folder, and compares the predictions; the exit code is 1 if they differ.
 With a licensed corpus under --manual_dir (or MER_MANUAL_DIR) it uses that; without one
 it renders a surrogate corpus, and says so in everything that it writes.
 """
@@ -10,35 +12,47 @@ it renders a surrogate corpus, and says so in everything that it writes.
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import flags, logging
 
 from datasets.build import build, default_data_dir
+from experiments.collect import collect
 from experiments.config_files import parse_command_line
-from experiments.fit_all import Fit, Parallel, fit_all
+from experiments.examples import pick_errors, pick_faces
+from experiments.fit_all import Parallel, fit_all
 from experiments.processes import first_process_first, initialize_processes
+from experiments.repeat import compare_predictions, read_record
 from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
 from experiments.tensorboard import Curves
 from mer_jax.clips import Clips, FlowFeatures
-from mer_jax.config import Experiment
+from mer_jax.config import DIAGNOSTICS, Experiment
 from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
-from mer_jax.inputs import input_kind, input_shapes, make_inputs
-from mer_jax.protocols import Plan, audit, check_protocols, make_plan
-from mer_jax.report.figures import FaceExample
-from mer_jax.report.gap import summarize
+from mer_jax.inputs import input_kind, input_shapes
+from mer_jax.protocols import check_protocols, make_plan
+from mer_jax.report.gap import find_honest, summarize
 from mer_jax.report.page import write_report
-from mer_jax.report.results import ProtocolResult, write_metrics, write_predictions
+from mer_jax.report.predictions import write_predictions
+from mer_jax.report.results import ProtocolResult, write_metrics
 from mer_jax.vision.face_model import user_cache_dir
+
+if TYPE_CHECKING:
+    from datasets.facts import ClipFacts
 
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of the licensed corpus; default: $MER_MANUAL_DIR.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Made of corpora; default: $MER_DATA_DIR or ./data.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; default: runs/<config>-<time>.")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --workdir, or with the newest unfinished one.")
+_DIAGNOSTIC = flags.DEFINE_enum(
+    "diagnostic",
+    None,
+    [name for name in DIAGNOSTICS if name],
+    "Shown beside the results, never instead: what choosing the epoch by its TEST accuracy would have shown.",
+)
+_REPEAT = flags.DEFINE_string("repeat", None, "Run folder to run again, from its config.json, and to compare with.")
 _WORKERS = flags.DEFINE_integer(
     "workers", None, "Processes for rendering and preprocessing; default: all processors.", lower_bound=1
 )
@@ -71,8 +85,8 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def load_corpus(experiment: Experiment) -> Clips | FlowFeatures:
-    """Builds the corpus where it is not built yet, and reads it, as the model takes it.
+def load_corpus(experiment: Experiment) -> tuple[Clips | FlowFeatures, dict[str, "ClipFacts"]]:
+    """Builds the corpus where it is not built yet; reads it as the model takes it, with what is known of each clip.
 
     Without a licensed corpus, the surrogate one is rendered first.
 
@@ -99,7 +113,8 @@ def load_corpus(experiment: Experiment) -> Clips | FlowFeatures:
         workers=_WORKERS.value,
         say=say,
     )
-    from datasets.motion import load_motion  # TFDS takes a second to import
+    from datasets.facts import read_facts  # TFDS takes a second to import
+    from datasets.motion import load_motion
     from datasets.read import load_clips
 
     if input_kind(experiment.model) == "motion":
@@ -118,7 +133,7 @@ def load_corpus(experiment: Experiment) -> Clips | FlowFeatures:
             f"no clip of class {', '.join(absent)} is in {manual_dir}; expected clips of all of "
             f"{', '.join(clips.class_names)}. Complete the copy, or use a config with other classes"
         )
-    return clips
+    return clips, read_facts(builder_dir)
 
 
 def check_model(experiment: Experiment) -> None:
@@ -154,73 +169,20 @@ def render_surrogate(experiment: Experiment, data_dir: Path) -> Path:
     return data_dir / "surrogate" / folder
 
 
-def collect(
-    experiment: Experiment, clips: Clips | FlowFeatures, plans: Sequence[Plan], fits: Sequence[Fit]
-) -> ProtocolResult | None:
-    """Joins the folds of one protocol over all seeds; None where none has a finite loss.
-
-    Args:
-        experiment: validated.
-        clips: the corpus.
-        plans: of the protocol, one for each seed.
-        fits: of its folds; those whose loss was not finite tested nothing, and are in `folds` with their reason.
-    """
-    tested = [fit for fit in fits if fit.result.probabilities is not None]
-    if not tested:
-        return None
-    parts = [(plans[fit.summary.seed - experiment.seed], fit.result.item) for fit in tested]
-    clip = np.concatenate([plan.clip[item] for plan, item in parts])
-    sizes = [len(item) for _, item in parts]
-    return ProtocolResult(
-        protocol=plans[0].protocol,
-        corpus=experiment.corpus,
-        provenance=clips.provenance,
-        clip_id=tuple(clips.clip_id[i] for i in clip),
-        subject=tuple(clips.subject[i] for i in clip),
-        fold=np.repeat([fit.summary.fold for fit in tested], sizes),
-        copy=np.concatenate([plan.copy[item] for plan, item in parts]),
-        seed=np.repeat([fit.summary.seed for fit in tested], sizes),
-        true=clips.label[clip].astype(int),
-        probabilities=np.concatenate([fit.result.probabilities for fit in tested]).astype(np.float64),
-        class_names=clips.class_names,
-        model=type(experiment.model).__name__,
-        description=plans[0].description,
-        audit=audit(plans[0], clips.subject),
-        folds=tuple(fit.summary for fit in fits),
-    )
-
-
-def pick_faces(clips: Clips | FlowFeatures, normalization: str) -> list[FaceExample]:
-    """The first clip of each class, as stored and as the network is fed it; none where no faces are fed."""
-    examples = []
-    if isinstance(clips, FlowFeatures):
-        return examples
-    for label, class_name in enumerate(clips.class_names):
-        index = int(np.flatnonzero(clips.label == label)[0])
-        faces = jnp.asarray(clips.select([index]).faces()[0], jnp.float32)
-        fed_upper, fed_lower = make_inputs(faces, normalization)
-        examples.append(
-            FaceExample(
-                class_name=class_name,
-                clip_id=clips.clip_id[index],
-                subject=clips.subject[index],
-                upper=clips.upper[index],
-                lower=clips.lower[index],
-                fed_upper=np.asarray(fed_upper),
-                fed_lower=np.asarray(fed_lower),
-            )
-        )
-    return examples
-
-
 def run(
-    experiment: Experiment, clips: Clips | FlowFeatures, workdir: Path, argv: Sequence[str], parallel: Parallel
+    experiment: Experiment,
+    clips: Clips | FlowFeatures,
+    facts: Mapping[str, "ClipFacts"],
+    workdir: Path,
+    argv: Sequence[str],
+    parallel: Parallel,
 ) -> list[ProtocolResult]:
     """Runs all protocols of an experiment and writes the run folder.
 
     Args:
         experiment: validated.
         clips: the corpus.
+        facts: of the clips, by clip id.
         workdir: made, or gone on with.
         argv: the command, to be written down.
         parallel: what is trained at the same time; results do not depend on it.
@@ -233,6 +195,7 @@ def run(
             make_plan(
                 name,
                 subjects=clips.subject,
+                corpora=clips.corpus,
                 labels=clips.label,
                 seed=experiment.seed + seed,
                 num_folds=experiment.num_folds,
@@ -263,8 +226,11 @@ def run(
                 config=config["experiment"],
                 environment={**config["environment"], "data": config["data"], "command": config["command"]},
                 faces=pick_faces(clips, experiment.normalization),
+                errors=_pick_errors(experiment, clips, results, folder),
+                facts=_name_facts(facts),
+                missing=[(fit.protocol, fit.summary) for fit in failed],
             )
-            say(f"\n{summarize({result.protocol: result.metrics() for result in results})}")
+            say(f"\n{summarize({result.protocol: result.entry for result in results})}")
             say(f"report: {report}")
     if failed:
         where = "; ".join(f"{fit.protocol} fold {fit.summary.name!r}: {fit.summary.stop_reason}" for fit in failed)
@@ -276,9 +242,39 @@ def run(
     return results
 
 
-def main(argv: Sequence[str]) -> None:
-    """The command."""
-    experiment = parse_command_line(argv)
+def _pick_errors(experiment: Experiment, clips: Clips | FlowFeatures, results: list[ProtocolResult], folder: RunFolder):
+    """Of the protocol that says most about strangers; none where only copies were tested."""
+    honest = find_honest({result.protocol: result.entry for result in results})
+    result = next((result for result in results if result.protocol == honest), None)
+    return pick_errors(experiment, clips, result, folder.checkpoint_folder) if result else []
+
+
+def _name_facts(facts: Mapping[str, "ClipFacts"]) -> dict[str, dict[str, float]]:
+    """What is known of the clips, by what an axis says."""
+    return {
+        "movement at the apex, % of the distance between the eyes": {
+            clip: each.amplitude for clip, each in facts.items() if each.amplitude is not None
+        },
+        "frames from onset to offset": {clip: float(each.num_frames) for clip, each in facts.items()},
+    }
+
+
+def execute(
+    experiment: Experiment, command: Sequence[str], *, fingerprint: str = ""
+) -> tuple[Path, list[ProtocolResult]]:
+    """Runs an experiment as the flags of the process say, from the corpus to the report.
+
+    Args:
+        experiment: validated.
+        command: to be written down.
+        fingerprint: that experiment and data must have; none is expected where it is empty.
+
+    Returns:
+        The run folder and the results.
+
+    Raises:
+        ConfigError: the flags, the experiment and the data do not go together.
+    """
     if _COORDINATOR.value:
         if not _WORKDIR.value:
             raise ConfigError("got --coordinator without --workdir; expected a folder that all processes see")
@@ -293,9 +289,32 @@ def main(argv: Sequence[str]) -> None:
     if _WORKDIR.value:
         check_workdir(_WORKDIR.value, _RESUME.value)
     with first_process_first():
-        clips = load_corpus(experiment)
-    workdir = _WORKDIR.value or choose_workdir(experiment.name, make_fingerprint(experiment, clips), _RESUME.value)
-    run(experiment, clips, Path(workdir), ["python", "-m", "experiments.run", *argv[1:]], parallel)
+        clips, facts = load_corpus(experiment)
+    got = make_fingerprint(experiment, clips)
+    if fingerprint and got != fingerprint:
+        raise ConfigError(
+            f"experiment and data have the fingerprint {got}; expected {fingerprint}, that of the run to repeat: the "
+            "clips are not the same. Give the --manual_dir that it was made with"
+        )
+    workdir = Path(_WORKDIR.value or choose_workdir(experiment.name, got, _RESUME.value))
+    return workdir, run(experiment, clips, facts, workdir, command, parallel)
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command."""
+    repeats = any(argument.partition("=")[0] in ("--repeat", "-repeat") for argument in argv)
+    experiment = parse_command_line(argv, needs_config=not repeats)
+    command = ["python", "-m", "experiments.run", *argv[1:]]
+    if not repeats:
+        experiment.diagnostic = _DIAGNOSTIC.value or experiment.diagnostic
+        execute(experiment, command)
+        return
+    original = Path(_REPEAT.value)
+    recorded = read_record(original)
+    if _DIAGNOSTIC.value or experiment:
+        raise ConfigError("got --repeat with --config or --diagnostic; expected --repeat alone: it changes nothing")
+    again, _ = execute(recorded.experiment, command, fingerprint=recorded.fingerprint)
+    say(compare_predictions(original, again))
 
 
 if __name__ == "__main__":

@@ -253,6 +253,6 @@ def _first_difference(got: dict, expected: dict, prefix: str = "") -> str:
         if isinstance(a, dict) and isinstance(b, dict):
             if difference := _first_difference(a, b, f"{prefix}{key}."):
                 return difference
-        elif a != b and key != "fingerprint":
+        elif a != b and f"{prefix}{key}" != "fingerprint":
             return f"{prefix}{key} is {a!r} there and {b!r} here"
     return ""

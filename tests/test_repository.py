@@ -28,6 +28,9 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
 COMMANDS = (
     "experiments.run",
+    "experiments.grid",
+    "experiments.leakage",
+    "experiments.tables",
     "datasets.build",
     "datasets.check",
     "datasets.surrogate",
@@ -246,7 +249,7 @@ for line in json.loads(sys.argv[1]):
     if (child := os.fork()) == 0:
         try:
             sys.argv = ["experiments.run", *line]  # ml_collections looks for overrides there
-            run.parse_command_line(sys.argv)
+            run.parse_command_line(sys.argv, needs_config="--repeat" not in line)
         except BaseException as error:
             print(*line, ":", error, flush=True)
         os._exit(0)

@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.facts import read_facts
+from mer_jax.checkpoint import read_weights
+
 ROOT = Path(__file__).parents[1]
 SMALL = [
     "--config.surrogate_clips=18",
@@ -59,10 +62,23 @@ def finished(data_dir, tmp_path_factory):
 def test_run_folder_is_complete(finished):
     workdir, _ = finished
     expected = ["config.json", "metrics.json", "predictions.csv", "history.jsonl", "report.html"]
-    expected += ["confusion.png", "curves.png", "faces.png", "gap.png", "checkpoints"]
+    expected += ["confusion.png", "curves.png", "faces.png", "gap.png", "difficulty.png", "errors.png", "checkpoints"]
     assert [name for name in expected if not (workdir / name).exists()] == []
     for picture in workdir.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
+
+
+def test_attention_can_be_looked_at_from_the_checkpoints(finished):
+    weights = read_weights(finished[0] / "checkpoints" / "subject" / "seed_0" / "fold_00")
+    assert set(weights["params"]["upper"]["attention"]) == {"spatial", "temporal"}
+    assert read_weights(finished[0] / "checkpoints" / "nothing") is None
+
+
+def test_amplitude_and_duration_of_rendered_clips_are_known(finished, data_dir):
+    (metadata,) = data_dir.glob("smic/*/*/metadata.json")
+    facts = read_facts(metadata.parent)
+    assert len(facts) == 18
+    assert all(each.num_frames > 5 and 0.5 < each.amplitude < 20 for each in facts.values())
 
 
 def test_surrogate_is_said_everywhere(finished):
@@ -119,6 +135,34 @@ def test_another_config_in_the_same_folder_is_refused(finished, data_dir):
     again = run(data_dir, finished[0], "--resume", "--config.learning_rate=0.01")
     assert again.returncode == 1
     assert "experiment.learning_rate is 0.001 there and 0.01 here" in again.stderr
+
+
+def repeat(run_folder, data_dir, workdir, *arguments):
+    command = [sys.executable, "-m", "experiments.run", "--repeat", str(run_folder), "--data_dir", str(data_dir)]
+    return subprocess.run(
+        [*command, "--workdir", str(workdir), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
+
+
+@pytest.mark.slow
+def test_a_repeated_run_predicts_the_same(finished, data_dir, tmp_path):
+    again = repeat(finished[0], data_dir, tmp_path / "again")
+    assert again.returncode == 0, again.stderr
+    assert "repeated: predictions.csv is identical" in again.stdout
+    assert (tmp_path / "again" / "report.html").exists()
+
+
+def test_repeat_stands_alone_and_wants_the_same_clips(finished, data_dir, tmp_path):
+    both = repeat(finished[0], data_dir, tmp_path / "again", "--config", "smic_ha.py")
+    assert both.returncode == 1
+    assert "expected --repeat alone" in both.stderr
+    config = json.loads((finished[0] / "config.json").read_text())
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps({**config, "fingerprint": "another"}))
+    (tmp_path / "run" / "predictions.csv").touch()
+    other = repeat(tmp_path / "run", data_dir, tmp_path / "again")
+    assert other.returncode == 1
+    assert "expected another, that of the run to repeat: the clips are not the same" in other.stderr
 
 
 def wait_for_epochs(workdir, number, process):

@@ -1,0 +1,346 @@
+"""Runs the paper's grid: four networks, four corpora, two batch sizes, two lengths of training.
+
+    python -m experiments.grid [--out DIR] [--manual_dir DIR] [--data_dir DIR] [--baseline]
+        [--only PATTERN] [--shard i/n] [--jobs N] [--dry_run] [--config.<field>=value ...]
+
+64 runs (table 1 of the paper), each in a folder of its own below --out, with protocols paper and loso and without
+early stopping. What is finished is skipped, what was interrupted is gone on with, and a run that fails stops no other;
+its reason is told at the end. The tables are made anew at the end of every call (`python -m experiments.tables`).
+
+`--shard 0/8` to `--shard 7/8` divide the grid among eight machines or array jobs, which may share --out.
+`--config.batch_size` and `--config.epochs` replace an axis, other fields hold for all runs; then every table says so.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.config_files import parse_command_line
+from experiments.run_folder import FINISHED, locked
+from experiments.tables import write_tables
+from mer_jax.errors import ConfigError, MerError, run_command
+from mer_jax.protocols import check_protocols
+from mer_jax.report.files import write_atomically
+
+# Source: table 1 of the paper, its corpora in the order of its tables.
+CORPORA = ("casme_squared", "smic", "samm", "casme2")
+NETS = ("dp", "ha", "se", "hase")
+BASELINE = "sp"  # of table 2; no part of the 64
+AXES = {"batch_size": (80, 100), "epochs": (200, 250)}
+# For the columns of the tables. The paper tells of no early stopping, and with it both lengths would be one.
+FIXED = {"protocols": "('paper','loso')", "patience": "0"}
+POLL_S = 5.0  # how often a run that another process is in is looked at
+FAILURE = "failure.txt"
+LOG = "log.txt"
+# For the reason of a failure, where a run was killed and could give none.
+LAST_LINES = 5
+
+
+@dataclass(frozen=True)
+class GridRun:
+    """One run: a config with values of the axes."""
+
+    corpus: str
+    net: str
+    settings: tuple[tuple[str, str], ...]  # the axes' fields and values
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        values = dict(self.settings)
+        return f"{self.corpus}_{self.net}_b{values['batch_size']}_e{values['epochs']}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What one call of the command does."""
+
+    out: Path
+    runs: tuple[GridRun, ...]
+    overrides: dict[str, str]  # the same for all runs
+    options: tuple[str, ...]  # of experiments.run
+
+    def folder(self, run: GridRun) -> Path:
+        """Of a run."""
+        return self.out / run.name
+
+    def command(self, run: GridRun) -> list[str]:
+        """What is executed."""
+        fields = {**self.overrides, **dict(run.settings)}
+        return [
+            *(sys.executable, "-m", "experiments.run", "--config", f"{run.corpus}_{run.net}.py"),
+            *(f"--config.{name}={value}" for name, value in fields.items()),
+            *(*self.options, "--workdir", str(self.folder(run)), "--resume"),
+        ]
+
+
+def list_runs(overrides: dict[str, str], *, baseline: bool = False) -> list[GridRun]:
+    """All runs of the grid.
+
+    Args:
+        overrides: by field; those of an axis replace it.
+        baseline: with the single-path network of table 2.
+
+    Example:
+        >>> runs = list_runs({})
+        >>> len(runs), runs[0].name
+        (64, 'casme_squared_dp_b80_e200')
+    """
+    axes = [[(name, str(v)) for v in ([overrides[name]] if name in overrides else AXES[name])] for name in AXES]
+    nets = (*NETS, BASELINE) if baseline else NETS
+    return [GridRun(*which) for which in itertools.product(CORPORA, nets, itertools.product(*axes))]
+
+
+def select_runs(runs: Sequence[GridRun], *, only: str = "", shard: str = "0/1") -> list[GridRun]:
+    """The runs of one call.
+
+    Args:
+        runs: all.
+        only: a regular expression that some part of a run's name has to match.
+        shard: `i/n`, the i-th of n parts, from 0; long and short runs are spread over them.
+
+    Raises:
+        ConfigError: no run is left, or `shard` is no such pair.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if not match or not int(match[1]) < int(match[2]):
+        raise ConfigError(f"got --shard {shard}; expected i/n with i from 0 to n - 1, such as 0/8")
+    try:
+        wanted = [run for run in runs if re.search(only, run.name)]
+    except re.error as error:
+        raise ConfigError(f"got --only {only}, which is no regular expression: {error}") from error
+    if not wanted:
+        raise ConfigError(f"--only {only} matches no run; expected part of a name such as {runs[0].name}")
+    mixed = sorted(wanted, key=lambda run: hashlib.sha256(run.name.encode()).digest())
+    mine = set(mixed[int(match[1]) :: int(match[2])])
+    return [run for run in wanted if run in mine]
+
+
+class Runner:
+    """Executes runs, some at a time, and keeps their failures."""
+
+    def __init__(self, grid: Grid, jobs: int):
+        self._grid, self._jobs = grid, jobs
+        self._children: set[subprocess.Popen] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._done = 0
+        self.seconds = 0.0  # of the runs themselves, summed
+
+    def execute(self) -> None:
+        """Executes all runs that are not finished; returns when all are done or have failed."""
+        left = [run for run in self._grid.runs if not self._is_finished(run)]
+        if self._grid.runs and len(left) < len(self._grid.runs):
+            print(f"{len(self._grid.runs) - len(left)} of {len(self._grid.runs)} runs are finished", flush=True)
+        self._total = len(left)
+        try:
+            with ThreadPoolExecutor(self._jobs) as pool:
+                try:
+                    for future in [pool.submit(self._execute, run) for run in left]:
+                        future.result()
+                except BaseException:
+                    self._stop()
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        finally:
+            self._stop()
+
+    def failures(self) -> dict[str, str]:
+        """The reason of every failed run of this call, by name."""
+        paths = {run.name: self._grid.folder(run) / FAILURE for run in self._grid.runs}
+        return {name: path.read_text().strip() for name, path in paths.items() if path.exists()}
+
+    def _is_finished(self, run: GridRun) -> bool:
+        return (self._grid.folder(run) / FINISHED).exists()
+
+    def _execute(self, run: GridRun) -> None:
+        folder = self._grid.folder(run)
+        self._wait_for_others(folder, run.name)
+        if self._stopping or self._is_finished(run):
+            return
+        failure = folder / FAILURE
+        failure.unlink(missing_ok=True)
+        start = time.perf_counter()
+        with (folder / LOG).open("ab") as log:
+            with self._lock:
+                if self._stopping:
+                    return
+                child = subprocess.Popen(
+                    self._grid.command(run),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C comes here alone, and is passed on once
+                )
+                self._children.add(child)
+            code = child.wait()
+        with self._lock:
+            self._children.discard(child)
+            seconds = time.perf_counter() - start
+            self.seconds += seconds
+            self._done += 1
+            if not self._stopping:
+                if code:
+                    write_atomically(failure, f"{_find_reason(folder / LOG, code)}\n")
+                word = "FAILED" if code else "done"
+                print(f"[{self._done}/{self._total}] {run.name}: {word} after {seconds / 60:.1f} minutes", flush=True)
+
+    def _wait_for_others(self, folder: Path, name: str) -> None:
+        """Another shard may be in this run, or a child of a grid that was killed."""
+        told = False
+        while not self._stopping:
+            try:
+                with locked(folder):
+                    return
+            except ConfigError:
+                if not told:
+                    print(f"{name}: another process is in it; waiting for that one", flush=True)
+                told = True
+                time.sleep(POLL_S)
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopping = True
+            children = list(self._children)
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(signal.SIGINT)  # the run saves what it has
+        for child in children:
+            child.wait()
+
+
+def _find_reason(log: Path, code: int) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    if code > 0 and errors:
+        return errors[-1].removeprefix("error: ")
+    ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{ended}; the log ends with: {' | '.join(lines[-LAST_LINES:])}"
+
+
+def describe_grid(overrides: dict[str, str], baseline: bool) -> dict[str, Any]:
+    """What `grid.json` says: what all calls with one --out have to agree on."""
+    changed = {
+        name: f"{value} instead of {FIXED[name] if name in FIXED else ' and '.join(map(str, AXES[name]))}"
+        for name, value in overrides.items()
+        if name in (*AXES, *FIXED)
+    }
+    other = {name: value for name, value in overrides.items() if name not in changed}
+    return {"overrides": overrides, "changed": changed | other, "as_published": not overrides, "baseline": baseline}
+
+
+def open_grid(out: Path, description: dict[str, Any]) -> None:
+    """Makes the folder of a grid, or finds it.
+
+    Raises:
+        ConfigError: it holds another grid.
+    """
+    path = out / "grid.json"
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; expected a folder or a new name")
+    out.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        there = json.loads(path.read_text())
+        if there["overrides"] != description["overrides"]:
+            raise ConfigError(
+                f"{out} holds a grid with {_show(there['overrides'])}; this call has "
+                f"{_show(description['overrides'])}. Choose another --out."
+            )
+        description = {**description, "baseline": description["baseline"] or there["baseline"]}
+    write_atomically(path, json.dumps(description, indent=2) + "\n")
+
+
+def _show(overrides: dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in overrides.items()) or "the published settings"
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    """Parses the command line; returns its flags and the overrides of config fields.
+
+    Raises:
+        ConfigError: something that is neither.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.grid",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the grid (%(default)s)")
+    parser.add_argument("--manual_dir", help="folder above your copies of the corpora; default: $MER_MANUAL_DIR")
+    parser.add_argument("--data_dir", help="made of corpora; default: $MER_DATA_DIR or ./data")
+    parser.add_argument("--baseline", action="store_true", help="also the single-path network of table 2")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="runs whose name matches, such as smic_ha")
+    parser.add_argument("--shard", default="0/1", metavar="i/n", help="the i-th of n parts, from 0")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (%(default)s)")
+    parser.add_argument("--dry_run", action="store_true", help="list the runs, and execute none")
+    flags, rest = parser.parse_known_args(arguments)
+    if flags.jobs < 1:
+        raise ConfigError(f"got --jobs {flags.jobs}; expected 1 or more")
+    overrides = {}
+    for argument in rest:
+        name, equals, value = argument.removeprefix("--config.").partition("=")
+        if not argument.startswith("--config.") or not equals:
+            raise ConfigError(f"got {argument!r}; expected a flag of --help, or --config.<field>=value")
+        overrides[name] = value
+    return flags, overrides
+
+
+def make_grid(flags: argparse.Namespace, overrides: dict[str, str]) -> Grid:
+    """Puts a call together, and checks every config with its overrides before anything runs.
+
+    Raises:
+        ConfigError: a field or value that no run could take.
+    """
+    runs = select_runs(list_runs(overrides, baseline=flags.baseline), only=flags.only, shard=flags.shard)
+    options = [f"--{name}={value}" for name in ("manual_dir", "data_dir") if (value := getattr(flags, name))]
+    if flags.jobs > 1:
+        options.append(f"--jobs={max(1, (os.cpu_count() or 1) // flags.jobs)}")
+    fields = {**FIXED, **{name: value for name, value in overrides.items() if name not in AXES}}
+    grid = Grid(flags.out, tuple(runs), fields, tuple(options))
+    for run in runs:
+        config = [argument for argument in grid.command(run) if argument.startswith("--config.")]
+        experiment = parse_command_line(["grid", f"--config={run.corpus}_{run.net}.py", *config])
+        check_protocols(experiment.protocols)
+    return grid
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command."""
+    flags, overrides = parse(arguments)
+    grid = make_grid(flags, overrides)
+    if flags.dry_run:
+        for run in grid.runs:
+            print(run.name, "finished" if (grid.folder(run) / FINISHED).exists() else "")
+        return
+    open_grid(flags.out, describe_grid(overrides, flags.baseline))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
+    runner = Runner(grid, flags.jobs)
+    runner.execute()
+    print(f"the runs took {runner.seconds:.0f} s; the grid's own work {time.process_time():.1f} s", flush=True)
+    print(f"tables: {write_tables(flags.out)}", flush=True)
+    if failures := runner.failures():
+        reasons = "\n       ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise MerError(f"{len(failures)} of {len(grid.runs)} runs failed; the others are done\n       {reasons}")
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_command(
+            lambda: main(sys.argv[1:]), on_interrupt="interrupted; the same command goes on where this one stopped"
+        )
+    )

@@ -1,0 +1,70 @@
+"""The leak report: one net and seed under every protocol, and with the epoch chosen on the test.
+
+    python -m experiments.leakage --config smic_ha.py [--config.<field>=value ...]
+        [--manual_dir DIR] [--workdir DIR] [--data_dir DIR] [--resume]
+
+Protocols paper, clip, subject and loso (or those of --config.protocols), and the diagnostic test_best. Beside the files
+of every run it writes leakage.html, leakage.md, leakage.csv, leakage.json and leakage.png.
+"""
+
+import base64
+import json
+import sys
+from collections.abc import Sequence
+
+from experiments.config_files import parse_command_line
+from experiments.run import execute, say
+from mer_jax.errors import ConfigError, run_command
+from mer_jax.report.files import write_atomically
+from mer_jax.report.leakage import draw_leakage, make_leak_table, measure_leakage, to_json
+from mer_jax.report.page import load_template
+
+PROTOCOLS = ("paper", "clip", "subject", "loso")
+HONEST = ("loso", "composite", "subject", "cross_corpus")  # to compare with: the first that there is
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command."""
+    experiment = parse_command_line(argv)
+    if not any(argument.startswith("--config.protocols") for argument in argv):
+        experiment.protocols = PROTOCOLS
+    reference = next((name for name in HONEST if name in experiment.protocols), None)
+    if reference is None:
+        raise ConfigError(
+            f"got the protocols {', '.join(experiment.protocols)}; expected one of {', '.join(HONEST)} among them, to "
+            "compare the others with"
+        )
+    experiment.diagnostic = "test_best"
+    experiment.name += "_leakage"
+    workdir, results = execute(experiment, ["python", "-m", "experiments.leakage", *argv[1:]])
+    if not results:  # a process other than the first
+        return
+    surrogate = results[0].provenance == "surrogate"
+    rows = measure_leakage(results, reference)
+    title = f"{results[0].model} on {results[0].corpus}: what each shortcut is worth"
+    table, picture = (
+        make_leak_table(rows, reference, title, surrogate=surrogate),
+        draw_leakage(rows, reference, surrogate=surrogate),
+    )
+    write_atomically(workdir / "leakage.json", json.dumps(to_json(rows), indent=2, allow_nan=False) + "\n")
+    write_atomically(workdir / "leakage.md", table.to_markdown())
+    write_atomically(workdir / "leakage.csv", table.to_csv())
+    write_atomically(workdir / "leakage.png", picture)
+    page = load_template("leakage.html.j2").render(
+        title=title,
+        surrogate=surrogate,
+        descriptions={result.protocol: result.description for result in results},
+        table=table.to_html(),
+        picture=base64.b64encode(picture).decode(),
+    )
+    say(f"\n{table.to_markdown()}")
+    say(f"leak report: {write_atomically(workdir / 'leakage.html', page)}")
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_command(
+            lambda: main(sys.argv),
+            on_interrupt="interrupted; the same command with --resume goes on where this one stopped",
+        )
+    )
