@@ -1,99 +1,195 @@
-"""The fast convolution against XLA's own and against NumPy in float64."""
+"""The fast convolutions against XLA's own and against NumPy in float64."""
 
+import functools
+import subprocess
+import sys
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax.blocks.conv_pool import ConvReluPool, conv_relu_pool, output_size
+from mer_jax.blocks import conv_pool
+from mer_jax.blocks.conv_pool import ConvReluPool, conv_relu_pool, output_size, resolve
 from mer_jax.errors import ConfigError, ShapeError
+from mer_jax.native import conv_pool as native
 
-# (t, h, w), channels, kernel, pool: odd sizes, leftovers, uneven pools, several channels.
+# (t, h, w), channels, filters, kernel, pool, stride: odd sizes, leftovers, uneven pools, several channels.
 CASES = [
-    ((18, 31, 40), 1, (3, 3, 3), (3, 3, 3)),
-    ((9, 20, 23), 3, (2, 5, 3), (4, 2, 5)),
-    ((17, 20, 20), 2, (15, 3, 3), (3, 3, 3)),
-    ((18, 34, 34), 1, (3, 3, 3), (4, 8, 8)),
-    ((6, 40, 40), 1, (3, 3, 3), (4, 17, 17)),  # more than 256 places in a window
-    ((4, 5, 6), 1, (1, 1, 1), (1, 1, 1)),
+    ((18, 31, 40), 1, 32, (3, 3, 3), (3, 3, 3), None),
+    ((9, 17, 18), 3, 7, (2, 4, 3), (4, 2, 5), None),
+    ((17, 20, 20), 2, 5, (15, 3, 3), (3, 3, 3), None),
+    ((18, 34, 34), 1, 17, (3, 3, 3), (4, 8, 8), None),
+    ((6, 40, 40), 1, 3, (3, 3, 3), (4, 17, 17), None),  # more than 256 places in a window
+    ((4, 5, 6), 1, 1, (1, 1, 1), (1, 1, 1), None),
+    ((9, 19, 22), 1, 33, (3, 3, 3), (3, 3, 3), (1, 2, 2)),  # windows that overlap
+    ((12, 17, 26), 6, 49, (2, 3, 2), (2, 3, 2), (3, 4, 5)),  # gaps between windows
+    ((8, 15, 15), 1, 4, (3, 3, 7), (3, 2, 3), (2, 3, 1)),  # both
+    ((3, 1, 2), 1, 2, (1, 1, 1), (2, 1, 1), (1, 1, 1)),  # less than a vector in all
 ]
+FORMS = ("native", "tiled", "batched", "batched by 2")
 
 
-def make_case(size, channels, kernel_size, *, levels=None):
+@pytest.fixture(scope="module", autouse=True)
+def _native_is_there():
+    if reason := native.load():
+        pytest.fail(f"the native convolution is part of the tests: {reason}")
+
+
+def apply(form, x, kernel, bias, **window):
+    name, _, chunk = form.partition(" by ")
+    return conv_relu_pool(x, kernel, bias, implementation=name, chunk=int(chunk or 0), **window)
+
+
+def make_case(size, channels, filters, kernel_size, *, levels=None, clips=3):
     keys = jax.random.split(jax.random.key(3), 3)
-    x = jax.random.normal(keys[0], (3, *size, channels))
-    kernel = jax.random.normal(keys[1], (*kernel_size, channels, 7))
+    x = jax.random.normal(keys[0], (clips, *size, channels))
+    kernel = jax.random.normal(keys[1], (*kernel_size, channels, filters))
     if levels:  # few different values: many exact ties
         x, kernel = jnp.round(x * levels) / levels, jnp.round(kernel * levels) / levels
-    return x, kernel, jax.random.normal(keys[2], (7,))
+    return x, kernel, jax.random.normal(keys[2], (filters,))
 
 
-def value_and_gradients(implementation, case, pool_size):
+@functools.partial(jax.jit, static_argnames=("form", "pool_size", "pool_stride"))
+def differentiate(case, *, form, **window):
     def weighted(x, kernel, bias):
-        y = conv_relu_pool(x, kernel, bias, pool_size=pool_size, implementation=implementation)
+        y = apply(form, x, kernel, bias, **window)
         # Weights that differ from place to place, so that a gradient in the wrong place shows.
-        return (y * jnp.sin(jnp.arange(y.size)).reshape(y.shape)).sum(), y
+        return (y * jnp.sin(jnp.arange(y.size)).reshape(y.shape).astype(y.dtype)).sum(), y
 
-    (_, y), gradients = jax.jit(jax.value_and_grad(weighted, argnums=(0, 1, 2), has_aux=True))(*case)
-    return (y, *gradients)
-
-
-@pytest.mark.parametrize("levels", [None, 1], ids=["smooth", "ties"])
-@pytest.mark.parametrize(("size", "channels", "kernel_size", "pool_size"), CASES)
-def test_tiled_equals_direct_in_value_and_gradient(size, channels, kernel_size, pool_size, levels):
-    case = make_case(size, channels, kernel_size, levels=levels)
-    names = ("value", "gradient of x", "gradient of kernel", "gradient of bias")
-    direct = value_and_gradients("direct", case, pool_size)
-    for name, expected, got in zip(names, direct, value_and_gradients("tiled", case, pool_size), strict=True):
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(got / scale, expected / scale, atol=1e-5, err_msg=name)
+    return jax.value_and_grad(weighted, argnums=(0, 1, 2), has_aux=True)(*case)
 
 
-def test_against_numpy():
-    size, channels, kernel_size, pool_size = CASES[1]
-    x, kernel, bias = (np.asarray(a, np.float64) for a in make_case(size, channels, kernel_size))
+def value_and_gradients(form, case, **window):
+    (_, y), gradients = differentiate(tuple(case), form=form, **window)
+    return dict(zip(("value", "gradient of x", "gradient of kernel", "gradient of bias"), (y, *gradients), strict=True))
+
+
+def assert_same(got, expected, atol):
+    for name, value in expected.items():
+        scale = np.abs(value).max()
+        np.testing.assert_allclose(got[name] / scale, value / scale, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] * (i in (2, 4, 5, 8)), id=str(i)) for i, c in enumerate(CASES)]
+)
+def test_all_equal_direct_in_value_and_gradient(case):
+    *sizes, pool_size, pool_stride = case
+    window = {"pool_size": pool_size, "pool_stride": pool_stride}
+    for levels in (None, 1):  # 1: few different values, so exact ties
+        arrays = make_case(*sizes, levels=levels)
+        direct = value_and_gradients("direct", arrays, **window)
+        for form in FORMS if case in CASES[:1] else FORMS[:-1]:
+            assert_same(value_and_gradients(form, arrays, **window), direct, 1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS[:-1])
+def test_against_numpy(form):
+    size, channels, filters, kernel_size, pool_size, _ = CASES[1]
+    case = make_case(size, channels, filters, kernel_size)
+    x, kernel, bias = (np.asarray(a, np.float64) for a in case)
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2, 3))  # b t h w c kt kh kw
     y = np.maximum(np.einsum("bthwcijk,ijkcd->bthwd", windows, kernel) + bias, 0)
     t, h, w = output_size(size, kernel_size, pool_size)
     (pt, ph, pw), d = pool_size, kernel.shape[-1]
     y = y[:, : t * pt, : h * ph, : w * pw].reshape(-1, t, pt, h, ph, w, pw, d).max((2, 4, 6))
-    for implementation in ("tiled", "direct"):
-        got = conv_relu_pool(
-            *make_case(size, channels, kernel_size), pool_size=pool_size, implementation=implementation
-        )
-        np.testing.assert_allclose(got, y, atol=1e-4)
+    np.testing.assert_allclose(apply(form, *case, pool_size=pool_size), y, atol=1e-4)
 
 
-def test_first_of_equal_maxima_gets_the_gradient():
+@pytest.mark.parametrize("form", FORMS)
+def test_first_of_equal_maxima_gets_the_gradient(form):
     x = jnp.ones((1, 3, 3, 3, 1))
     kernel, bias = jnp.ones((1, 1, 1, 1, 1)), jnp.zeros(1)
-    gradient = jax.grad(lambda x: conv_relu_pool(x, kernel, bias, implementation="tiled").sum())(x)
+    gradient = jax.grad(lambda x: apply(form, x, kernel, bias).sum())(x)
     assert gradient[0, 0, 0, 0, 0] == 1
     assert gradient.sum() == 1
 
 
-def test_leading_axes_are_free():
-    x, kernel, bias = make_case((6, 8, 8), 1, (3, 3, 3))
-    batched = conv_relu_pool(x, kernel, bias, implementation="tiled")
-    np.testing.assert_array_equal(conv_relu_pool(x[0], kernel, bias, implementation="tiled"), batched[0])
-    two_axes = conv_relu_pool(x[:, None], kernel, bias, implementation="tiled")
-    np.testing.assert_array_equal(two_axes, batched[:, None])
+@pytest.mark.parametrize("form", FORMS[:-1])
+def test_what_is_not_a_number_is_not_swallowed(form):
+    x, kernel, bias = make_case((6, 8, 8), 1, 4, (3, 3, 3))
+    spoilt = apply(form, x.at[1, 3, 4, 4, 0].set(jnp.nan), kernel, bias)
+    assert not np.isnan(spoilt[::2]).any()
+    assert np.isnan(spoilt[1]).any()
 
 
-def test_module_equals_flax_conv():
-    import flax.linen as nn
+@pytest.mark.parametrize("form", ["native", "batched"])
+def test_bfloat16_is_close_to_float32(form):
+    size, channels, filters, kernel_size, *_ = CASES[0]
+    case = make_case(size, channels, filters, kernel_size)
+    single, half = (value_and_gradients(form, [a.astype(t) for a in case]) for t in (jnp.float32, jnp.bfloat16))
+    for name, expected in single.items():
+        assert half[name].dtype == jnp.bfloat16
+        # Rounding moves some maxima to a neighbour, so single entries differ; the whole does not.
+        error = jnp.linalg.norm(half[name].astype(jnp.float32) - expected) / jnp.linalg.norm(expected)
+        assert error < (0.02 if name == "value" else 0.3), name
 
+
+@pytest.mark.parametrize("form", ["native", "tiled", pytest.param("batched", marks=pytest.mark.slow)])
+def test_weights_may_have_an_axis_of_folds(form):
+    x, kernel, bias = make_case((5, 6, 7), 2, 5, (2, 2, 2), clips=2)
+    kernels, biases = jnp.stack([kernel, -kernel]), jnp.stack([bias, bias + 1])
+    clips = jnp.stack([x, x[::-1]])
+
+    def gradients(x, kernel, bias):
+        loss = lambda *a: (apply(form, *a, pool_size=(2, 2, 2)) ** 2).sum()  # noqa: E731
+        return jax.value_and_grad(loss, argnums=(0, 1, 2))(x, kernel, bias)
+
+    together = jax.jit(jax.vmap(gradients))(clips, kernels, biases)
+    shared = jax.jit(jax.vmap(gradients, in_axes=(None, 0, 0)))(x, kernels, biases)
+    for fold in range(2):
+        for xs, got in ((clips[fold], together), (x, shared)):
+            one = gradients(xs, kernels[fold], biases[fold])
+            for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(one), strict=True):
+                np.testing.assert_allclose(a[fold], b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_leading_axes_are_free(form):
+    x, kernel, bias = make_case((6, 8, 8), 1, 7, (3, 3, 3))
+    batched = apply(form, x, kernel, bias)
+    np.testing.assert_allclose(apply(form, x[0], kernel, bias), batched[0], rtol=1e-6)
+    np.testing.assert_array_equal(apply(form, x[:, None], kernel, bias), batched[:, None])
+    assert apply(form, x[:0], kernel, bias).shape == (0, *batched.shape[1:])
+
+
+@pytest.mark.parametrize("form", ["native", "tiled"])
+def test_same_bits_every_time(form):
+    case = make_case((9, 15, 17), 1, 20, (3, 3, 3), clips=30)
+    first = value_and_gradients(form, case)
+    for _ in range(2):
+        for name, value in value_and_gradients(form, case).items():
+            np.testing.assert_array_equal(value, first[name], err_msg=name)
+
+
+def test_a_clip_is_pooled_alike_alone_and_among_others():
+    x, kernel, bias = make_case((18, 31, 40), 1, 32, (3, 3, 3))
+    together = apply("native", x, kernel, bias)
+    np.testing.assert_array_equal(together[1:2], apply("native", x[1:2], kernel, bias))
+
+
+@pytest.mark.parametrize("form", ["auto", *FORMS])
+def test_module_equals_flax_conv(form):
     class Naive(nn.Module):
         @nn.compact
         def __call__(self, x):
             x = nn.relu(nn.Conv(5, (3, 3, 3), padding="VALID", name="conv")(x))
-            return nn.max_pool(x, (2, 2, 2), strides=(2, 2, 2))
+            return nn.max_pool(x, (2, 3, 2), strides=(2, 1, 2))
 
     x = jax.random.normal(jax.random.key(0), (2, 8, 10, 12, 1))
-    fast = ConvReluPool(5, (3, 3, 3), (2, 2, 2), "tiled")
+    name, _, chunk = form.partition(" by ")
+    fast = ConvReluPool(5, (3, 3, 3), (2, 3, 2), name, pool_stride=(2, 1, 2), chunk=int(chunk or 0))
     params = fast.init(jax.random.key(1), x)["params"]
-    expected = Naive().apply({"params": {"conv": params}}, x)
-    np.testing.assert_allclose(fast.apply({"params": params}, x), expected, atol=1e-5)
+
+    def loss(params, model):
+        return (model.apply({"params": params}, x) ** 2).sum()
+
+    value, gradient = jax.value_and_grad(loss)(params, fast)
+    expected, naive_gradient = jax.value_and_grad(loss)({"conv": params}, Naive())
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), gradient, naive_gradient["conv"])
 
 
 def test_too_few_frames_are_refused():
@@ -102,6 +198,78 @@ def test_too_few_frames_are_refused():
 
 
 def test_unknown_implementation_is_refused():
-    x, kernel, bias = make_case((6, 8, 8), 1, (3, 3, 3))
+    x, kernel, bias = make_case((6, 8, 8), 1, 7, (3, 3, 3))
     with pytest.raises(ConfigError, match="did you mean 'tiled'"):
         conv_relu_pool(x, kernel, bias, implementation="tilde")
+
+
+@pytest.mark.timeout(120)
+def test_each_device_works_on_its_own_clips():
+    """Eight devices have to be asked for before JAX starts, so in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", ON_DEVICES], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["native", "tiled", "batched"]
+
+
+ON_DEVICES = """
+import jax
+jax.config.update("jax_num_cpu_devices", 8)
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+from mer_jax.blocks.conv_pool import conv_relu_pool
+from mer_jax.sharding import make_mesh
+
+keys = jax.random.split(jax.random.key(0), 3)
+x, kernel = jax.random.normal(keys[0], (16, 6, 8, 9, 1)), jax.random.normal(keys[1], (3, 3, 3, 1, 5))
+for name in ("native", "tiled", "batched"):
+    def step(x, kernel):
+        y = conv_relu_pool(x, kernel, jnp.ones(5), implementation=name, chunk=1)
+        return (y * jnp.sin(jnp.arange(y.size)).reshape(y.shape)).sum(), y
+
+    gradients = jax.value_and_grad(step, argnums=(0, 1), has_aux=True)
+    expected = jax.jit(gradients)(x, kernel)
+    for lanes in (1, 2):  # 8 devices share the clips; 4 do, beside another 4 with the same clips
+        mesh = make_mesh(lanes)
+        with jax.set_mesh(mesh):
+            program = jax.jit(gradients, in_shardings=(NamedSharding(mesh, P("data")), NamedSharding(mesh, P())))
+            compiled = program.lower(x, kernel).compile()
+            got = compiled(*jax.device_put((x, kernel), compiled.input_shardings[0]))
+            odd = jax.jit(gradients)(x[:3], kernel)  # cannot be divided: every device does all of it
+        assert "all-gather" not in compiled.as_text(), name
+        assert got[0][1].sharding.spec[0] == "data", name
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
+        np.testing.assert_allclose(odd[0][1], expected[0][1][:3], rtol=1e-5)
+    print(name)
+"""
+
+
+# --- Which one runs.
+
+
+def test_a_cpu_with_a_compiler_runs_native():
+    assert resolve("auto") == "native"
+    assert resolve("auto", jnp.bfloat16) == "native"
+    assert resolve("direct") == "direct"
+
+
+def test_native_can_be_switched_off(monkeypatch, capsys):
+    monkeypatch.setenv("MER_NATIVE", "0")
+    assert resolve("auto") == "tiled"
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ConfigError, match="cannot be used: MER_NATIVE=0 switches it off; expected 'auto' or 'tiled'"):
+        resolve("native")
+
+
+def test_an_accelerator_runs_batched(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert resolve("auto") == "batched"
+    with pytest.raises(ConfigError, match="it is for CPUs, and this is a gpu"):
+        resolve("native")
+
+
+def test_double_precision_is_left_to_jax():
+    assert resolve("auto", jnp.float64) == "tiled"
+    with pytest.raises(ConfigError, match="it computes in float32, and the clips are float64"):
+        conv_pool.resolve("native", jnp.float64)

@@ -1,41 +1,45 @@
-"""3D convolution, ReLU and 3D max pooling as one function, fast on a CPU.
+"""3D convolution, ReLU and 3D max pooling as one function.
 
-XLA runs 2D convolutions and matrix products through tuned kernels on a CPU, but not
-3D convolutions, nor the backward pass of a max pool. `conv_relu_pool` computes the
-same mathematics, with the same first-maximum-wins rule on ties, in another order:
+One mathematics, four implementations:
 
-* The `pt` frames of a pooling window become `pt * d` output channels of one 2D
-  convolution, whose `kt + pt - 1` input frames are its input channels.
-* The bias and the ReLU come after the pool: both are monotone, so they commute with
-  a maximum, on an array `pt * ph * pw` times smaller.
-* The backward pass keeps the pooled output and the position of each maximum (one
-  small integer) and nothing else. The gradient of the kernel reads only the input
-  patches under the maxima.
-* One clip is worked on at a time, so that intermediates stay in cache and the memory
-  allocator stays out of the way.
+| name | what it is | fast on |
+|---|---|---|
+| `native` | C++ through JAX's foreign function interface, `mer_jax.native` | CPUs with a compiler |
+| `tiled` | pure JAX, one clip at a time, so that intermediates stay in cache | CPUs |
+| `batched` | pure JAX, all clips at once or in chunks | GPUs, TPUs |
+| `direct` | XLA's own 3D convolution and pooling, what `nn.Conv` and `nn.max_pool` compile to | to compare with |
 
-`benchmarks/conv_pool.py` measures it against `nn.Conv` and `nn.max_pool`.
+All have the first of equal maxima win, as XLA's own gradient does, and agree to rounding;
+each gives the same bits run after run. Their last bits differ, and training magnifies
+those: `resolve` says which one a run has used.
+
+`benchmarks/conv_pool.py` measures them against each other.
 """
 
 import functools
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax import lax
-from jaxtyping import Array, Float, Integer
+from jax.sharding import AxisType
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
+from mer_jax.blocks.grouped_conv import Form, Size3, grouped_conv_relu_pool
 from mer_jax.errors import ConfigError, ShapeError, near_names
+from mer_jax.native import conv_pool as native
+from mer_jax.sharding import DATA, over_data
 
-IMPLEMENTATIONS = ("auto", "tiled", "direct")
-
-Size3 = tuple[int, int, int]
+IMPLEMENTATIONS = ("auto", "native", "tiled", "batched", "direct")
 
 
 class ConvReluPool(nn.Module):
-    """Conv3D ("valid", stride 1), ReLU, MaxPool3D (window = stride).
+    """Conv3D ("valid", stride 1), ReLU, MaxPool3D.
 
     Parameters: `kernel` [kt, kh, kw, c, d], `bias` [d]; `kt*kh*kw*c*d + d` in all.
     Collections: `params`. Rngs: none beyond `params` at initialisation.
@@ -45,8 +49,10 @@ class ConvReluPool(nn.Module):
         kernel_size: (kt, kh, kw) in frames and pixels.
         pool_size: (pt, ph, pw); frames and pixels that do not fill a window are left
             out, as "valid" pooling does.
-        implementation: `"tiled"` (see the module), `"direct"` (XLA's own 3D
-            convolution and pooling), or `"auto"`: tiled on a CPU, direct elsewhere.
+        implementation: one of `IMPLEMENTATIONS`; `auto` is explained at `resolve`.
+        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
+        pool_stride: (st, sh, sw); None for the pool size.
+        chunk: clips that `batched` works on at a time, where memory is short; 0 for all.
 
     Source: sections 3.4.1 and 5.3 of the paper give the order of layers; sizes are ours.
     """
@@ -55,6 +61,9 @@ class ConvReluPool(nn.Module):
     kernel_size: Size3 = (3, 3, 3)
     pool_size: Size3 = (3, 3, 3)
     implementation: str = "auto"
+    dtype: Any = None
+    pool_stride: Size3 | None = None
+    chunk: int = 0
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b t h w c"]) -> Float[Array, "*b t2 h2 w2 d"]:
@@ -65,16 +74,26 @@ class ConvReluPool(nn.Module):
         """
         kernel = self.param("kernel", nn.initializers.he_normal(), (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        return conv_relu_pool(x, kernel, bias, pool_size=self.pool_size, implementation=self.implementation)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return conv_relu_pool(
+            x,
+            kernel,
+            bias,
+            pool_size=self.pool_size,
+            pool_stride=self.pool_stride,
+            implementation=self.implementation,
+            chunk=self.chunk,
+        )
 
 
-def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3) -> Size3:
+def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_stride: Size3 | None = None) -> Size3:
     """Frames, height and width that come out of `conv_relu_pool`.
 
     Args:
         size: (t, h, w) of the clip.
         kernel_size: (kt, kh, kw).
         pool_size: (pt, ph, pw).
+        pool_stride: (st, sh, sw); None for the pool size.
 
     Raises:
         ShapeError: nothing would come out.
@@ -82,6 +101,8 @@ def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3) -> Si
     Example:
         >>> output_size((18, 64, 128), (3, 3, 3), (3, 3, 3))
         (5, 20, 42)
+        >>> output_size((18, 64, 128), (3, 3, 3), (3, 3, 3), (1, 2, 2))
+        (14, 30, 62)
     """
     needed = [k + p - 1 for k, p in zip(kernel_size, pool_size, strict=True)]
     if any(s < n for s, n in zip(size, needed, strict=True)):
@@ -90,8 +111,45 @@ def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3) -> Si
             f"{needed[0]} frames of {needed[1]}x{needed[2]} for kernel {tuple(kernel_size)} and pool "
             f"{tuple(pool_size)}; use more frames, or a smaller kernel_size or pool_size"
         )
-    t, h, w = ((s - k + 1) // p for s, k, p in zip(size, kernel_size, pool_size, strict=True))
+    t, h, w = ((s - n) // step + 1 for s, n, step in zip(size, needed, pool_stride or pool_size, strict=True))
     return t, h, w
+
+
+def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
+    """What `implementation` stands for on this machine, for the record of a run.
+
+    `auto` is, on a CPU, `native` where that can be used, else `tiled`: they were the
+    fastest of every size that `benchmarks/conv_pool.py` tries. Elsewhere it is `batched`,
+    by reasoning alone: the step is bound by how often it reads and writes the output of
+    the convolution, and `direct` does so more often, with a backward pass of its pool
+    that scatters. No GPU was at hand to measure it; `benchmarks/accelerator.py` does.
+
+    Args:
+        implementation: one of `IMPLEMENTATIONS`.
+        dtype: of the clips and weights; `native` computes in float32.
+
+    Raises:
+        ConfigError: unknown, or `native` where it cannot be used.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        raise ConfigError(f"got implementation={implementation!r}; {near_names(implementation, IMPLEMENTATIONS)}")
+    if implementation not in ("auto", "native"):
+        return implementation
+    on_cpu = jax.default_backend() == "cpu"
+    if implementation == "auto" and not on_cpu:
+        return "batched"
+    if not on_cpu:
+        reason = f"it is for CPUs, and this is a {jax.default_backend()}"
+    elif jnp.finfo(dtype).bits > 32:
+        reason = f"it computes in float32, and the clips are {jnp.dtype(dtype).name}"
+    else:
+        reason = native.load()
+    if not reason:
+        return "native"
+    if implementation == "native":
+        raise ConfigError(f"got implementation='native', which cannot be used: {reason}; expected 'auto' or 'tiled'")
+    native.note_absence(reason)
+    return "tiled"
 
 
 def conv_relu_pool(
@@ -100,157 +158,88 @@ def conv_relu_pool(
     bias: Float[Array, " d"],
     *,
     pool_size: Size3 = (3, 3, 3),
+    pool_stride: Size3 | None = None,
     implementation: str = "auto",
+    chunk: int = 0,
 ) -> Float[Array, "*b t2 h2 w2 d"]:
-    """`max_pool(relu(conv3d(x, kernel) + bias))`, "valid", pool stride = pool size.
+    """`max_pool(relu(conv3d(x, kernel) + bias))`, both "valid".
+
+    In a mesh with an axis `data` each device works on its own clips, as long as their
+    number can be divided equally.
 
     Args:
         x: clips.
         kernel: filters.
         bias: one number a filter.
         pool_size: (pt, ph, pw).
+        pool_stride: (st, sh, sw); None for the pool size.
         implementation: one of `IMPLEMENTATIONS`.
+        chunk: clips that `batched` works on at a time; 0 for all.
 
     Returns:
-        Pooled features; t2 = (t - kt + 1) // pt, and so for h and w.
+        Pooled features; sizes as `output_size` says.
 
     Raises:
-        ConfigError: unknown implementation.
+        ConfigError: see `resolve`.
         ShapeError: see `output_size`.
     """
-    if implementation not in IMPLEMENTATIONS:
-        raise ConfigError(f"got implementation={implementation!r}; {near_names(implementation, IMPLEMENTATIONS)}")
-    if implementation == "auto":
-        implementation = "tiled" if jax.default_backend() == "cpu" else "direct"
     x, kernel, bias = promote_dtype(x, kernel, bias)
+    name = resolve(implementation, x.dtype)
+    pool_size = tuple(pool_size)
+    pool_stride = tuple(pool_stride or pool_size)
     kernel_size = kernel.shape[:3]
-    out = output_size(x.shape[-4:-1], kernel_size, pool_size)
+    out = output_size(x.shape[-4:-1], kernel_size, pool_size, pool_stride)
     batch = x.shape[:-4]
     # Frames and pixels that no pooling window reads would be convolved for nothing.
-    used = tuple(o * p + k - 1 for o, p, k in zip(out, pool_size, kernel_size, strict=True))
-    x = x[..., : used[0], : used[1], : used[2], :].reshape(-1, *used, x.shape[-1])
-    function = _tiled if implementation == "tiled" else _direct
-    return function(x, kernel, bias, tuple(pool_size)).reshape(*batch, *out, -1)
+    steps = zip(out, kernel_size, pool_size, pool_stride, strict=True)
+    used = tuple((o - 1) * step + p + k - 1 for o, k, p, step in steps)
+    x = x[..., : used[0], : used[1], : used[2], :].reshape(math.prod(batch), *used, x.shape[-1])
+    if name == "direct":
+        function = functools.partial(_direct, pool_size=pool_size, pool_stride=pool_stride)
+    elif name == "native":
+        function = functools.partial(_native, window=(pool_size, pool_stride))
+    else:
+        form = Form(pool_size, pool_stride, *((1, "gather") if name == "tiled" else (chunk, "masked")))
+        function = functools.partial(grouped_conv_relu_pool, form=form)
+    return _on_own_clips(function, x.shape[0])(x, kernel, bias).reshape(*batch, *out, kernel.shape[-1])
 
 
-def _direct(x: Array, kernel: Array, bias: Array, pool_size: Size3) -> Array:
+def _on_own_clips(function, clips: int):
+    """Loops over clips, and calls of native code, are not divided by the compiler: each device gets its own clips."""
+    mesh = jax.sharding.get_abstract_mesh()
+    types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    if types.get(DATA) != AxisType.Auto or clips % mesh.shape[DATA]:
+        return function
+    return over_data(function, num_batched=1)
+
+
+def _direct(x: Array, kernel: Array, bias: Array, *, pool_size: Size3, pool_stride: Size3) -> Array:
     y = lax.conv_general_dilated(x, kernel, (1, 1, 1), "VALID", dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
-    window = (1, *pool_size, 1)
-    y = lax.reduce_window(y, -jnp.inf, lax.max, window, window, "VALID")
+    y = lax.reduce_window(y, -jnp.inf, lax.max, (1, *pool_size, 1), (1, *pool_stride, 1), "VALID")
     return jax.nn.relu(y + bias)
 
 
+def _native(x: Array, kernel: Array, bias: Array, *, window: native.Window) -> Array:
+    single = (a.astype(jnp.float32) for a in (x, kernel, bias))
+    return _native_single(*single, window).astype(x.dtype)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _tiled(x: Array, kernel: Array, bias: Array, pool_size: Size3) -> Array:
-    def one(clip):
-        return jax.nn.relu(_window_max(_grouped_conv(clip, kernel, pool_size[0]), pool_size, False)[0] + bias)
-
-    return lax.map(one, x)
+def _native_single(x, kernel, bias, window):
+    return native.infer(x, kernel, bias, output_size(x.shape[1:4], kernel.shape[:3], *window), window)
 
 
-def _tiled_forward(x, kernel, bias, pool_size):
-    def one(clip):
-        # The barrier keeps XLA from fusing the convolution into every comparison.
-        y = lax.optimization_barrier(_grouped_conv(clip, kernel, pool_size[0]))
-        pooled, position = _window_max(y, pool_size, True)
-        return jax.nn.relu(pooled + bias), position
-
-    out, position = lax.map(one, x)
-    return out, (x, kernel, out, position)
+def _native_forward(x, kernel, bias, window):
+    out, place = native.forward(x, kernel, bias, output_size(x.shape[1:4], kernel.shape[:3], *window), window)
+    return out, (x, kernel, out, place)
 
 
-def _tiled_backward(pool_size, residuals, cotangent):
-    x, kernel, out, position = residuals
-    cotangent = jnp.where(out > 0, cotangent, 0)
-
-    def add_clip(total, clip):
-        x_clip, position_clip, g = clip
-        return total + _kernel_gradient(x_clip, position_clip, g, kernel.shape, pool_size), None
-
-    kernel_bar, _ = lax.scan(add_clip, jnp.zeros_like(kernel), (x, position, cotangent))
-    # A map of its own: where nobody asks for the gradient of the input, XLA drops it whole.
-    x_bar = lax.map(lambda clip: _input_gradient(*clip, kernel, pool_size), (position, cotangent))
-    return x_bar, kernel_bar, cotangent.sum((0, 1, 2, 3))
+def _native_backward(window, residuals, cotangent):
+    x, kernel, out, place = residuals
+    kernel_bar, bias_bar = native.kernel_gradient(x, out, cotangent, place, kernel.shape, window)
+    # A call of its own: where nobody asks for the gradient of the input, XLA drops it.
+    x_bar = native.input_gradient(kernel, out, cotangent, place, x.shape, window)
+    return x_bar, kernel_bar, bias_bar
 
 
-_tiled.defvjp(_tiled_forward, _tiled_backward)
-
-
-def _grouped_conv(clip: Float[Array, "t h w c"], kernel: Array, pool_t: int) -> Float[Array, "t2 h3 w3 pt d"]:
-    """Convolution of one clip, its output frames grouped by pooling window."""
-    kt, kh, kw, c, d = kernel.shape
-    frames = clip.shape[0] - kt + 1
-    taps = kt + pool_t - 1
-    x = jnp.stack([clip[i : i + frames : pool_t] for i in range(taps)], axis=-2)  # t2 h w taps c
-    x = x.reshape(*x.shape[:3], taps * c)
-    # Output frame i of a window sees taps i .. i + kt - 1: shifted copies of the kernel side by side.
-    banded = jnp.stack([jnp.pad(kernel, ((i, pool_t - 1 - i), *[(0, 0)] * 4)) for i in range(pool_t)], axis=-2)
-    banded = banded.transpose(1, 2, 0, 3, 4, 5).reshape(kh, kw, taps * c, pool_t * d)
-    y = lax.conv_general_dilated(x, banded, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return y.reshape(*y.shape[:3], pool_t, d)
-
-
-def _window_max(
-    y: Float[Array, "t2 h3 w3 pt d"], pool_size: Size3, with_position: bool
-) -> tuple[Float[Array, "t2 h2 w2 d"], Integer[Array, "t2 h2 w2 d"] | None]:
-    """Maximum over each window and where its first one (in t, h, w order) stands."""
-    pt, ph, pw = pool_size
-    t2, h3, w3, _, d = y.shape
-    y = y.reshape(t2, h3 // ph, ph, w3 // pw, pw, pt, d)
-    dtype = jnp.uint8 if pt * ph * pw <= 256 else jnp.int32
-    # One axis at a time, w first: within equal values the smallest t, then h, then w survives.
-    best, at = _first_max([(y[:, :, :, :, i], jnp.asarray(i, dtype)) for i in range(pw)], with_position)
-    rows = [(best[:, :, i], None if at is None else at[:, :, i] + jnp.asarray(i * pw, dtype)) for i in range(ph)]
-    best, at = _first_max(rows, with_position)
-    frames = [
-        (best[..., i, :], None if at is None else at[..., i, :] + jnp.asarray(i * ph * pw, dtype)) for i in range(pt)
-    ]
-    return _first_max(frames, with_position)
-
-
-def _first_max(candidates, with_position):
-    best, at = candidates[0]
-    if with_position:
-        at = jnp.broadcast_to(at, best.shape)
-    for value, position in candidates[1:]:
-        if with_position:
-            at = jnp.where(value > best, position, at)
-        best = jnp.maximum(best, value)
-    return best, at if with_position else None
-
-
-def _kernel_gradient(clip, position, g, kernel_shape, pool_size):
-    """Sum over outputs of the patch under the maximum times the cotangent."""
-    kt, kh, kw, c, d = kernel_shape
-    _, h, w, _ = clip.shape
-    pt, ph, pw = pool_size
-    t_out, h_out, w_out = (lax.broadcasted_iota(jnp.int32, position.shape, i) for i in range(3))
-    k = position.astype(jnp.int32)
-    t = t_out * pt + k // (ph * pw)
-    row = h_out * ph + k // pw % ph
-    column = w_out * pw + k % pw
-    start = lax.optimization_barrier(((t * h + row) * w + column).reshape(-1, d))
-    g = g.reshape(-1, d)
-    flat = clip.reshape(-1)
-
-    def one_plane(i):  # one frame of the kernel and one input channel
-        frame, channel = i // c, i % c
-        offsets = (((frame * h + j) * w + k) * c + channel for j in range(kh) for k in range(kw))
-        taps = [flat.at[start * c + offset].get(mode="promise_in_bounds") for offset in offsets]
-        return jnp.stack([(tap * g).sum(0) for tap in taps])
-
-    planes = lax.map(one_plane, jnp.arange(kt * c, dtype=jnp.int32))
-    return planes.reshape(kt, c, kh, kw, d).transpose(0, 2, 3, 1, 4)
-
-
-def _input_gradient(position, g, kernel, pool_size):
-    """The cotangent put back to where each maximum was, through the transposed convolution."""
-    kt, kh, kw, c, d = kernel.shape
-    pt, ph, pw = pool_size
-    t2, h2, w2, _ = g.shape
-    window = jnp.arange(pt * ph * pw, dtype=position.dtype).reshape(pt, 1, ph, 1, pw, 1)
-    spread = jnp.where(position[:, None, :, None, :, None] == window, g[:, None, :, None, :, None], 0)
-    spread = spread.reshape(t2 * pt, h2 * ph, w2 * pw, d)
-    size = (t2 * pt + kt - 1, h2 * ph + kh - 1, w2 * pw + kw - 1, c)
-    transpose = jax.linear_transpose(lambda clip: _grouped_conv(clip, kernel, 1), jax.ShapeDtypeStruct(size, g.dtype))
-    return transpose(spread[..., None, :])[0]
+_native_single.defvjp(_native_forward, _native_backward)

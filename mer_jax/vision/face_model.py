@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mer_jax.errors import FaceModelError
+from mer_jax.user_cache import user_cache_dir
 
 FILE_NAME = "face_landmarker.task"
 FILE_SIZE = 3_758_596  # bytes
@@ -39,15 +40,6 @@ _HOW_TO_GET = (
     f"`make setup` or `python -m mer_jax.vision.face_model` fetches it once; "
     f"or name a copy with the option or with {ENVIRONMENT_VARIABLE}"
 )
-
-
-def user_cache_dir() -> Path:
-    """Returns our cache folder: $MER_CACHE_DIR, else $XDG_CACHE_HOME/mer_jax, else ~/.cache/mer_jax."""
-    if own := os.environ.get("MER_CACHE_DIR"):
-        return Path(own).expanduser()
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser() / "mer_jax"
-    return Path.home() / ".cache" / "mer_jax"
 
 
 def find_face_model(path: str | Path | None = None, *, cache_dir: str | Path | None = None) -> Path:
