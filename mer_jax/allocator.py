@@ -1,0 +1,36 @@
+"""The C library's allocator, told to keep what training will want again.
+
+A training step asks for some hundred megabytes and gives them back, over and over. glibc
+returns every block above 32 MiB to the kernel at once; the next step gets it as fresh
+pages, each of which costs a fault and is filled with zeros. On the network of the
+paper's shape with 34 million weights that is a third of a step (benchmarks/RESULTS.md).
+"""
+
+import ctypes
+import platform
+import sys
+
+# <malloc.h>
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+
+
+def keep_freed_memory() -> bool:
+    """Makes malloc keep freed memory for the next request, in one heap, as long as the process lives.
+
+    The process then holds its peak of memory until it ends. To be called before large
+    arrays are made. Environment variables that the user has set for malloc are overruled.
+
+    Returns:
+        Whether it was done: on Linux with glibc. Elsewhere nothing happens.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = (
+        (_M_ARENA_MAX, 1),
+        (_M_MMAP_THRESHOLD, -1),  # the largest there is: no block is too big for the heap
+        (_M_TRIM_THRESHOLD, -1),  # likewise: the heap never shrinks
+        (_M_TOP_PAD, 64 << 20),  # it grows by this much at least
+    )
+    done = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings]
+    return all(done)
