@@ -1,0 +1,19 @@
+"""LBP-TOP and a linear classifier on CAS(ME)^2.
+
+python -m experiments.run --config casme_squared_lbptop.py
+"""
+
+from mer_jax.baselines import LbpTop
+from mer_jax.config import Experiment
+from mer_jax.vision.options import VisionOptions
+
+
+def get_config() -> Experiment:
+    """The experiment."""
+    return Experiment(
+        name="casme_squared_lbptop",
+        corpus="casme_squared",
+        model=LbpTop(),
+        vision=VisionOptions(mask="none"),
+        protocols=("subject", "loso"),
+    )

@@ -1,0 +1,19 @@
+"""LBP-TOP and a linear classifier on SAMM.
+
+python -m experiments.run --config samm_lbptop.py
+"""
+
+from mer_jax.baselines import LbpTop
+from mer_jax.config import Experiment
+from mer_jax.vision.options import VisionOptions
+
+
+def get_config() -> Experiment:
+    """The experiment."""
+    return Experiment(
+        name="samm_lbptop",
+        corpus="samm",
+        model=LbpTop(),
+        vision=VisionOptions(mask="none"),
+        protocols=("subject", "loso"),
+    )

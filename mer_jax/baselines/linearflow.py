@@ -1,0 +1,49 @@
+"""Motion features, their principal components, a linear classifier."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from mer_jax.baselines.linear_svc import fit_predict_svc
+from mer_jax.inputs import MOTION_ZERO
+
+
+@dataclasses.dataclass(kw_only=True)
+class LinearFlow:
+    """The 2352 numbers of the motion features, 100 principal components of them, and a linear SVC.
+
+    Attributes:
+        num_classes: k.
+        components: principal components, fewer where there are fewer clips.
+        penalty: C of the classifier, see `fit_predict_svc`.
+
+    Source: none; the figure that a network on motion features has to beat.
+    """
+
+    takes: ClassVar[str] = "motion"
+
+    num_classes: int = 3
+    components: int = 100
+    penalty: float = 1.0
+
+    def features(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
+        """Flow and strain as one vector a clip, from -1 to 1."""
+        return ((pictures.astype(np.float64) - MOTION_ZERO) / 127.5).reshape(len(pictures), -1)
+
+    def fit_predict(
+        self, train: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], test: Float[np.ndarray, "m d"], seed: int
+    ) -> Float[np.ndarray, "m k"]:
+        """Trains components and classifier on one side of a fold; answers the other, see `fit_predict_svc`."""
+        mean = train.mean(axis=0)
+        _, _, directions = np.linalg.svd(train - mean, full_matrices=False)
+        components = directions[: self.components].T
+        return fit_predict_svc(
+            (train - mean) @ components,
+            labels,
+            (test - mean) @ components,
+            num_classes=self.num_classes,
+            penalty=self.penalty,
+            seed=seed,
+        )
