@@ -54,6 +54,6 @@ def test_unknown_normalization_is_refused(faces):
 def test_motion_features_are_scaled_to_both_sides_of_nothing():
     pictures = np.zeros((2, 28, 28, 3), np.uint8)
     pictures[0], pictures[1] = 128, 255
-    (motion,) = model_inputs(pictures, "motion", "difference")
+    (motion,) = model_inputs(jnp.asarray(pictures), "motion", "difference")
     np.testing.assert_array_equal(motion[0], 0)
     np.testing.assert_allclose(motion[1], 127 / 127.5)

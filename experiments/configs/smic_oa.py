@@ -1,4 +1,4 @@
-"""OFF-ApexNet on SMIC (HS): motion between onset and apex, the apex spotted.
+"""OFF-ApexNet on SMIC (HS): motion from onset to apex, the apex spotted.
 
 python -m experiments.run --config smic_oa.py
 """

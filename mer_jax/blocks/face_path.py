@@ -1,5 +1,7 @@
 """One path of a network: from the frames of a face region to a feature vector."""
 
+from typing import Any
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -22,6 +24,7 @@ class FacePath(nn.Module):
         implementation: see `ConvReluPool`.
         attention: a module that maps features [*b, t, h, w, c] to the same shape; None
             for no attention.
+        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: sections 3.4.1 to 3.4.3 of the paper for the order of the layers; all sizes
     are ours.
@@ -34,13 +37,16 @@ class FacePath(nn.Module):
     dropout: float
     implementation: str = "auto"
     attention: nn.Module | None = None
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], *, is_training: bool) -> Float[Array, "b d"]:
         """Returns one vector a clip."""
-        x = ConvReluPool(self.features, self.kernel_size, self.pool_size, self.implementation, name="conv")(x)
+        x = ConvReluPool(
+            self.features, self.kernel_size, self.pool_size, self.implementation, dtype=self.dtype, name="conv"
+        )(x)
         if self.attention is not None:
             x = self.attention(x)
         x = x.reshape(x.shape[0], -1)  # b (t2 h2 w2 d)
-        x = nn.relu(nn.Dense(self.dense, name="dense")(x))
+        x = nn.relu(nn.Dense(self.dense, dtype=self.dtype, name="dense")(x))
         return nn.Dropout(self.dropout, deterministic=not is_training)(x)

@@ -1,5 +1,7 @@
 """Hybrid attention: spatial and temporal attention together."""
 
+from typing import Any
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -8,7 +10,7 @@ from mer_jax.blocks.temporal_attention import TemporalAttention
 
 
 class HybridAttention(nn.Module):
-    """Spatial attention, then temporal attention on what it lets through.
+    """Spatial attention, then temporal attention on what it lets through; or the other way round.
 
     Both maps are sown into the collection `intermediates`, as `spatial_map` and
     `temporal_weights`, so that they can be looked at.
@@ -19,18 +21,28 @@ class HybridAttention(nn.Module):
     Attributes:
         kernel_size: see `SpatialAttention`.
         temporal_features: see `TemporalAttention`.
+        temporal_first: the other way round.
+        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: section 3.4.2 and figure 9 of the paper; the order of the two is ours.
     """
 
     kernel_size: int = 7
     temporal_features: int = 16
+    temporal_first: bool = False
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b t h w c"]) -> Float[Array, "*b t h w c"]:
         """Returns the weighted features."""
-        x, spatial_map = SpatialAttention(self.kernel_size, name="spatial")(x)
-        x, temporal_weights = TemporalAttention(self.temporal_features, name="temporal")(x)
+        spatial = SpatialAttention(self.kernel_size, self.dtype, name="spatial")
+        temporal = TemporalAttention(self.temporal_features, self.dtype, name="temporal")
+        if self.temporal_first:
+            x, temporal_weights = temporal(x)
+            x, spatial_map = spatial(x)
+        else:
+            x, spatial_map = spatial(x)
+            x, temporal_weights = temporal(x)
         self.sow("intermediates", "spatial_map", spatial_map)
         self.sow("intermediates", "temporal_weights", temporal_weights)
         return x

@@ -1,5 +1,7 @@
 """The common end of the two paths: from their vectors to logits."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -16,6 +18,8 @@ class PathFusion(nn.Module):
         dense: width of the dense layer.
         dropout: share of features set to zero while training.
         recalibration: a module on the concatenated vector, or None.
+        dtype: of the arithmetic; None takes that of the input. Parameters and logits are
+            float32.
 
     Source: section 3.4.1 of the paper; the softmax is part of the loss. Widths are ours.
     """
@@ -24,6 +28,7 @@ class PathFusion(nn.Module):
     dense: int
     dropout: float
     recalibration: nn.Module | None = None
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, *paths: Float[Array, "b _d"], is_training: bool) -> Float[Array, "b k"]:
@@ -31,6 +36,6 @@ class PathFusion(nn.Module):
         x = jnp.concatenate(paths, axis=-1)
         if self.recalibration is not None:
             x = self.recalibration(x)
-        x = nn.relu(nn.Dense(self.dense, name="dense")(x))
+        x = nn.relu(nn.Dense(self.dense, dtype=self.dtype, name="dense")(x))
         x = nn.Dropout(self.dropout, deterministic=not is_training)(x)
-        return nn.Dense(self.num_classes, name="logits")(x)
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(x).astype(jnp.float32)

@@ -1,5 +1,7 @@
 """Spatial attention: where on the face to look."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -15,16 +17,19 @@ class SpatialAttention(nn.Module):
 
     Attributes:
         kernel_size: side k of the square window, in places of the feature map.
+        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: section 3.4.2 of the paper says what the map is for and gives no formula;
     this form (Woo et al., CBAM, ECCV 2018) is ours.
     """
 
     kernel_size: int = 7
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b t h w c"]) -> tuple[Float[Array, "*b t h w c"], Float[Array, "*b t h w 1"]]:
         """Returns the weighted features and the map."""
         summary = jnp.concatenate([x.mean(-1, keepdims=True), x.max(-1, keepdims=True)], axis=-1)
-        attention = nn.sigmoid(nn.Conv(1, (self.kernel_size, self.kernel_size), name="map")(summary))
+        window = (self.kernel_size, self.kernel_size)
+        attention = nn.sigmoid(nn.Conv(1, window, dtype=self.dtype, name="map")(summary))
         return x * attention, attention

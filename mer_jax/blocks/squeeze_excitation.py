@@ -1,5 +1,7 @@
 """Squeeze and excitation: which channels to listen to."""
 
+from typing import Any
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -18,18 +20,20 @@ class SqueezeExcitation(nn.Module):
         ratio: how many times narrower the middle layer is.
         residual: add the input, as the paper's "residual operation"; False gives the
             plain `x * s` of Hu et al. (CVPR 2018).
+        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: section 3.5 of the paper; the ratio is ours.
     """
 
     ratio: int = 4
     residual: bool = True
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Takes clips [*b, t, h, w, c] or vectors [b, c]; returns the same shape."""
         channels = x.shape[-1]
         squeezed = x.mean((-4, -3, -2), keepdims=True) if x.ndim >= 4 else x
-        hidden = nn.relu(nn.Dense(max(1, channels // self.ratio), name="squeeze")(squeezed))
-        scale = nn.sigmoid(nn.Dense(channels, name="excite")(hidden))
+        hidden = nn.relu(nn.Dense(max(1, channels // self.ratio), dtype=self.dtype, name="squeeze")(squeezed))
+        scale = nn.sigmoid(nn.Dense(channels, dtype=self.dtype, name="excite")(hidden))
         return x + x * scale if self.residual else x * scale

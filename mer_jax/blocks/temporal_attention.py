@@ -1,5 +1,7 @@
 """Temporal attention: when to look."""
 
+from typing import Any
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -17,18 +19,21 @@ class TemporalAttention(nn.Module):
 
     Attributes:
         features: width r of the scoring layer.
+        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: section 3.4.2 of the paper ("assigns weights based on temporal dynamics")
     gives no formula; this form is ours.
     """
 
     features: int = 16
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b t h w c"]) -> tuple[Float[Array, "*b t h w c"], Float[Array, "*b t 1 1 1"]]:
         """Returns the weighted features and the weights, whose mean over t is 1."""
         frames = x.mean((-3, -2), keepdims=True)
-        hidden = nn.tanh(nn.Dense(self.features, name="hidden")(frames))
-        scores = nn.Dense(1, use_bias=False, name="score")(hidden)  # a bias would cancel in the softmax
+        hidden = nn.tanh(nn.Dense(self.features, dtype=self.dtype, name="hidden")(frames))
+        # A bias would cancel in the softmax.
+        scores = nn.Dense(1, use_bias=False, dtype=self.dtype, name="score")(hidden)
         weights = nn.softmax(scores, axis=-4) * x.shape[-4]
         return x * weights, weights

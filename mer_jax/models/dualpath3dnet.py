@@ -1,6 +1,6 @@
 """Dual Path-3DNet, and what its descendants share with it."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float, Num
@@ -32,6 +32,8 @@ class DualPath3DNet(nn.Module):
         fusion_dense: width of the dense layer after the concatenation.
         dropout: share of features set to zero while training, in both places.
         implementation: of the convolution, see `ConvReluPool`.
+        dtype: of the arithmetic; None takes that of the input. Parameters and logits are
+            float32.
 
     Source: section 3.4.1 and figure 5 of the paper, which give the order of the layers
     and no sizes: all sizes are ours. The wide spatial pool is what makes the network
@@ -49,6 +51,7 @@ class DualPath3DNet(nn.Module):
     fusion_dense: int = 128
     dropout: float = 0.5
     implementation: str = "auto"
+    dtype: Any = None
 
     def path_attention(self) -> nn.Module | None:
         """What stands between the pool and the flattening of a path.
@@ -88,11 +91,17 @@ class DualPath3DNet(nn.Module):
                 dense=self.path_dense,
                 dropout=self.dropout,
                 implementation=self.implementation,
+                dtype=self.dtype,
                 attention=self.path_attention(),
                 name=name,
             )(half, is_training=is_training)
             for name, half in (("upper", upper), ("lower", lower))
         ]
         return PathFusion(
-            self.num_classes, self.fusion_dense, self.dropout, self.fusion_recalibration(), name="fusion"
+            self.num_classes,
+            self.fusion_dense,
+            self.dropout,
+            self.fusion_recalibration(),
+            dtype=self.dtype,
+            name="fusion",
         )(*paths, is_training=is_training)

@@ -12,13 +12,17 @@ class HybridAttention3DNet(DualPath3DNet):
     Attributes:
         attention_kernel: see `HybridAttention`.
         attention_features: see `HybridAttention`.
+        temporal_first: see `HybridAttention`.
 
     Source: section 3.4.2 and figure 6 of the paper.
     """
 
     attention_kernel: int = 7
     attention_features: int = 16
+    temporal_first: bool = False
 
     def path_attention(self) -> nn.Module:
         """Hybrid attention."""
-        return HybridAttention(self.attention_kernel, self.attention_features, parent=None)
+        return HybridAttention(
+            self.attention_kernel, self.attention_features, self.temporal_first, self.dtype, parent=None
+        )

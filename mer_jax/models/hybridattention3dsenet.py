@@ -12,12 +12,14 @@ class HybridAttention3DSENet(HybridAttention3DNet):
     Attributes:
         squeeze_ratio: see `SqueezeExcitation`; on the concatenated vector every
             feature is a channel.
+        squeeze_residual: see `SqueezeExcitation`.
 
     Source: section 3.4.4 and figure 8 of the paper.
     """
 
     squeeze_ratio: int = 4
+    squeeze_residual: bool = True
 
     def fusion_recalibration(self) -> nn.Module:
         """Squeeze-and-excitation on the concatenated vector."""
-        return SqueezeExcitation(self.squeeze_ratio, parent=None)
+        return SqueezeExcitation(self.squeeze_ratio, self.squeeze_residual, dtype=self.dtype, parent=None)

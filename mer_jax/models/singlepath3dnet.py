@@ -1,6 +1,6 @@
 """The single-path baseline."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -24,6 +24,8 @@ class SinglePath3DNet(nn.Module):
         dense: width of the dense layer.
         dropout: share of features set to zero while training.
         implementation: of the convolution, see `ConvReluPool`.
+        dtype: of the arithmetic; None takes that of the input. Parameters and logits are
+            float32.
 
     Source: section 6 and table 2 of the paper (MER-DACWB3DCNNST, its reference [18],
     whose layers are not published). The layers are those of one path of Dual
@@ -39,6 +41,7 @@ class SinglePath3DNet(nn.Module):
     dense: int = 128
     dropout: float = 0.5
     implementation: str = "auto"
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -67,6 +70,7 @@ class SinglePath3DNet(nn.Module):
             dense=self.dense,
             dropout=self.dropout,
             implementation=self.implementation,
+            dtype=self.dtype,
             name="face",
         )(face, is_training=is_training)
-        return nn.Dense(self.num_classes, name="logits")(features)
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(features).astype(jnp.float32)

@@ -11,12 +11,14 @@ class SqueezeExcitation3DNet(DualPath3DNet):
 
     Attributes:
         squeeze_ratio: see `SqueezeExcitation`.
+        squeeze_residual: see `SqueezeExcitation`.
 
     Source: section 3.4.3 and figure 7 of the paper.
     """
 
     squeeze_ratio: int = 2  # of 8 channels: at 4, two units would carry all, and both may die
+    squeeze_residual: bool = True
 
     def path_attention(self) -> nn.Module:
         """Squeeze-and-excitation."""
-        return SqueezeExcitation(self.squeeze_ratio, parent=None)
+        return SqueezeExcitation(self.squeeze_ratio, self.squeeze_residual, dtype=self.dtype, parent=None)

@@ -1,0 +1,19 @@
+"""OFF-ApexNet on CAS(ME)^2: motion from onset to apex, the apex annotated.
+
+python -m experiments.run --config casme_squared_oa.py
+"""
+
+from mer_jax.config import Experiment
+from mer_jax.models import OffApexNet
+from mer_jax.vision.options import VisionOptions
+
+
+def get_config() -> Experiment:
+    """The experiment."""
+    return Experiment(
+        name="casme_squared_oa",
+        corpus="casme_squared",
+        model=OffApexNet(),
+        vision=VisionOptions(num_frames=2, sampling="apex", mask="none"),
+        protocols=("subject",),
+    )

@@ -1,0 +1,19 @@
+"""OFF-ApexNet on SAMM: motion from onset to apex, the apex annotated.
+
+python -m experiments.run --config samm_oa.py
+"""
+
+from mer_jax.config import Experiment
+from mer_jax.models import OffApexNet
+from mer_jax.vision.options import VisionOptions
+
+
+def get_config() -> Experiment:
+    """The experiment."""
+    return Experiment(
+        name="samm_oa",
+        corpus="samm",
+        model=OffApexNet(),
+        vision=VisionOptions(num_frames=2, sampling="apex", mask="none"),
+        protocols=("subject",),
+    )

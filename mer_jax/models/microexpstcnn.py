@@ -1,0 +1,74 @@
+"""MicroExpSTCNN."""
+
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
+
+from mer_jax.blocks.conv_pool import ConvReluPool, Size3
+from mer_jax.blocks.region import resize_area
+from mer_jax.inputs import check_halves
+
+
+class MicroExpSTCNN(nn.Module):
+    """One 3D convolution with a long kernel over the whole face: the likely ancestor of the paper's networks.
+
+    The face at 64x64, Conv3D + ReLU, MaxPool3D, dropout, flatten, dense + ReLU, dropout,
+    logits.
+
+    Parameters: 1,643,267 with 18 frames, 44.2 million with 96.
+    Collections: `params`. Rngs: `dropout` when training.
+
+    Attributes:
+        num_classes: k.
+        features: filters of the convolution.
+        kernel_size: frames, height, width. 15 frames need clips of 17 or more.
+        pool_size: frames, height, width.
+        dense: width of the dense layer.
+        dropout: share of features set to zero while training, in both places.
+        implementation: of the convolution, see `ConvReluPool`.
+        dtype: of the arithmetic; None takes that of the input. Parameters and logits are
+            float32.
+
+    Source: Reddy et al., "Spontaneous facial micro-expression recognition using 3D
+    spatiotemporal convolutional neural networks", IJCNN 2019 (arXiv 1904.01390), figure 2
+    and table 2, and the authors' code.
+    Differs: the face comes as two halves of 128x64 with the project's own crop and
+    normalisation of each clip; theirs is normalised over training and test set together.
+    """
+
+    takes: ClassVar[str] = "halves"
+
+    num_classes: int = 3
+    features: int = 32
+    kernel_size: Size3 = (15, 3, 3)
+    pool_size: Size3 = (3, 3, 3)
+    dense: int = 128
+    dropout: float = 0.5
+    implementation: str = "auto"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, upper: Num[Array, "..."], lower: Num[Array, "..."], *, is_training: bool) -> Float[Array, "b k"]:
+        """Maps the two halves, joined to the whole face, to logits.
+
+        Args:
+            upper: upper halves [b, t, 64, 128, 1], normalised.
+            lower: lower halves of the same clips and shape.
+            is_training: whether dropout is on.
+
+        Raises:
+            ShapeError: halves of another size, integers, or too few frames.
+        """
+        check_halves(upper, lower)
+        x = resize_area(jnp.concatenate([upper, lower], axis=-3), (64, 64))
+        x = ConvReluPool(
+            self.features, self.kernel_size, self.pool_size, self.implementation, dtype=self.dtype, name="conv"
+        )(x)
+        x = nn.Dropout(self.dropout, deterministic=not is_training)(x)
+        x = x.reshape(x.shape[0], -1)  # b (t2 h2 w2 d)
+        normal = nn.initializers.normal(0.05)  # what Keras calls "normal"
+        x = nn.relu(nn.Dense(self.dense, kernel_init=normal, dtype=self.dtype, name="dense")(x))
+        x = nn.Dropout(self.dropout, deterministic=not is_training)(x)
+        return nn.Dense(self.num_classes, kernel_init=normal, dtype=self.dtype, name="logits")(x).astype(jnp.float32)

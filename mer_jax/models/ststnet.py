@@ -1,0 +1,63 @@
+"""STSTNet."""
+
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
+
+from mer_jax.inputs import check_motion
+
+
+class STSTNet(nn.Module):
+    """Three shallow streams of 3, 5 and 8 filters over motion features: a net of 1,683 parameters.
+
+    Each stream: convolution 3x3, ReLU, batch normalisation, 3x3 max pooling, dropout.
+    Then: concatenate, 2x2 mean pooling, flatten to 400, logits.
+
+    Parameters: 1,683 with three classes.
+    Collections: `params`, `batch_stats`. Rngs: `dropout` when training.
+
+    Attributes:
+        num_classes: k.
+        streams: filters of each stream.
+        dropout: share of features set to zero while training.
+        dtype: of the arithmetic; None takes that of the input. Parameters and logits are
+            float32.
+
+    Source: Liong et al., "Shallow triple stream three-dimensional CNN (STSTNet) for
+    micro-expression recognition", FG 2019 (arXiv 1902.03634), section II-C, in the form of
+    the authors' PyTorch port, which adds normalisation and dropout and pads the convolution by 2.
+    Differs: features from -1 to 1 with no motion at 0, instead of 0 to 255.
+    """
+
+    takes: ClassVar[str] = "motion"
+
+    num_classes: int = 3
+    streams: tuple[int, ...] = (3, 5, 8)
+    dropout: float = 0.5
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Float[Array, "b k"]:
+        """Maps the motion features of each clip to logits.
+
+        Args:
+            motion: horizontal flow, vertical flow and strain [b, 28, 28, 3], from -1 to 1.
+            is_training: whether dropout is on, and statistics are those of the batch.
+
+        Raises:
+            ShapeError: features of another size, or integers.
+        """
+        check_motion(motion)
+        streams = []
+        for number, features in enumerate(self.streams, start=1):
+            x = nn.relu(nn.Conv(features, (3, 3), padding=2, dtype=self.dtype, name=f"conv_{number}")(motion))
+            x = nn.BatchNorm(
+                use_running_average=not is_training, momentum=0.9, dtype=self.dtype, name=f"normalize_{number}"
+            )(x)
+            x = nn.max_pool(x, (3, 3), strides=(3, 3), padding=((1, 1), (1, 1)))  # b 10 10 d
+            streams.append(nn.Dropout(self.dropout, deterministic=not is_training)(x))
+        x = nn.avg_pool(jnp.concatenate(streams, axis=-1), (2, 2), strides=(2, 2))
+        x = x.reshape(x.shape[0], -1)  # b (5 5 16)
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(x).astype(jnp.float32)
