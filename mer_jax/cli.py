@@ -83,7 +83,7 @@ def compare(parser: argparse.ArgumentParser) -> Work:
     _add_scoring_options(parser)
 
     def run(flags: argparse.Namespace) -> None:
-        from mer_jax.report.comparison import compare_all, describe_comparisons
+        from mer_jax.report.comparison import compare_all, correct_all, describe_comparisons
 
         if len(set(flags.runs)) != len(flags.runs) or len(flags.runs) < 2:
             raise MerError(f"got {', '.join(map(str, flags.runs))}; expected two different runs or more")
@@ -95,7 +95,8 @@ def compare(parser: argparse.ArgumentParser) -> Work:
         if flags.json:
             import dataclasses
 
-            print(json.dumps([dataclasses.asdict(each) for each in comparisons], indent=2, allow_nan=False))
+            pairs = zip(comparisons, correct_all(comparisons), strict=True)
+            print(json.dumps([{**dataclasses.asdict(each), "holm": holm} for each, holm in pairs], indent=2))
             return
         if any(result.provenance == "surrogate" for results in systems.values() for result in results.values()):
             print("SURROGATE: rendered faces, not recordings of people\n")
@@ -104,8 +105,33 @@ def compare(parser: argparse.ArgumentParser) -> Work:
     return run
 
 
+def models(parser: argparse.ArgumentParser) -> Work:
+    """List the networks and what they cost, or the layers of one."""
+    parser.add_argument("name", nargs="?", help="a network, to list its layers")
+    parser.add_argument("--frames", type=int, default=18, help="of a clip (%(default)s)")
+    parser.add_argument("--batch", type=int, default=80, help="clips of a training step (%(default)s)")
+    parser.add_argument(
+        "--no-memory", action="store_true", help="leave out the memory: one compilation a network, a minute in all"
+    )
+
+    def run(flags: argparse.Namespace) -> None:
+        from mer_jax.report import networks
+
+        for name in ("frames", "batch"):
+            if getattr(flags, name) < 1:
+                raise MerError(f"got --{name}={getattr(flags, name)}, expected a whole number from 1")
+        if flags.name:
+            model = networks.find_network(flags.name)()
+            print(networks.format_layers(networks.list_layers(model, flags.frames)))
+        else:
+            _list_networks(flags.frames, None if flags.no_memory else flags.batch)
+
+    return run
+
+
 COMMANDS: dict[str, Callable[[argparse.ArgumentParser], Work]] = {
     "inspect": inspect,
+    "models": models,
     "score": score,
     "compare": compare,
 }
@@ -202,6 +228,30 @@ def _inspect(source: str, out: Path, options: "VisionOptions", kind: str | None,
     faults = [f"{clip.name}: {text}" for clip in clips for level, text in clip.findings if level == "error"]
     if faults:
         raise MerError("\n       ".join(faults))
+
+
+def _list_networks(num_frames: int, batch: int | None) -> None:
+    from mer_jax.errors import ShapeError
+    from mer_jax.report import networks
+
+    rows = [("network", "input", "parameters", "FLOPs a clip", *([f"memory at batch {batch}"] if batch else []))]
+    refused = []
+    for name, network in networks.find_networks().items():
+        model = network()
+        try:
+            count, flops = networks.count_parameters(model, num_frames), networks.count_flops(model, num_frames)
+        except ShapeError as error:
+            refused.append(f"{name}: {error}")
+            continue
+        memory = []
+        if batch:
+            print(f"compiling {name}", file=sys.stderr)
+            memory = [f"{networks.measure_step_memory(model, num_frames, batch) / 2**20:,.0f} MiB"]
+        size = networks.describe_input(model, num_frames)
+        rows.append((name, size, f"{count:,}", networks.format_count(flops), *memory))
+    print(networks.format_table(rows))
+    for line in refused:
+        print(line)
 
 
 def _find_clips(source: str, seconds: float) -> "dict[str, tuple[Callable[[], FrameSource], str]]":
