@@ -1,15 +1,20 @@
-"""Interleaved timing, and what a table of timings has to say about its machine."""
+"""Interleaved timing, what a table of timings says about its machine, and how it is printed and written."""
 
+import argparse
+import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+Row = dict[str, Any]
 
 
 def time_interleaved(programs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -38,19 +43,99 @@ def median_ratio(slow: list[float], fast: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
+def matrix_product_rate(dtype: Any = jnp.float32, *, rounds: int = 7) -> float:
+    """What the device makes of a matrix product, in FLOP/s: the roof that other programs are held against.
+
+    Args:
+        dtype: of the factors.
+        rounds: of which the best counts.
+    """
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    a = jax.random.normal(jax.random.key(0), (size, size)).astype(dtype)
+    product = jax.jit(lambda a: a @ a)
+    seconds = time_interleaved({"product": lambda: product(a)}, rounds)["product"]
+    return 2 * size**3 / min(seconds)
+
+
+def summarize(seconds: Sequence[float], *, clips: int = 0, flops: float = 0.0, peak: float = 0.0) -> Row:
+    """Median, minimum and spread, and rates of the median.
+
+    Args:
+        seconds: of every run.
+        clips: in a run; 0 where clips are not what is counted.
+        flops: of a run, as `paper_net` counts them.
+        peak: of the device, from `matrix_product_rate`.
+    """
+    median = statistics.median(seconds)
+    row: Row = {"seconds": list(seconds), "median_s": median, "min_s": min(seconds), "max_s": max(seconds)}
+    if clips:
+        row["clips_per_s"] = clips / median
+    if flops:
+        row["flop_per_s"] = flops / median
+    if flops and peak:
+        row["share_of_matrix_product"] = flops / median / peak
+    return row
+
+
+_COLUMNS = {  # of a row of `summarize`: heading, and how it is written
+    "median_s": ("median ms", lambda s: f"{1e3 * s:.1f}"),
+    "min_s": ("min ms", lambda s: f"{1e3 * s:.1f}"),
+    "max_s": ("max ms", lambda s: f"{1e3 * s:.1f}"),
+    "clips_per_s": ("clips/s", lambda r: f"{r:.0f}"),
+    "flop_per_s": ("GFLOP/s", lambda r: f"{r / 1e9:.0f}"),
+    "share_of_matrix_product": ("of matrix product", lambda s: f"{100 * s:.0f} %"),
+}
+
+
 def describe_machine() -> str:
-    """Processor, cores, memory and versions, in one line."""
+    """Device, processor, cores, memory and versions, in one line."""
     name, memory_gib = platform.machine(), 0.0
     cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
     if cpuinfo.exists():
         models = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
         memory_gib = int(meminfo.read_text().split()[1]) / 2**20
+    devices = f"{len(jax.devices())} x {jax.devices()[0].device_kind}; " if jax.default_backend() != "cpu" else ""
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in ("jax", "flax", "numpy"))
-    return f"{os.cpu_count()} x {name}, {memory_gib:.0f} GiB; Python {platform.python_version()}, {versions}"
+    return f"{devices}{os.cpu_count()} x {name}, {memory_gib:.0f} GiB; Python {platform.python_version()}, {versions}"
 
 
 def format_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def make_parser(docstring: str, *, batch: int = 80, rounds: int = 7) -> argparse.ArgumentParser:
+    """The flags that every benchmark has."""
+    parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=batch, help=f"clips in a batch (default: {batch})")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"counted runs of each (default: {rounds})")
+    parser.add_argument("--json", type=Path, help="file to write all figures to")
+    return parser
+
+
+def report(rows: Sequence[Row], path: Path | None, *, notes: Sequence[str] = (), **facts: Any) -> None:
+    """Prints the machine and a table, and writes JSON where a path is given.
+
+    Args:
+        rows: a timing of `summarize` each, with columns of its own beside it; values of those
+            are printed as they are.
+        path: of the JSON file.
+        notes: lines under the table.
+        facts: written to the JSON file beside the rows.
+    """
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "seconds"]
+    header = [_COLUMNS[name][0] if name in _COLUMNS else name for name in names]
+    print(describe_machine())
+    print(format_table(header, [[_format(row, name) for name in names] for row in rows]))
+    for note in notes:
+        print(note)
+    if path:
+        path.write_text(json.dumps({"machine": describe_machine(), **facts, "rows": list(rows)}, indent=2) + "\n")
+
+
+def _format(row: Row, name: str) -> str:
+    if name not in row:
+        return ""
+    return _COLUMNS[name][1](row[name]) if name in _COLUMNS else str(row[name])

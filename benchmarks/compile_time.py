@@ -1,0 +1,74 @@
+"""How long from a command to the first training step, with and without a filled compilation cache?
+
+    python -m benchmarks.compile_time [--batch 8] [--rounds 3] [--json FILE]
+
+The network of `paper_net.py`, a process for each run. `cold`: nothing is kept from before;
+for `native` that includes compiling the C++ library, once for each machine. `warm`: the same
+again. Columns are medians of seconds: imports, the C++ library, tracing and compiling, first step.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from benchmarks.timing import make_parser, report
+
+_START = time.perf_counter()
+
+
+def work(implementation: str, batch: int) -> None:
+    """One process; prints the seconds of its stages as JSON."""
+    import jax
+
+    from benchmarks import paper_net
+    from mer_jax.blocks.conv_pool import resolve
+    from mer_jax.user_cache import user_cache_dir
+
+    jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    marks = [time.perf_counter()]
+    resolve(implementation)
+    marks.append(time.perf_counter())
+    run = paper_net.make_trainer(implementation, batch)
+    jax.block_until_ready(run())
+    marks.append(time.perf_counter())
+    jax.block_until_ready(run())
+    marks.append(time.perf_counter())
+    stages = [b - a for a, b in zip([_START, *marks], marks, strict=False)]
+    step = stages.pop()
+    print(json.dumps({"imports": stages[0], "library": stages[1], "compilation": stages[2] - step, "step": step}))
+
+
+def main() -> None:
+    """Prints the table and, if asked, writes JSON."""
+    parser = make_parser(__doc__, batch=8, rounds=3)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(arguments.worker, arguments.batch)
+        return
+    rows = []
+    for name in ("native", "tiled", "direct"):
+        runs = {"cold": [], "warm": []}
+        for _ in range(arguments.rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                command = [sys.executable, "-m", "benchmarks.compile_time", "--worker", name]
+                command += ["--batch", str(arguments.batch)]
+                for kind in ("cold", "warm"):
+                    environment = os.environ | {"MER_CACHE_DIR": folder}
+                    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+                    runs[kind].append(json.loads(done.stdout))
+        for kind, stages in runs.items():
+            medians = {f"{stage} s": statistics.median(run[stage] for run in stages) for stage in stages[0]}
+            row = {"implementation": name, "cache": kind} | {key: f"{value:.2f}" for key, value in medians.items()}
+            rows.append(row | {"in all s": f"{sum(medians.values()):.2f}"})
+    report(rows, arguments.json, notes=[f"batch {arguments.batch}, {arguments.rounds} rounds"])
+
+
+if __name__ == "__main__":
+    main()

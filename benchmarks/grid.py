@@ -1,0 +1,83 @@
+"""What does one more cell of a grid of experiments cost beside its training?
+
+    python -m benchmarks.grid [--per_subject 2] [--json FILE]
+
+The five networks, leave-one-subject-out on noise, each in turn in one process: seconds until
+the first epoch of the first fold is done (tracing and compiling), and of an epoch of another
+fold of the same program, which compiles nothing. `again` is a second process with the
+compilation cache that the first one filled.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import jax
+
+from benchmarks.lanes import make_chunk, make_clips, make_loso
+from benchmarks.timing import make_parser, report
+from mer_jax.models import (
+    DualPath3DNet,
+    HybridAttention3DNet,
+    HybridAttention3DSENet,
+    SinglePath3DNet,
+    SqueezeExcitation3DNet,
+)
+
+NETWORKS = (HybridAttention3DNet, DualPath3DNet, SqueezeExcitation3DNet, HybridAttention3DSENet, SinglePath3DNet)
+
+
+def work(per_subject: int, batch: int, rounds: int) -> None:
+    """One process; prints the seconds of each network as JSON."""
+    jax.config.update("jax_compilation_cache_dir", os.environ["MER_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    clips, rows = make_clips(per_subject), {}
+    for network in NETWORKS:
+        start = time.perf_counter()
+        chunk = make_chunk(make_loso(clips, model=network(), batch_size=batch), 1)
+        jax.block_until_ready(chunk())
+        first = time.perf_counter() - start
+        seconds = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            jax.block_until_ready(chunk())
+            seconds.append(time.perf_counter() - start)
+        rows[network.__name__] = (first, min(seconds))
+    print(json.dumps(rows))
+
+
+def main() -> None:
+    """Prints the table and, if asked, writes JSON."""
+    parser = make_parser(__doc__, rounds=3)
+    parser.add_argument("--per_subject", type=int, default=2, help="clips of each of 16 subjects")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(arguments.per_subject, arguments.batch, arguments.rounds)
+        return
+    command = [sys.executable, "-m", "benchmarks.grid", "--worker", "--per_subject", str(arguments.per_subject)]
+    command += ["--batch", str(arguments.batch), "--rounds", str(arguments.rounds)]
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(2):
+            environment = os.environ | {"MER_CACHE_DIR": folder}
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            runs.append(json.loads(done.stdout))
+    rows = [
+        {
+            "network": name,
+            "first epoch s": f"{first:.2f}",
+            "again": f"{runs[1][name][0]:.2f}",
+            "epoch s": f"{epoch:.3f}",
+        }
+        for name, (first, epoch) in runs[0].items()
+    ]
+    report(rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

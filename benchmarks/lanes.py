@@ -1,0 +1,68 @@
+"""Chunks of epochs of some lanes on random clips, for benchmarks of the engine as a whole."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mer_jax import steps
+from mer_jax.clips import Clips
+from mer_jax.config import Experiment
+from mer_jax.models import HybridAttention3DNet
+from mer_jax.protocols import make_plan
+from mer_jax.train import Program, make_program
+from mer_jax.vision.options import VisionOptions
+
+
+def make_clips(per_subject: int, *, subjects: int = 16, frames: int = 18) -> Clips:
+    """Noise in the shape of SMIC: as many clips of each subject, three classes."""
+    n = subjects * per_subject
+    faces = np.random.default_rng(0).integers(0, 256, (n, frames, 128, 128, 1), np.uint8)
+    return Clips(
+        upper=faces[:, :, :64],
+        lower=faces[:, :, 64:],
+        label=(np.arange(n) % 3).astype(np.int32),
+        subject=tuple(f"s{i // per_subject:02d}" for i in range(n)),
+        clip_id=tuple(f"c{i:05d}" for i in range(n)),
+        corpus=("noise",) * n,
+        class_names=("negative", "positive", "surprise"),
+        provenance="surrogate",
+        fingerprint="noise",
+        corpus_name="noise",
+    )
+
+
+def make_loso(clips: Clips, *, mesh: Mesh | None = None, **fields: Any) -> Program:
+    """Leave-one-subject-out with our default network; an epoch a chunk, never stopping."""
+    experiment = Experiment(
+        name="benchmark",
+        corpus="noise",
+        vision=VisionOptions(),
+        **{"model": HybridAttention3DNet(), "epochs": 100_000, "min_epochs": 0, "patience": 0, "epochs_per_chunk": 1}
+        | fields,
+    )
+    plan = make_plan("loso", subjects=clips.subject, labels=clips.label, seed=0)
+    return make_program(experiment, clips, [plan], mesh=mesh)
+
+
+def make_chunk(program: Program, width: int, *, times: int = 1) -> Callable[[], Any]:
+    """A function that runs a chunk of the first `width` lanes, `times` times one after another."""
+    mesh = program.settings.mesh
+    with jax.set_mesh(mesh):
+        one = steps.start_slot(jnp.asarray(0), program.lanes, program.data, program.limits, settings=program.settings)
+        slots = steps.make_slots(one, number=width, mesh=mesh)
+        slots = dataclasses.replace(slots, stopped=jnp.zeros_like(slots.stopped))
+    which = jnp.arange(width, dtype=jnp.int32)
+
+    def run():
+        nonlocal slots
+        with jax.set_mesh(mesh):
+            for _ in range(times):
+                slots, history = program.train_epochs(slots, which)
+        return history
+
+    return run

@@ -1,0 +1,63 @@
+"""How much memory does a training step need, by implementation and batch?
+
+    python -m benchmarks.memory [--batch 80] [--direct] [--json FILE]
+
+The network of `paper_net.py` in a process for each line: three steps, then the peak of the
+whole process, and what XLA plans beside weights and inputs (`temp`). Weights and Adam alone
+are 413 MB. `benchmarks.peers` has the peak of PyTorch and Keras beside ours.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+
+import jax
+
+from benchmarks import paper_net
+from benchmarks.timing import make_parser, report
+from mer_jax.allocator import keep_freed_memory
+from mer_jax.blocks.conv_pool import resolve
+
+
+def work(implementation: str, batch: int, keep: bool) -> None:
+    """The process of one line; prints JSON."""
+    if keep:
+        keep_freed_memory()
+    run = paper_net.make_trainer(implementation, batch)
+    for _ in range(3):
+        jax.block_until_ready(run())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    device = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    print(json.dumps({"peak": peak, "device": device, "temp": paper_net.plan_memory(implementation, batch)}))
+
+
+def main() -> None:
+    """Prints the table and, if asked, writes JSON."""
+    parser = make_parser(__doc__, rounds=1)
+    parser.add_argument("--direct", action="store_true", help="XLA's own convolution too; 21 GB at batch 80")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        work(arguments.worker, arguments.batch, arguments.keep)
+        return
+    names = list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched"]))
+    names += ["direct"] if arguments.direct else []
+    rows = []
+    for batch in (8, arguments.batch):
+        for name in names:
+            for keep in ([], ["--keep"]):
+                command = [sys.executable, "-m", "benchmarks.memory", "--worker", name, "--batch", str(batch), *keep]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                figures = json.loads(done.stdout)
+                row = {"batch": batch, "implementation": name, "malloc": "keeps" if keep else "as it comes"}
+                row |= {"peak MiB": round(figures["peak"]), "temp MB": round(figures["temp"] / 1e6)}
+                row |= {"device MB": round(figures["device"] / 1e6)} if figures["device"] else {}
+                rows.append(row)
+    report(rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

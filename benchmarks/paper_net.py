@@ -1,0 +1,93 @@
+"""The network that speed is measured on: the paper's shape at a size that its text allows.
+
+18 frames of 64x128 in two halves, 32 filters of 3x3x3, pool 3x3x3, dense 128: 34 million
+weights, as many as the same network has in `peer_nets.py`.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mer_jax.blocks.conv_pool import output_size
+from mer_jax.config import Optimization
+from mer_jax.models.dualpath3dnet import DualPath3DNet
+from mer_jax.optim import make_optimizer
+from mer_jax.steps import eval_step, train_step
+
+FRAMES, HEIGHT, WIDTH = 18, 64, 128
+FEATURES, KERNEL, POOL, DENSE = 32, (3, 3, 3), (3, 3, 3), 128
+
+
+def make_model(implementation: str = "auto", **changes: Any) -> DualPath3DNet:
+    """The network."""
+    sizes = {"features": FEATURES, "kernel_size": KERNEL, "pool_size": POOL, "path_dense": DENSE, "fusion_dense": DENSE}
+    return DualPath3DNet(implementation=implementation, **sizes | changes)
+
+
+def make_batch(batch: int) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    """Two halves of random clips, and labels."""
+    keys = jax.random.split(jax.random.key(0))
+    halves = tuple(jax.random.normal(key, (batch, FRAMES, HEIGHT, WIDTH, 1)) for key in keys)
+    return halves, jnp.arange(batch) % 3
+
+
+def count_flops(batch: int, *, training: bool) -> float:
+    """Multiplications and additions that the mathematics asks for, however they are saved.
+
+    Forward, and for training the gradients of kernels, dense weights and dense inputs.
+    Layers that are a thousandth of these are left out.
+    """
+    dense = 2.0 * math.prod(output_size((FRAMES, HEIGHT, WIDTH), KERNEL, POOL)) * FEATURES * DENSE
+    convolution = count_convolution(batch)
+    return 2 * ((2 * convolution + 3 * dense * batch) if training else (convolution + dense * batch))
+
+
+def count_convolution(batch: int) -> float:
+    """The same of one path's convolution, forward, where a pooling window reads it."""
+    outputs = math.prod(output_size((FRAMES, HEIGHT, WIDTH), KERNEL, POOL)) * math.prod(POOL)
+    return 2.0 * batch * outputs * math.prod(KERNEL) * FEATURES
+
+
+def make_trainer(implementation: str, batch: int) -> Callable[[], Any]:
+    """A function that makes one whole training step, Adam included, and returns the new weights."""
+    step, state = make_step(implementation)
+    halves, labels = make_batch(batch)
+
+    def run():
+        nonlocal state
+        *new, logits = step(*state, halves, labels, jnp.ones(batch), jax.random.key(1))
+        state = tuple(new)
+        return state, logits
+
+    return run
+
+
+def plan_memory(implementation: str, batch: int) -> int:
+    """Bytes that XLA plans for a training step beside weights, optimiser and inputs."""
+    step, state = make_step(implementation)
+    arguments = (*state, *make_batch(batch), jnp.ones(batch), jax.random.key(1))
+    return step.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+
+def make_step(implementation: str) -> tuple[Callable[..., Any], tuple[Any, Any, Any]]:
+    """The compiled training step, and the weights, collections and optimiser state to begin with."""
+    model = make_model(implementation)
+    optimizer = make_optimizer(
+        Optimization(), learning_rate=jnp.asarray(1e-4), epochs=jnp.asarray(1), steps_per_epoch=1
+    )
+    step = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer), donate_argnums=(0, 1, 2))
+    half = jnp.zeros((1, FRAMES, HEIGHT, WIDTH, 1))
+    params = jax.jit(lambda: model.init(jax.random.key(0), half, half, is_training=False)["params"])()
+    return step, (params, {}, jax.jit(optimizer.init)(params))
+
+
+def make_predictor(implementation: str, batch: int) -> Callable[[], Any]:
+    """A function that returns the logits of a batch."""
+    model, (halves, _) = make_model(implementation), make_batch(batch)
+    params = model.init(jax.random.key(0), *(half[:1] for half in halves), is_training=False)["params"]
+    predict = jax.jit(functools.partial(eval_step, model=model))
+    return lambda: predict(params, {}, halves)

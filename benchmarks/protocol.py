@@ -1,0 +1,37 @@
+"""What does a whole leave-one-subject-out protocol cost, its folds together or one after another?
+
+    python -m benchmarks.protocol [--folds 16] [--per_subject 10] [--rounds 3] [--json FILE]
+
+One epoch of every fold of our default network on noise in the shape of SMIC: training,
+augmentation and validation. Together: all folds are an axis of one program. On a CPU the
+engine takes them one after another by itself; on an accelerator together.
+"""
+
+from benchmarks.lanes import make_chunk, make_clips, make_loso
+from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
+
+
+def main() -> None:
+    """Prints the table and, if asked, writes JSON."""
+    parser = make_parser(__doc__, rounds=3)
+    parser.add_argument("--folds", type=int, default=16)
+    parser.add_argument("--per_subject", type=int, default=10, help="clips of each subject")
+    arguments = parser.parse_args()
+    program = make_loso(make_clips(arguments.per_subject, subjects=arguments.folds), batch_size=arguments.batch)
+    programs = {
+        "one fold": make_chunk(program, 1),
+        "all, one after another": make_chunk(program, 1, times=arguments.folds),
+        "all together": make_chunk(program, arguments.folds),
+    }
+    seconds = time_interleaved(programs, arguments.rounds)
+    rows = []
+    for name, times in seconds.items():
+        items = program.lanes.train.clip.shape[1] * (1 if name == "one fold" else arguments.folds)
+        ratio = {"times one fold": f"{median_ratio(times, seconds['one fold']):.2f}"}
+        rows.append({"an epoch of": name} | summarize(times, clips=items) | ratio)
+    notes = [f"{arguments.folds} folds, {program.lanes.train.clip.shape[1]} training items in each"]
+    report(rows, arguments.json, notes=notes, folds=arguments.folds)
+
+
+if __name__ == "__main__":
+    main()
