@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mer_jax import models
+from mer_jax import baselines, models
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError, MerError, near_names
 from mer_jax.vision.options import VisionOptions
@@ -50,13 +50,15 @@ def read_record(run: Path) -> Record:
         ) from error
     if not (run / "predictions.csv").exists():
         raise ConfigError(f"{run} holds no predictions.csv to compare with; finish that run first, with --resume")
-    if not hasattr(models, plain["model"]["class"]):
-        known = near_names(plain["model"]["class"], models.__all__)
+    known = {name: getattr(module, name) for module in (models, baselines) for name in module.__all__}
+    name = plain["model"]["class"]
+    if name not in known:
         raise ConfigError(
-            f"{run} was made with the model {plain['model']['class']}, which mer_jax.models lacks; {known}"
+            f"{run} was made with the model {name}, which is in neither mer_jax.models nor mer_jax.baselines; "
+            f"{near_names(name, known)}"
         )
     # In a dataclass of the right kind every field tells what it was before it became JSON.
-    model = _restore(getattr(models, plain["model"]["class"])(), plain["model"], run)
+    model = _restore(known[name](), plain["model"], run)
     blank = Experiment(name="x", corpus="x", model=model, vision=VisionOptions())
     experiment = _restore(blank, {name: value for name, value in plain.items() if name != "model"}, run)
     experiment.validate()

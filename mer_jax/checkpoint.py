@@ -152,6 +152,17 @@ class FoldCheckpoints:
                     self._manager.delete(epoch)  # or it would count as the newest, and nothing be saved again
         return None
 
+    def _read_weights(self) -> dict[str, Any] | None:
+        try:
+            epoch = self._manager.latest_step()
+            if epoch is None:
+                return None
+            state = self._restore(epoch, state=ocp.args.StandardRestore())
+            return {"params": state["best_params"], **state["best_model_state"]}
+        except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
+            _LOG.warning("the weights in %s cannot be read: %s", self.folder, _reason(error))
+            return None
+
     def _restore(self, epoch: int, **item: Any) -> Any:
         (name,) = item
         return self._manager.restore(epoch, args=ocp.args.Composite(**item))[name]
@@ -176,23 +187,16 @@ def read_weights(folder: Path) -> dict[str, Any] | None:
         folder: of the fold.
 
     Returns:
-        What the model's `apply` takes, as NumPy arrays; None where nothing can be read.
+        What the model's `apply` takes, as NumPy arrays; None where nothing can be read,
+        such as of a baseline, which has no checkpoints.
     """
+    if not Path(folder).is_dir():
+        return None
     if not Path(folder).is_dir():  # orbax would make it
         return None
 
-    def read() -> Any:
-        with ocp.CheckpointManager(Path(folder).absolute()) as manager:
-            epoch = manager.latest_step()
-            args = ocp.args.Composite(state=ocp.args.StandardRestore())
-            return None if epoch is None else manager.restore(epoch, args=args)["state"]
-
-    try:
-        state = _in_turn(read)
-        return state and {"params": state["best_params"], **state["best_model_state"]}
-    except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
-        _LOG.warning("the weights in %s cannot be read: %s", folder, _reason(error))
-        return None
+    with FoldCheckpoints(folder, "") as checkpoints:
+        return _in_turn(checkpoints._read_weights)
 
 
 def _in_turn(work: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax.checkpoint import FoldCheckpoints
+from mer_jax.checkpoint import FoldCheckpoints, read_weights
 from mer_jax.errors import CheckpointError
 
 
@@ -93,3 +93,19 @@ def test_an_epoch_that_is_there_already_is_not_passed_over(tmp_path):
     save(tmp_path / "c", 2)
     with pytest.raises(CheckpointError, match="holds epoch 2 or a later one already"):
         save(tmp_path / "c", 2)
+
+
+def test_weights_that_cannot_be_read_cost_no_more_than_themselves(tmp_path, caplog):
+    assert read_weights(tmp_path / "nothing") is None
+    assert not (tmp_path / "nothing").exists()
+    with FoldCheckpoints(tmp_path / "c", "x") as checkpoints:
+        state = {"best_params": {"w": jnp.ones(3)}, "best_model_state": {"batch_stats": {"m": jnp.zeros(2)}}}
+        checkpoints.save(1, state)
+    weights = read_weights(tmp_path / "c")
+    np.testing.assert_array_equal(weights["params"]["w"], np.ones(3))
+    np.testing.assert_array_equal(weights["batch_stats"]["m"], np.zeros(2))
+    for path in (tmp_path / "c" / "1").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    assert read_weights(tmp_path / "c") is None
+    assert "cannot be read" in caplog.text

@@ -40,7 +40,9 @@ def test_what_cannot_be_repeated_is_told(tmp_path):
     with pytest.raises(ConfigError, match="has a field dropped, which Experiment lacks"):
         read_record(make_run(tmp_path, experiment, dropped=3))
     model = {**experiment.to_dict()["model"], "class": "HybridAtention3DNet"}
-    with pytest.raises(ConfigError, match=r"mer_jax\.models lacks; did you mean 'HybridAttention3DNet'"):
+    with pytest.raises(
+        ConfigError, match=r"HybridAtention3DNet, which is in neither .* did you mean 'HybridAttention3DNet'"
+    ):
         read_record(make_run(tmp_path, experiment, model=model))
     (tmp_path / "predictions.csv").unlink()
     with pytest.raises(ConfigError, match=r"holds no predictions\.csv to compare with; finish that run"):

@@ -143,18 +143,32 @@ def compare_all(
     return comparisons
 
 
+def correct_all(comparisons: Sequence[Comparison]) -> list[dict[str, float]]:
+    """Holm's correction over all comparisons, each kind of test for itself.
+
+    Returns:
+        For every comparison, the corrected p values of its tests: by statistic, and `mcnemar`.
+    """
+    corrected: list[dict[str, float]] = [{} for _ in comparisons]
+    for name in (*STATISTICS, "mcnemar"):
+        tests = [each.mcnemar if name == "mcnemar" else each.permutations.get(name) for each in comparisons]
+        made = [index for index, test in enumerate(tests) if test]
+        for index, p_value in zip(made, correct_holm([tests[index].p_value for index in made]), strict=True):
+            corrected[index][name] = p_value
+    return corrected
+
+
 def describe_comparisons(comparisons: Sequence[Comparison]) -> str:
     """The comparisons as text: a table for each score, p values beside their corrected ones."""
-    parts = []
+    parts, corrected = [], correct_all(comparisons)
     for statistic in STATISTICS:
-        tests = [each.permutations.get(statistic) for each in comparisons]
-        corrected = iter(correct_holm([test.p_value for test in tests if test]))
         rows = []
-        for each, test in zip(comparisons, tests, strict=True):
+        for each, holm in zip(comparisons, corrected, strict=True):
+            test = each.permutations.get(statistic)
             a, b = each.scores[statistic]
             interval = each.intervals.get(statistic)
             bounds = f"{interval.low:+.4f} to {interval.high:+.4f}" if interval else "subjects unknown"
-            p = [f"{test.p_value:.4f}", f"{next(corrected):.4f}"] if test else ["–", "–"]
+            p = [f"{test.p_value:.4f}", f"{holm[statistic]:.4f}"] if test else ["–", "–"]
             rows.append([*each.names, each.protocol, f"{a:.4f}", f"{b:.4f}", f"{a - b:+.4f}", bounds, *p])
         header = [
             "first",
@@ -168,13 +182,12 @@ def describe_comparisons(comparisons: Sequence[Comparison]) -> str:
             "Holm",
         ]
         parts.append(lay_out(header, rows))
-    corrected = iter(correct_holm([each.mcnemar.p_value for each in comparisons if each.mcnemar]))
     rows = []
-    for each in comparisons:
+    for each, holm in zip(comparisons, corrected, strict=True):
         p = ["several seeds: not independent", "", "–", "–"]
         if each.mcnemar:
             test = each.mcnemar
-            p = [test.only_first, test.only_second, f"{test.p_value:.4f}", f"{next(corrected):.4f}"]
+            p = [test.only_first, test.only_second, f"{test.p_value:.4f}", f"{holm['mcnemar']:.4f}"]
         rows.append([*each.names, each.protocol, *p, each.num_items, *each.only_in])
     header = ["first", "second", "protocol", "only 1st right", "only 2nd", "McNemar p", "Holm"]
     parts.append(lay_out([*header, "items in both", "only in 1st", "only in 2nd"], rows))

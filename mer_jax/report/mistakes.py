@@ -128,7 +128,7 @@ def draw_difficulty(
             panels[name] = known
     if not panels:
         return None
-    figure, axes = make_figure(1, len(panels), size=(5.2 * len(panels), 4.2))
+    figure, axes = make_figure(1, len(panels), size=(max(8.6, 5.2 * len(panels)), 4.2))
     for axis, (name, known) in zip(axes[0], panels.items(), strict=True):
         for number, result in enumerate(known):
             centers, shares, errors = _group(result, facts[name])
