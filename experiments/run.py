@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import flax.linen as nn
 import jax
 from absl import flags, logging
 
@@ -24,10 +25,12 @@ from experiments.collect import collect
 from experiments.config_files import parse_command_line
 from experiments.examples import pick_errors, pick_faces
 from experiments.fit_all import Parallel, fit_all
+from experiments.fit_baselines import fit_baselines
 from experiments.processes import first_process_first, initialize_processes
 from experiments.repeat import compare_predictions, read_record
 from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
 from experiments.tensorboard import Curves
+from mer_jax.allocator import keep_freed_memory
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import DIAGNOSTICS, Experiment
 from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
@@ -91,8 +94,9 @@ def load_corpus(experiment: Experiment) -> tuple[Clips | FlowFeatures, dict[str,
     Without a licensed corpus, the surrogate one is rendered first.
 
     Raises:
-        CorpusError: `--manual_dir` is no such corpus, or has other classes than the model.
-        ConfigError: motion features cannot be made of clips that are prepared so.
+        CorpusError: `--manual_dir` is no such corpus.
+        ConfigError: the model answers another number of classes, or motion features cannot be made of clips that are
+            prepared so.
     """
     data_dir = Path(_DATA_DIR.value) if _DATA_DIR.value else default_data_dir()
     manual_dir = _MANUAL_DIR.value or os.environ.get("MER_MANUAL_DIR")
@@ -123,7 +127,7 @@ def load_corpus(experiment: Experiment) -> tuple[Clips | FlowFeatures, dict[str,
         clips = load_clips(builder_dir)
     classes = experiment.model.num_classes
     if classes != len(clips.class_names):
-        raise CorpusError(
+        raise ConfigError(
             f"the corpus has the classes {', '.join(clips.class_names)}, the model answers {classes}; "
             f"set --config.model.num_classes={len(clips.class_names)}"
         )
@@ -136,8 +140,15 @@ def load_corpus(experiment: Experiment) -> tuple[Clips | FlowFeatures, dict[str,
     return clips, read_facts(builder_dir)
 
 
+def is_baseline(experiment: Experiment) -> bool:
+    """Whether the model is no network but one of `mer_jax.baselines`."""
+    return not isinstance(experiment.model, nn.Module)
+
+
 def check_model(experiment: Experiment) -> None:
-    """Refuses a model that cannot take the clips, before any corpus is read."""
+    """Refuses a network that cannot take the clips, before any corpus is read."""
+    if is_baseline(experiment):
+        return
     variables = jax.eval_shape(
         lambda *inputs: experiment.model.init(jax.random.key(0), *inputs, is_training=False),
         *input_shapes(experiment.model, experiment.vision.num_frames),
@@ -209,8 +220,11 @@ def run(
         folder = RunFolder(workdir, experiment, clips)
         config = folder.open(argv)
         say(f"run folder: {workdir}")
-        curves = Curves(workdir, clips.provenance) if _TENSORBOARD.value and jax.process_index() == 0 else None
-        fits = fit_all(experiment, clips, folder, plans, parallel, curves)
+        if is_baseline(experiment):
+            fits = fit_baselines(experiment, clips, plans)
+        else:
+            curves = Curves(workdir, clips.provenance) if _TENSORBOARD.value and jax.process_index() == 0 else None
+            fits = fit_all(experiment, clips, folder, plans, parallel, curves)
         if jax.process_index() != 0:  # the first process has it all
             return []
         collected = {name: collect(experiment, clips, plans[name], fits[name]) for name in plans}
@@ -297,6 +311,8 @@ def execute(
             "clips are not the same. Give the --manual_dir that it was made with"
         )
     workdir = Path(_WORKDIR.value or choose_workdir(experiment.name, got, _RESUME.value))
+    if jax.default_backend() == "cpu":
+        keep_freed_memory()
     return workdir, run(experiment, clips, facts, workdir, command, parallel)
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import jax
 
 import mer_jax
+from mer_jax.blocks.conv_pool import resolve
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
@@ -217,6 +218,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": f"{device.platform}: {device.device_kind} x {jax.device_count()}, {os.cpu_count()} processors",
+        "convolution": resolve("auto"),  # its last bits are its own
         "versions": versions,
     }
 

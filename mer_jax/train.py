@@ -148,14 +148,19 @@ def make_program(
         data: from `load_data`; loaded by default.
 
     Raises:
-        ConfigError: the model takes another kind; or copies of motion features, which are
-            not augmented, would be tested.
+        ConfigError: the model takes another kind or answers another number of classes; or
+            copies of motion features, which are not augmented, would be tested.
     """
     kind = input_kind(experiment.model)
     if kind != clips.kind:
         raise ConfigError(
             f"the model {type(experiment.model).__name__} takes {kind}, the corpus holds {clips.kind}; "
             "choose another --config"
+        )
+    if experiment.model.num_classes != len(clips.class_names):
+        raise ConfigError(
+            f"the corpus has the classes {', '.join(clips.class_names)}, the model answers "
+            f"{experiment.model.num_classes}; set --config.model.num_classes={len(clips.class_names)}"
         )
     if kind == "motion" and np.any(plans[0].copy):
         raise ConfigError(

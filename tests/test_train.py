@@ -498,19 +498,20 @@ def test_batch_statistics_are_trained_saved_and_used(clips, tmp_path, width):
 
 
 def make_motion(clips):
-    """The class is the sign of the flow."""
+    """Horizontal motion, vertical motion, or none."""
     flow = np.full((len(clips), 28, 28, 3), 128, np.uint8)
-    flow[..., :2] += (clips.label[:, None, None, None] * 40).astype(np.uint8)
+    for label in (0, 1):
+        flow[clips.label == label, :, :, label] += 80
     flow += np.random.default_rng(0).integers(0, 8, flow.shape, dtype=np.uint8)
     names = ("label", "subject", "clip_id", "corpus", "class_names", "provenance", "fingerprint", "corpus_name")
     return FlowFeatures(flow=flow, **{name: getattr(clips, name) for name in names})
 
 
 def test_a_model_of_motion_features_trains_without_augmentation(clips, tmp_path):
-    program = make_program(make_motion(clips), model=OffApexNet(), epochs=20)
+    program = make_program(make_motion(clips), model=OffApexNet(dropout=0.0), epochs=8)
     assert not program.settings.online_augmentation
     result, history, _ = fit(program, tmp_path)
-    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    assert history[-1]["train_loss"] < 0.75 * history[0]["train_loss"]
     true = clips.label[program.plans[0].clip[result.item]]
     assert (result.probabilities.argmax(1) == true).mean() > 0.8
 
@@ -523,3 +524,8 @@ def test_copies_of_motion_features_are_refused(clips):
 def test_a_model_of_the_other_kind_is_refused(clips):
     with pytest.raises(ConfigError, match="OffApexNet takes motion, the corpus holds halves"):
         make_program(clips, model=OffApexNet())
+
+
+def test_a_model_of_other_classes_is_refused(clips):
+    with pytest.raises(ConfigError, match=r"classes upper, lower, still, the model answers 5; set .*num_classes=3"):
+        make_program(clips, model=HybridAttention3DNet(num_classes=5))
