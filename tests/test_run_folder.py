@@ -57,13 +57,14 @@ def test_resuming_takes_the_newest_unfinished_run_of_the_same_experiment(tmp_pat
 
 def test_history_forgets_what_was_trained_after_the_checkpoint(clips, tmp_path):
     folder = RunFolder(tmp_path, make_experiment(), clips)
-    rows = [{"protocol": p, "fold": f, "epoch": e} for p, f in (("a", 0), ("a", 1), ("b", 0)) for e in (1, 2, 3)]
+    folds = [("a", 0, 0), ("a", 0, 1), ("a", 1, 1), ("b", 0, 0)]
+    rows = [{"protocol": p, "seed": s, "fold": f, "epoch": e} for p, s, f in folds for e in (1, 2, 3)]
     folder.append_history(rows)
     with folder.history_path.open("a") as file:
         file.write('{"protocol": "a", "fo')  # a kill cut this line short
-    folder.forget_history("a", 1, after_epoch=1)
-    assert folder.read_history("a", 1) == [{"protocol": "a", "fold": 1, "epoch": 1}]
-    assert len(folder.read_history()) == 7
+    folder.forget_history("a", 0, 1, after_epoch=1)
+    assert folder.read_history("a", 0, 1) == [{"protocol": "a", "seed": 0, "fold": 1, "epoch": 1}]
+    assert len(folder.read_history()) == 10
 
 
 def test_a_folder_of_another_experiment_is_refused_and_the_difference_named(clips, tmp_path):
