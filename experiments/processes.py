@@ -1,7 +1,8 @@
 """Several processes that train together, on one host or many.
 
 Every process runs the same program over the devices of all. The first one writes the run
-folder; all have to see it, and the data folder.
+folder; all have to see it, and the data folder. An error in one leaves the others waiting
+until JAX ends them, after minutes; started again with --resume, they go on together.
 """
 
 import contextlib
@@ -22,7 +23,8 @@ def initialize_processes(coordinator: str, num_processes: int | None, process_id
         process_id: which one this is, from 0.
 
     Raises:
-        ConfigError: an argument is missing or out of its range, or nobody answers.
+        ConfigError: an argument is missing or out of its range, or the coordinator cannot be reached. Where JAX
+            gives up waiting for a process it ends this one itself, after minutes.
     """
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal():
@@ -32,7 +34,13 @@ def initialize_processes(coordinator: str, num_processes: int | None, process_id
             f"got --num_processes={num_processes} and --process_id={process_id}; expected both with --coordinator, "
             "and process ids from 0 to one less than their number"
         )
-    jax.distributed.initialize(coordinator, num_processes, process_id)
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the {num_processes} processes did not find each other at {coordinator}: {str(error).splitlines()[0]}; "
+            "start all of them, with the same --coordinator"
+        ) from error
 
 
 @contextlib.contextmanager

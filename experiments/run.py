@@ -148,6 +148,11 @@ def is_baseline(experiment: Experiment) -> bool:
 def check_model(experiment: Experiment) -> None:
     """Refuses a network that cannot take the clips, before any corpus is read."""
     if is_baseline(experiment):
+        if experiment.diagnostic or _TENSORBOARD.value:
+            raise ConfigError(
+                f"got --diagnostic or --tensorboard with {type(experiment.model).__name__}, which has no epochs; "
+                "expected neither"
+            )
         return
     variables = jax.eval_shape(
         lambda *inputs: experiment.model.init(jax.random.key(0), *inputs, is_training=False),
@@ -289,6 +294,8 @@ def execute(
     Raises:
         ConfigError: the flags, the experiment and the data do not go together.
     """
+    if (_NUM_PROCESSES.value or _PROCESS_ID.value) is not None and not _COORDINATOR.value:
+        raise ConfigError("got --num_processes or --process_id without --coordinator; expected the three together")
     if _COORDINATOR.value:
         if not _WORKDIR.value:
             raise ConfigError("got --coordinator without --workdir; expected a folder that all processes see")
@@ -310,7 +317,7 @@ def execute(
             f"experiment and data have the fingerprint {got}; expected {fingerprint}, that of the run to repeat: the "
             "clips are not the same. Give the --manual_dir that it was made with"
         )
-    workdir = Path(_WORKDIR.value or choose_workdir(experiment.name, got, _RESUME.value))
+    workdir = Path(_WORKDIR.value or choose_workdir(experiment, got, _RESUME.value))
     if jax.default_backend() == "cpu":
         keep_freed_memory()
     return workdir, run(experiment, clips, facts, workdir, command, parallel)
@@ -329,8 +336,13 @@ def main(argv: Sequence[str]) -> None:
     recorded = read_record(original)
     if _DIAGNOSTIC.value or experiment:
         raise ConfigError("got --repeat with --config or --diagnostic; expected --repeat alone: it changes nothing")
+    if _RESUME.value and not _WORKDIR.value:
+        raise ConfigError("got --repeat with --resume and without --workdir; expected the folder of the second run")
+    if _WORKDIR.value and Path(_WORKDIR.value).resolve() == original.resolve():
+        raise ConfigError(f"got --workdir {original}, the run that is to be repeated; expected another folder")
     again, _ = execute(recorded.experiment, command, fingerprint=recorded.fingerprint)
-    say(compare_predictions(original, again))
+    if jax.process_index() == 0:  # it alone has written predictions
+        say(compare_predictions(original, again))
 
 
 if __name__ == "__main__":

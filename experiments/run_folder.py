@@ -50,6 +50,7 @@ class RunFolder:
         self.path = path
         self._writing = threading.Lock()  # folds are trained in threads
         self.fingerprint = make_fingerprint(experiment, clips)
+        self._model = experiment.model
         self._config = {
             "experiment": experiment.to_dict(),
             "fingerprint": self.fingerprint,
@@ -84,7 +85,7 @@ class RunFolder:
             ConfigError: the folder belongs to another experiment.
         """
         config_path = self.path / "config.json"
-        config = {**self._config, "environment": describe_environment(), "command": shlex.join(argv)}
+        config = {**self._config, "environment": describe_environment(self._model), "command": shlex.join(argv)}
         if jax.process_index() != 0:  # the first process keeps the folder
             return config
         if config_path.exists():
@@ -102,7 +103,7 @@ class RunFolder:
 
     def _go_on(self, config_path: Path, config: dict[str, Any], argv: Sequence[str]) -> dict[str, Any]:
         """Writes down where a run goes on under other versions, on another commit or device."""
-        now, first = describe_environment(), config["environment"]
+        now, first = describe_environment(self._model), config["environment"]
         differs = sorted(key for key in {*now, *first} if now.get(key) != first.get(key))
         if differs:
             entry = {"time": _now(), "command": shlex.join(argv), "environment": now, "differs": differs}
@@ -135,9 +136,13 @@ class RunFolder:
         with self._writing:
             rows = self.read_history()
             kept = [row for row in rows if _fold_of(row) != fold or row["epoch"] <= after_epoch]
-            if len(kept) == len(rows) and self.history_path.exists():
+            if len(kept) == len(rows) and self._ends_with_a_line():
                 return
             write_atomically(self.history_path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def _ends_with_a_line(self) -> bool:
+        """Whether no kill cut the last line of the history short: the next one would be glued to it."""
+        return self.history_path.exists() and self.history_path.read_bytes()[-1:] in (b"\n", b"")
 
 
 @contextlib.contextmanager
@@ -179,23 +184,25 @@ def check_workdir(workdir: str, resume: bool) -> None:
         raise ConfigError(f"{workdir} holds {state} run; add --resume to go on with it, or choose another --workdir")
 
 
-def choose_workdir(name: str, fingerprint: str, resume: bool) -> Path:
+def choose_workdir(experiment: Experiment, fingerprint: str, resume: bool) -> Path:
     """A folder under `runs/` where the user named none.
 
     Args:
-        name: of the experiment.
+        experiment: named and fed like the run.
         fingerprint: of experiment and data.
         resume: take the newest unfinished run of the same fingerprint, commit, versions
             and device, if there is one.
     """
     if resume:
-        for path in sorted(Path("runs").glob(f"{name}-*"), reverse=True):
+        for path in sorted(Path("runs").glob(f"{experiment.name}-*"), reverse=True):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 config = json.loads((path / "config.json").read_text())
-                same = config["fingerprint"] == fingerprint and config["environment"] == describe_environment()
+                same = config["fingerprint"] == fingerprint and config["environment"] == describe_environment(
+                    experiment.model
+                )
                 if same and not (path / FINISHED).exists():
                     return path
-    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    return Path("runs") / f"{experiment.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
 def make_fingerprint(experiment: Experiment, clips: Clips | FlowFeatures) -> str:
@@ -205,8 +212,13 @@ def make_fingerprint(experiment: Experiment, clips: Clips | FlowFeatures) -> str
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def describe_environment() -> dict[str, Any]:
-    """Versions, commit and device: what else a result may depend on."""
+def describe_environment(model: Any) -> dict[str, Any]:
+    """Versions, commit and device: what else a result may depend on.
+
+    Args:
+        model: which of its convolutions runs here is among them: the last bits of each are its own.
+    """
+    implementation = getattr(model, "implementation", None)
     device = jax.devices()[0]
     versions = {}
     for package in _PACKAGES:
@@ -218,7 +230,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": f"{device.platform}: {device.device_kind} x {jax.device_count()}, {os.cpu_count()} processors",
-        "convolution": resolve("auto"),  # its last bits are its own
+        **({"convolution": resolve(implementation)} if implementation else {}),
         "versions": versions,
     }
 

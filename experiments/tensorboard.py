@@ -32,6 +32,8 @@ class Curves:
     def restore(self, protocol: str, seed: int, fold: int, epoch: int) -> None:
         """A fold starts after `epoch` epochs: later points of an interrupted run are dropped."""
         folder = self._folder / protocol / f"seed_{seed}" / f"fold_{fold:02d}"
+        if writer := self._writers.get((protocol, seed, fold)):
+            writer.close()
         self._writers[protocol, seed, fold] = self._make(str(folder), purge_step=epoch + 1)
 
     def add(self, protocol: str, seed: int, fold: int, rows: list[dict[str, float]]) -> None:

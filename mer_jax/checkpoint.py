@@ -82,7 +82,7 @@ class FoldCheckpoints:
                 f"no room for a checkpoint in {self.folder}: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are "
                 "needed; make room, then the same command with --resume goes on"
             )
-        # Copied: the buffers are given to the next chunk of epochs.
+        # Copied: the caller may give the buffers away.
         copy = jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
         self._wait()
         self._saving = _WRITER.submit(self._write, epoch, copy)
@@ -147,10 +147,23 @@ class FoldCheckpoints:
             except CheckpointError:
                 raise
             except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
+                # What the system refuses, or has no memory for, says nothing of the checkpoint.
+                if isinstance(error, MemoryError | OSError) and not isinstance(error, FileNotFoundError):
+                    raise CheckpointError(
+                        f"cannot read the checkpoint {self.folder}/{epoch}: {_reason(error)}; nothing was removed: see "
+                        "to the folder, then the same command with --resume goes on"
+                    ) from error
                 _LOG.warning("checkpoint %s/%d is damaged, trying an older one: %s", self.folder, epoch, _reason(error))
                 if jax.process_index() == 0:
-                    self._manager.delete(epoch)  # or it would count as the newest, and nothing be saved again
+                    self._set_aside(epoch)
         return None
+
+    def _set_aside(self, epoch: int) -> None:
+        """Renames a damaged checkpoint, or it would count as the newest, and nothing be saved again."""
+        aside = self.folder / f"damaged_{epoch}"
+        shutil.rmtree(aside, ignore_errors=True)
+        (self.folder / str(epoch)).rename(aside)
+        self._manager.reload()
 
     def _read_weights(self) -> dict[str, Any] | None:
         try:
@@ -190,11 +203,8 @@ def read_weights(folder: Path) -> dict[str, Any] | None:
         What the model's `apply` takes, as NumPy arrays; None where nothing can be read,
         such as of a baseline, which has no checkpoints.
     """
-    if not Path(folder).is_dir():
-        return None
     if not Path(folder).is_dir():  # orbax would make it
         return None
-
     with FoldCheckpoints(folder, "") as checkpoints:
         return _in_turn(checkpoints._read_weights)
 

@@ -52,7 +52,7 @@ _MOST_AUGMENTATION = {
 class Optimization:
     """What is minimised and how. The defaults are the paper's: Adam on cross-entropy, and nothing else (section 4)."""
 
-    optimizer: str = "adam"  # `adam`, `adamw` (needs a weight_decay), or `sgd` with Nesterov momentum 0.9
+    optimizer: str = "adam"  # `adam`, `adamw` with a `weight_decay`, or `sgd` with Nesterov momentum 0.9
     weight_decay: float = 0.0  # of `adamw`, in units of the learning rate
     schedule: str = "constant"  # `constant`, or `cosine` from the learning rate down to 0 at the last epoch
     warmup_epochs: int = 0  # the learning rate rises from 0 over these

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 FOLD, DATA = "fold", "data"
@@ -142,12 +143,16 @@ def round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def free_bytes(device: jax.Device) -> int | None:
-    """What a device says that it can still hold; None where it does not say, as CPUs do not."""
-    statistics = device.memory_stats() or {}
-    if "bytes_limit" not in statistics:
-        return None
-    return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+def free_bytes(mesh: Mesh) -> int | None:
+    """What the fullest device of a mesh says that it can still hold; None where one does not say, as CPUs do not.
+
+    All processes get the same answer.
+    """
+    statistics = [device.memory_stats() or {} for device in mesh.local_devices]
+    free = min(each.get("bytes_limit", -1) - each.get("bytes_in_use", 0) for each in statistics)
+    if jax.process_count() > 1:
+        free = int(multihost_utils.process_allgather(np.asarray(free)).min())
+    return free if free >= 0 else None
 
 
 def lanes_that_fit(free: int, bytes_of_one: int, *, share: float = 0.8) -> int:

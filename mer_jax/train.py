@@ -143,7 +143,8 @@ def make_program(
     Args:
         experiment: validated.
         clips: the corpus, of the kind that the model takes.
-        plans: of the protocol over these clips, one for each seed from `experiment.seed` on.
+        plans: of the protocol over these clips, one for each seed from `experiment.seed` on. The largest fold of all
+            of them decides how many batches an epoch has.
         mesh: from `make_mesh`; one for this number of lanes by default.
         data: from `load_data`; loaded by default.
 
@@ -241,7 +242,7 @@ def choose_width(program: Program, asked: int | None) -> int:
     most = round_up(len(program.folds), devices)
     if asked is not None:
         return min(round_up(asked, devices), most)
-    free = free_bytes(program.settings.mesh.local_devices[0])
+    free = free_bytes(program.settings.mesh)
     if free is None or len(program.folds) <= devices:
         return devices
     return min(devices * lanes_that_fit(free, program.lane_bytes()), most)
@@ -294,7 +295,8 @@ def fit(
 
 def _shrink(program: Program, width: int, may_shrink: bool, error: Exception) -> int:
     devices = program.settings.mesh.shape[FOLD]
-    if may_shrink and width > devices:
+    # Of several processes one alone may be short of memory: they could not go on with different programs.
+    if may_shrink and width > devices and jax.process_count() == 1:
         return round_up(width // 2, devices)
     raise MemoryLimitError(
         f"the device has no room for {width // devices} folds at once, each of about {program.lane_bytes() / 1e6:.0f} "

@@ -69,6 +69,19 @@ def test_damaged_arrays_fall_back_too(tmp_path):
     gc.collect()
 
 
+def test_what_cannot_be_read_now_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    save(tmp_path / "c", 1, 2)
+
+    def stale(*_, **__):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(FoldCheckpoints, "_restore", stale)
+    with pytest.raises(CheckpointError, match="Stale file handle; nothing was removed"):
+        restore(tmp_path / "c")
+    monkeypatch.undo()
+    assert int(restore(tmp_path / "c")["epoch"]) == 2
+
+
 def test_another_experiment_is_refused(tmp_path):
     save(tmp_path / "c", 1, fingerprint="one")
     with pytest.raises(CheckpointError, match="of another experiment or version: fingerprint is one, expected two"):

@@ -245,6 +245,12 @@ def fail(*arguments, **environment):
         (["--config", "smic_ha.py", "--resum"], "Did you mean: resume"),
         (["--config", "smic_ha.py", "--config.vision.num_frames=4"], "got a clip of 4 frames"),
         (["--config", "smic_ha.py", "--jobs=0"], "jobs"),
+        (
+            ["--config", "smic_ha.py", "--config.model.kernel_size=(3,3)"],
+            "got kernel_size=(3, 3), expected three whole",
+        ),
+        (["--config", "smic_ha.py", "--num_processes=2"], "without --coordinator; expected the three together"),
+        (["--config", "smic_linear.py", "--tensorboard"], "with LinearFlow, which has no epochs"),
         (["--config", "smic_ha.py", "now"], "got 'now', expected options that begin with --"),
     ],
 )

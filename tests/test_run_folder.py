@@ -41,18 +41,20 @@ def test_resuming_takes_the_newest_unfinished_run_of_the_same_experiment(tmp_pat
     for stamp, fingerprint, finished in [("1", "a", False), ("2", "a", False), ("3", "a", True), ("4", "b", False)]:
         folder = tmp_path / "runs" / f"toy-{stamp}"
         folder.mkdir(parents=True)
-        config = {"fingerprint": fingerprint, "environment": describe_environment()}
+        config = {"fingerprint": fingerprint, "environment": describe_environment(make_experiment().model)}
         (folder / "config.json").write_text(json.dumps(config))
         if finished:
             (folder / "report.html").touch()
     (tmp_path / "runs" / "toy-5").mkdir()  # killed before its config was written
     (tmp_path / "runs" / "toy-6").mkdir()
     (tmp_path / "runs" / "toy-6" / "config.json").write_text("{")  # not ours
-    assert choose_workdir("toy", "a", resume=True).name == "toy-2"
-    assert not choose_workdir("toy", "a", resume=False).exists()
-    assert not choose_workdir("toy", "c", resume=True).exists()
+    assert choose_workdir(make_experiment(), "a", resume=True).name == "toy-2"
+    assert not choose_workdir(make_experiment(), "a", resume=False).exists()
+    assert not choose_workdir(make_experiment(), "c", resume=True).exists()
     monkeypatch.setattr("experiments.run_folder._git_commit", lambda: "a later commit")
-    assert not choose_workdir("toy", "a", resume=True).exists(), "a run of another commit is not gone on with unasked"
+    assert not choose_workdir(make_experiment(), "a", resume=True).exists(), (
+        "a run of another commit is not gone on with unasked"
+    )
 
 
 def test_history_forgets_what_was_trained_after_the_checkpoint(clips, tmp_path):
@@ -65,6 +67,17 @@ def test_history_forgets_what_was_trained_after_the_checkpoint(clips, tmp_path):
     folder.forget_history("a", 0, 1, after_epoch=1)
     assert folder.read_history("a", 0, 1) == [{"protocol": "a", "seed": 0, "fold": 1, "epoch": 1}]
     assert len(folder.read_history()) == 10
+
+
+def test_no_epoch_is_glued_to_a_line_cut_short(clips, tmp_path):
+    folder = RunFolder(tmp_path, make_experiment(), clips)
+    row = {"protocol": "a", "seed": 0, "fold": 0}
+    folder.append_history([row | {"epoch": 1}])
+    with folder.history_path.open("a") as file:
+        file.write('{"protocol": "a", "fo')
+    folder.forget_history("a", 0, 0, after_epoch=1)
+    folder.append_history([row | {"epoch": 2}])
+    assert [each["epoch"] for each in folder.read_history()] == [1, 2]
 
 
 def test_a_folder_of_another_experiment_is_refused_and_the_difference_named(clips, tmp_path):

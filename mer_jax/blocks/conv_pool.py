@@ -96,6 +96,7 @@ def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_
         pool_stride: (st, sh, sw); None for the pool size.
 
     Raises:
+        ConfigError: kernel, pool or stride are not three numbers from 1.
         ShapeError: nothing would come out.
 
     Example:
@@ -104,6 +105,13 @@ def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_
         >>> output_size((18, 64, 128), (3, 3, 3), (3, 3, 3), (1, 2, 2))
         (14, 30, 62)
     """
+    for name, axes in (
+        ("kernel_size", kernel_size),
+        ("pool_size", pool_size),
+        ("pool_stride", pool_stride or pool_size),
+    ):
+        if len(axes) != 3 or min(axes) < 1:
+            raise ConfigError(f"got {name}={tuple(axes)}, expected three whole numbers from 1: frames, height, width")
     needed = [k + p - 1 for k, p in zip(kernel_size, pool_size, strict=True)]
     if any(s < n for s, n in zip(size, needed, strict=True)):
         raise ShapeError(
