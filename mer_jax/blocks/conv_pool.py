@@ -70,8 +70,10 @@ class ConvReluPool(nn.Module):
         """Maps clips to pooled features.
 
         Raises:
+            ConfigError: kernel or pool have other than three sizes.
             ShapeError: the clip is too short or too small for kernel and pool.
         """
+        check_sizes(kernel_size=self.kernel_size, pool_size=self.pool_size)
         kernel = self.param("kernel", nn.initializers.he_normal(), (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
@@ -84,6 +86,17 @@ class ConvReluPool(nn.Module):
             implementation=self.implementation,
             chunk=self.chunk,
         )
+
+
+def check_sizes(**sizes: Sequence[int]) -> None:
+    """Refuses sizes, by name, that are not three.
+
+    Raises:
+        ConfigError: naming the one.
+    """
+    for name, axes in sizes.items():
+        if len(axes) != 3 or min(axes) < 1:
+            raise ConfigError(f"got {name}={tuple(axes)}, expected three whole numbers from 1: frames, height, width")
 
 
 def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_stride: Size3 | None = None) -> Size3:
@@ -105,13 +118,7 @@ def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_
         >>> output_size((18, 64, 128), (3, 3, 3), (3, 3, 3), (1, 2, 2))
         (14, 30, 62)
     """
-    for name, axes in (
-        ("kernel_size", kernel_size),
-        ("pool_size", pool_size),
-        ("pool_stride", pool_stride or pool_size),
-    ):
-        if len(axes) != 3 or min(axes) < 1:
-            raise ConfigError(f"got {name}={tuple(axes)}, expected three whole numbers from 1: frames, height, width")
+    check_sizes(kernel_size=kernel_size, pool_size=pool_size, pool_stride=pool_stride or pool_size)
     needed = [k + p - 1 for k, p in zip(kernel_size, pool_size, strict=True)]
     if any(s < n for s, n in zip(size, needed, strict=True)):
         raise ShapeError(
