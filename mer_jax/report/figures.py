@@ -146,8 +146,8 @@ def draw_gap(entries: Entries) -> bytes:
             axis.text(place, row - 0.2, label, color=GRAY, fontsize=9, ha=side)
     gap, names = measure_gap(entries), list(entries)
     if gap is not None and abs(gap.difference) > 0.01:
-        top, bottom = sorted((names.index(PAPER), names.index(gap.honest)))
-        middle = (top + bottom) / 2
+        # Between two rows, also where others stand between the two that are compared.
+        middle = min(names.index(PAPER), names.index(gap.honest)) + 0.5
         arrow = {"arrowstyle": "<->", "color": INK, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
         axis.annotate("", (gap.paper_accuracy, middle), (gap.honest_accuracy, middle), arrowprops=arrow)
         center = (gap.paper_accuracy + gap.honest_accuracy) / 2
