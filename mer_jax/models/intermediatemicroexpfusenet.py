@@ -33,8 +33,8 @@ class IntermediateMicroExpFuseNet(nn.Module):
             float32.
 
     Source: Reddy et al., "Spontaneous facial micro-expression recognition using 3D
-    spatiotemporal convolutional neural networks", IJCNN 2019 (arXiv 1904.01390), figure 3
-    and table 3, and the authors' code.
+    spatiotemporal convolutional neural networks", IJCNN 2019 (arXiv 1904.01390), by the
+    authors' code.
     Differs: fixed boxes in the project's own crop, see `eyes_and_mouth`, and its
     normalisation of each clip. The second ReLU of the published code, after the pool,
     changes nothing and is left out.

@@ -12,7 +12,7 @@ class LateMicroExpFuseNet(IntermediateMicroExpFuseNet):
     Parameters: 6,827,523 with 18 frames, 177.2 million with 96.
     Collections: `params`. Rngs: `dropout` when training.
 
-    Source: as `IntermediateMicroExpFuseNet`; figure 4 and table 3 of the paper.
+    Source: as `IntermediateMicroExpFuseNet`.
     Differs: as there.
     """
 

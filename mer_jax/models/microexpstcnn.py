@@ -32,8 +32,8 @@ class MicroExpSTCNN(nn.Module):
             float32.
 
     Source: Reddy et al., "Spontaneous facial micro-expression recognition using 3D
-    spatiotemporal convolutional neural networks", IJCNN 2019 (arXiv 1904.01390), figure 2
-    and table 2, and the authors' code.
+    spatiotemporal convolutional neural networks", IJCNN 2019 (arXiv 1904.01390), by the
+    authors' code.
     Differs: the face comes as two halves of 128x64 with the project's own crop and
     normalisation of each clip; theirs is normalised over training and test set together.
     """

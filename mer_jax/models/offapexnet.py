@@ -26,7 +26,8 @@ class OffApexNet(nn.Module):
             are float32.
 
     Source: Liong et al., "OFF-ApexNet on micro-expression recognition system", Signal
-    Processing: Image Communication 74, 2019 (arXiv 1805.08699), section 3.3 and table 1.
+    Processing: Image Communication 74, 2019 (arXiv 1805.08699). The layers are those of
+    ports of it; the paper itself was not at hand.
     Differs: where dropout stands is ours, as is its rate. The strain of the motion
     features is left aside; the paper feeds the two flows only.
     """

@@ -26,7 +26,7 @@ class STSTNet(nn.Module):
             float32.
 
     Source: Liong et al., "Shallow triple stream three-dimensional CNN (STSTNet) for
-    micro-expression recognition", FG 2019 (arXiv 1902.03634), section II-C, in the form of
+    micro-expression recognition", FG 2019 (arXiv 1902.03634), in the form of
     the authors' PyTorch port, which adds normalisation and dropout and pads the convolution by 2.
     Differs: features from -1 to 1 with no motion at 0, instead of 0 to 255.
     """
