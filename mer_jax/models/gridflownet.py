@@ -14,8 +14,9 @@ from mer_jax.inputs import check_halves
 class GridFlowNet(nn.Module):
     """The motion of a coarse grid, solved for, and a small dense head that does not know left from right.
 
-    Motion is divided out of the change of gray by the gradient of this very face. A
-    convolution cannot divide: what it sees of a motion depends on whose face moves.
+    Motion is divided out of the change of gray by the gradient of this very face, which a
+    convolution cannot do: what it sees of a motion depends on whose face moves. (On the
+    surrogate the division alone was worth little; README, "The networks".)
 
     Each half: what rises and falls over the clip, as one picture, and its motion on a
     grid. Then, for the two grids and for their mirror image alike: concatenate, dropout,
