@@ -34,7 +34,7 @@ from mer_jax.allocator import keep_freed_memory
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import DIAGNOSTICS, Experiment
 from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
-from mer_jax.inputs import input_kind, input_shapes
+from mer_jax.inputs import check_classes, input_kind, input_shapes
 from mer_jax.protocols import check_protocols, make_plan
 from mer_jax.report.gap import find_honest, summarize
 from mer_jax.report.page import write_report
@@ -125,12 +125,7 @@ def load_corpus(experiment: Experiment) -> tuple[Clips | FlowFeatures, dict[str,
         clips = load_motion(builder_dir, experiment.vision, data_dir / "motion", workers=_WORKERS.value, say=say)
     else:
         clips = load_clips(builder_dir)
-    classes = experiment.model.num_classes
-    if classes != len(clips.class_names):
-        raise ConfigError(
-            f"the corpus has the classes {', '.join(clips.class_names)}, the model answers {classes}; "
-            f"set --config.model.num_classes={len(clips.class_names)}"
-        )
+    check_classes(experiment.model, clips.class_names)
     absent = [name for name, count in zip(clips.class_names, clips.class_counts(), strict=True) if not count]
     if absent:
         raise CorpusError(

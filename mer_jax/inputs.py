@@ -39,6 +39,23 @@ def input_kind(model: Any) -> str:
     return kind
 
 
+def check_classes(model: Any, class_names: tuple[str, ...]) -> None:
+    """Refuses a model that answers another number of classes than a corpus has.
+
+    Args:
+        model: a network or a baseline.
+        class_names: of the corpus.
+
+    Raises:
+        ConfigError: saying what to set.
+    """
+    if model.num_classes != len(class_names):
+        raise ConfigError(
+            f"the corpus has the classes {', '.join(class_names)}, the model answers {model.num_classes}; "
+            f"set --config.model.num_classes={len(class_names)}"
+        )
+
+
 def input_shapes(model: Any, num_frames: int, batch: int = 1) -> tuple[jax.ShapeDtypeStruct, ...]:
     """Shapes of what a model is called with, for `jax.eval_shape`.
 

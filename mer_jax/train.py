@@ -23,7 +23,7 @@ from mer_jax.checkpoint import FoldCheckpoints
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError, MemoryLimitError
-from mer_jax.inputs import input_kind
+from mer_jax.inputs import check_classes, input_kind
 from mer_jax.losses import class_weights
 from mer_jax.protocols import Plan
 from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
@@ -158,11 +158,7 @@ def make_program(
             f"the model {type(experiment.model).__name__} takes {kind}, the corpus holds {clips.kind}; "
             "choose another --config"
         )
-    if experiment.model.num_classes != len(clips.class_names):
-        raise ConfigError(
-            f"the corpus has the classes {', '.join(clips.class_names)}, the model answers "
-            f"{experiment.model.num_classes}; set --config.model.num_classes={len(clips.class_names)}"
-        )
+    check_classes(experiment.model, clips.class_names)
     if kind == "motion" and np.any(plans[0].copy):
         raise ConfigError(
             f"protocol {plans[0].protocol!r} trains and tests on augmented copies, and motion features are not "
