@@ -20,6 +20,7 @@ import jax
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, report
+from mer_jax.allocator import keep_freed_memory
 from mer_jax.models import (
     DualPath3DNet,
     HybridAttention3DNet,
@@ -33,6 +34,7 @@ NETWORKS = (HybridAttention3DNet, DualPath3DNet, SqueezeExcitation3DNet, HybridA
 
 def work(per_subject: int, batch: int, rounds: int) -> None:
     """One process; prints the seconds of each network as JSON."""
+    keep_freed_memory()  # before JAX has threads
     jax.config.update("jax_compilation_cache_dir", os.environ["MER_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     clips, rows = make_clips(per_subject), {}

@@ -16,7 +16,7 @@ from mer_jax.blocks.conv_pool import resolve
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
     arguments = make_parser(__doc__).parse_args()
-    kept = jax.default_backend() == "cpu" and keep_freed_memory()
+    kept = keep_freed_memory()  # before JAX has threads
     peak = matrix_product_rate()
     names = list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched", "direct"]))
     rows = []

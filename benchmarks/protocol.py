@@ -9,6 +9,7 @@ engine takes them one after another by itself; on an accelerator together.
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
+from mer_jax.allocator import keep_freed_memory
 
 
 def main() -> None:
@@ -17,6 +18,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=16)
     parser.add_argument("--per_subject", type=int, default=10, help="clips of each subject")
     arguments = parser.parse_args()
+    keep_freed_memory()  # before JAX has threads
     program = make_loso(make_clips(arguments.per_subject, subjects=arguments.folds), batch_size=arguments.batch)
     programs = {
         "one fold": make_chunk(program, 1),

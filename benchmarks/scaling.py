@@ -17,6 +17,7 @@ import jax
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, report, summarize, time_interleaved
+from mer_jax.allocator import keep_freed_memory
 from mer_jax.sharding import make_mesh
 
 
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--per_subject", type=int, default=5, help="clips of each of 16 subjects at x1")
     parser.add_argument("--devices", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    keep_freed_memory()  # before JAX has threads
     if arguments.devices:
         if arguments.devices > 1:
             jax.config.update("jax_num_cpu_devices", arguments.devices)

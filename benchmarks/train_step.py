@@ -20,7 +20,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--direct", action="store_true", help="time XLA's own convolution too")
     arguments = parser.parse_args()
-    kept = jax.default_backend() == "cpu" and keep_freed_memory()
+    kept = keep_freed_memory()  # before JAX has threads
     peak = matrix_product_rate()
     names = list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched"]))
     names += ["direct"] if arguments.direct else []

@@ -289,6 +289,7 @@ def execute(
     Raises:
         ConfigError: the flags, the experiment and the data do not go together.
     """
+    keep_freed_memory()  # before JAX has threads
     if (_NUM_PROCESSES.value or _PROCESS_ID.value) is not None and not _COORDINATOR.value:
         raise ConfigError("got --num_processes or --process_id without --coordinator; expected the three together")
     if _COORDINATOR.value:
@@ -313,8 +314,6 @@ def execute(
             "clips are not the same. Give the --manual_dir that it was made with"
         )
     workdir = Path(_WORKDIR.value or choose_workdir(experiment, got, _RESUME.value))
-    if jax.default_backend() == "cpu":
-        keep_freed_memory()
     return workdir, run(experiment, clips, facts, workdir, command, parallel)
 
 

@@ -17,8 +17,10 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 def keep_freed_memory() -> bool:
     """Makes malloc keep freed memory for the next request, in one heap, as long as the process lives.
 
-    The process then holds its peak of memory until it ends. To be called before large
-    arrays are made. Environment variables that the user has set for malloc are overruled.
+    The process then holds its peak of memory until it ends. To be called before JAX is asked
+    for its devices: the threads that it starts then take heaps of their own unless told
+    before, and a block above 64 MiB fits into none of these. Environment variables that the
+    user has set for malloc are overruled.
 
     Returns:
         Whether it was done: on Linux with glibc. Elsewhere nothing happens.

@@ -214,9 +214,16 @@ def conv_relu_pool(
     elif name == "native":
         function = functools.partial(_native, window=(pool_size, pool_stride))
     else:
-        form = Form(pool_size, pool_stride, *((1, "gather") if name == "tiled" else (chunk, "masked")))
+        tiled = name == "tiled"
+        form = _tiled(pool_size, pool_stride, x.shape[-1]) if tiled else Form(pool_size, pool_stride, chunk, "masked")
         function = functools.partial(grouped_conv_relu_pool, form=form)
     return _on_own_clips(function, x.shape[0])(x, kernel, bias).reshape(*batch, *out, kernel.shape[-1])
+
+
+def _tiled(pool_size: Size3, pool_stride: Size3, channels: int) -> Form:
+    # Unfolding would convolve twice what windows share; and a 2D convolution of many channels is a product already.
+    apart = all(step >= size for step, size in zip(pool_stride[1:], pool_size[1:], strict=True))
+    return Form(pool_size, pool_stride, 1, "gather", unfold=apart and channels < 8)
 
 
 def _on_own_clips(function, clips: int):

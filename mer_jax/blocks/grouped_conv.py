@@ -11,9 +11,12 @@ another order, with the same first-maximum-wins rule on ties:
 * The backward pass keeps the pooled output and the position of each maximum (one
   small integer) and nothing else.
 
-What is left to choose is how many clips are worked on at a time, and how the gradient of
-the kernel is summed:
+What is left to choose is how many clips are worked on at a time, how the convolution is
+written, and how the gradient of the kernel is summed:
 
+* `unfold` makes matrix products of it instead, one pooling window of frames at a time,
+  over a table of patches. On a CPU these are near the processor's limit in all versions of
+  XLA; its 2D convolution is not, least of all with one input channel.
 * `gather` reads only the input patches under the maxima: least arithmetic, for CPUs.
 * `masked` puts the cotangents back to where the maxima were, zeros elsewhere, and
   transposes the convolution: no gather, so for TPUs too.
@@ -24,6 +27,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Integer
 
@@ -38,12 +42,14 @@ class Form(NamedTuple):
         pool_stride: (st, sh, sw).
         chunk: clips worked on at a time; 0 for all.
         gradient: of the kernel, `gather` or `masked`.
+        unfold: matrix products instead of a 2D convolution; for a `chunk` of 1.
     """
 
     pool_size: Size3
     pool_stride: Size3
     chunk: int
     gradient: str
+    unfold: bool = False
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -51,7 +57,7 @@ def grouped_conv_relu_pool(x: Array, kernel: Array, bias: Array, form: Form) -> 
     """Pooled features [b t2 h2 w2 d] of clips [b t h w c] that the windows use up exactly."""
 
     def chunk(x):
-        pooled, _ = _window_max(_grouped_conv(x, kernel, form), form, False)
+        pooled, _ = _convolve_and_pool(x, kernel, form, False)
         return jax.nn.relu(pooled + bias)
 
     return _map_chunks(chunk, (x,), form.chunk)
@@ -59,9 +65,7 @@ def grouped_conv_relu_pool(x: Array, kernel: Array, bias: Array, form: Form) -> 
 
 def _forward(x, kernel, bias, form):
     def chunk(x):
-        # The barrier keeps XLA from fusing the convolution into every comparison.
-        y = lax.optimization_barrier(_grouped_conv(x, kernel, form))
-        pooled, position = _window_max(y, form, True)
+        pooled, position = _convolve_and_pool(x, kernel, form, True)
         return jax.nn.relu(pooled + bias), position
 
     out, position = _map_chunks(chunk, (x,), form.chunk)
@@ -84,7 +88,7 @@ grouped_conv_relu_pool.defvjp(_forward, _backward)
 def _map_chunks(function, arrays, size):
     """`function` of the first `size` clips, the next, and so on; the last chunk may be smaller."""
     clips = arrays[0].shape[0]
-    if size == 0 or size >= clips:
+    if size == 0 or 0 < clips <= size:
         return function(*arrays)
     chunks, whole = clips // size, clips // size * size
     mapped = lax.map(lambda chunk: function(*chunk), [a[:whole].reshape(chunks, size, *a.shape[1:]) for a in arrays])
@@ -97,13 +101,70 @@ def _map_chunks(function, arrays, size):
 def _sum_chunks(function, arrays, size):
     """The same, and the results added up in order."""
     clips = arrays[0].shape[0]
-    if size == 0 or size >= clips:
+    if size == 0 or 0 < clips <= size:
         return function(*arrays)
     chunks, whole = clips // size, clips // size * size
     split = [a[:whole].reshape(chunks, size, *a.shape[1:]) for a in arrays]
     zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(function, *[a[0] for a in split]))
     total, _ = lax.scan(lambda total, chunk: (total + function(*chunk), None), zero, split)
     return total if whole == clips else total + function(*[a[whole:] for a in arrays])
+
+
+def _convolve_and_pool(
+    x: Float[Array, "b t h w c"], kernel: Array, form: Form, with_position: bool
+) -> tuple[Float[Array, "b t2 h2 w2 d"], Integer[Array, "b t2 h2 w2 d"] | None]:
+    """Maximum of the convolution in each window, and where its first one (in t, h, w order) stands."""
+    if form.unfold:
+        return jax.tree.map(lambda a: a[None], _unfolded(x[0], kernel, form, with_position))
+    y = _grouped_conv(x, kernel, form)
+    if with_position:
+        # The barrier keeps XLA from fusing the convolution into every comparison.
+        y = lax.optimization_barrier(y)
+    return _window_max(y, form, with_position)
+
+
+def _unfolded(
+    x: Float[Array, "t h w c"], kernel: Array, form: Form, with_position: bool
+) -> tuple[Float[Array, "t2 h2 w2 d"], Integer[Array, "t2 h2 w2 d"] | None]:
+    """The same for one clip: a product for each frame of each window, its columns ordered by place in the window."""
+    kt, kh, kw, c, d = kernel.shape
+    (pt, ph, pw), (st, sh, sw) = form.pool_size, form.pool_stride
+    taps, rows, columns = kt + pt - 1, kh + ph - 1, kw + pw - 1
+    used = zip(x.shape[:3], (taps, rows, columns), form.pool_stride, strict=True)
+    t2, h2, w2 = ((size - least) // step + 1 for size, least, step in used)
+    # planes[:, :, u, v] holds pixel (u, v) of what each of the h2 x w2 windows reads. One axis after the other:
+    # XLA writes a stack of slices of two axes at a quarter of the speed.
+    x = jnp.moveaxis(x, -1, 1)
+    planes = jnp.stack([x[..., v : v + sw * (w2 - 1) + 1 : sw] for v in range(columns)], 2)  # t c v h w2
+    planes = lax.optimization_barrier(planes)
+    planes = jnp.stack([planes[..., u : u + sh * (h2 - 1) + 1 : sh, :] for u in range(rows)], 2)
+    planes = planes.reshape(x.shape[0], c, rows, columns, h2 * w2)
+    filters = kernel.transpose(4, 0, 3, 1, 2).reshape(d, kt * c * kh * kw)
+    places = pt * ph * pw
+    dtype = _position_dtype(places)
+    place = jnp.arange(places, dtype=dtype).reshape(pt, 1, ph * pw, 1)
+
+    def window(number):
+        frames = lax.dynamic_slice_in_dim(planes, number * st, taps)
+        patches = jnp.stack([frames[:, :, j : j + ph, k : k + pw] for j in range(kh) for k in range(kw)], 2)
+        patches = patches.reshape(taps, c * kh * kw, ph * pw * h2 * w2)
+        ys = [filters @ patches[i : i + kt].reshape(filters.shape[1], -1) for i in range(pt)]
+        ys = [y.reshape(d, ph * pw, h2 * w2) for y in ys]
+        best = functools.reduce(jnp.maximum, [y.max(1) for y in ys])
+        if not with_position:
+            return best, None
+        # Reductions, as XLA fuses them into nothing: y is read twice, and not computed again.
+        last = dtype.type(places - 1)
+        at = [jnp.where(y == best[:, None], here, last).min(1) for y, here in zip(ys, place, strict=True)]
+        return best, functools.reduce(jnp.minimum, at)
+
+    best = lax.map(window, jnp.arange(t2))  # t2 d h2*w2
+    return jax.tree.map(lambda a: a.transpose(0, 2, 1).reshape(t2, h2, w2, d), best)
+
+
+def _position_dtype(places: int) -> np.dtype:
+    """The smallest that counts so many."""
+    return next(np.dtype(name) for name in ("uint8", "uint16", "int32") if places <= 2 ** (np.dtype(name).itemsize * 8))
 
 
 def _grouped_conv(x: Float[Array, "b t h w c"], kernel: Array, form: Form) -> Float[Array, "b t2 h3 w3 pt d"]:
@@ -126,7 +187,7 @@ def _window_max(
 ) -> tuple[Float[Array, "b t2 h2 w2 d"], Integer[Array, "b t2 h2 w2 d"] | None]:
     """Maximum over each window and where its first one (in t, h, w order) stands."""
     (pt, ph, pw), (_, sh, sw) = form.pool_size, form.pool_stride
-    dtype = jnp.uint8 if pt * ph * pw <= 256 else jnp.int32
+    dtype = _position_dtype(pt * ph * pw)
     # One axis at a time, w first: within equal values the smallest t, then h, then w survives.
     at = jnp.zeros((), dtype) if with_position else None
     last = y.shape[3] - pw
