@@ -4,33 +4,55 @@
 
 On the network of `paper_net.py`, each beside the others in interleaved rounds:
 
-1. Implementations of the convolution: XLA's own against the batched form, float32 and bfloat16.
+1. Implementations of the convolution: XLA's own against the batched form, in float32 as it
+   comes (TF32 on a GPU that has it), in full float32, and in bfloat16.
 2. The gradient of its kernel: masked (no gather) against gathered.
 3. Chunks of 8, 16, 40 clips against the whole batch.
 4. An epoch of steps as one scan against a loop of calls.
 5. Folds together against one after another: `benchmarks.protocol`, asked for separately.
 
-The share of the device's own matrix product, in the type of the row, stands beside each.
+Beside each stand the shares of the two roofs: the device's own matrix product in the type of
+the row, and the rate at which it reads and writes its memory, by the bytes that XLA counts.
+`--trace DIR` writes a profile of each program, for TensorBoard or Perfetto.
 Without an accelerator it says so and measures nothing; `--anyway` runs it on the CPU, which
 shows that it works and nothing else.
 """
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from benchmarks import paper_net
-from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize, time_interleaved
+from benchmarks.timing import (
+    make_parser,
+    matrix_product_rate,
+    median_ratio,
+    memory_rate,
+    report,
+    summarize,
+    time_interleaved,
+)
 from mer_jax.blocks.conv_pool import conv_relu_pool, output_size
 from mer_jax.blocks.grouped_conv import Form, grouped_conv_relu_pool
 
 STEPS_IN_EPOCH = 8
 
 
-def front_programs(batch: int) -> dict[str, tuple]:
-    """Value and gradient of one path up to its pool: name -> (program, type)."""
+class Measured(NamedTuple):
+    """A program with what is needed to hold it against the device's roofs."""
+
+    run: Callable[[], Any]
+    dtype: Any
+    bytes: float  # that XLA counts as read and written
+
+
+def front_programs(batch: int) -> dict[str, Measured]:
+    """Value and gradient of one path up to its pool."""
     t, h, w = output_size((paper_net.FRAMES, paper_net.HEIGHT, paper_net.WIDTH), paper_net.KERNEL, paper_net.POOL)
     used = [o * p + k - 1 for o, p, k in zip((t, h, w), paper_net.POOL, paper_net.KERNEL, strict=True)]
 
@@ -42,17 +64,20 @@ def front_programs(batch: int) -> dict[str, tuple]:
         return grouped_conv_relu_pool(x, kernel, bias, Form(paper_net.POOL, paper_net.POOL, chunk, gradient))
 
     forms = {
-        "direct": (direct, jnp.float32),
-        "direct, bfloat16": (direct, jnp.bfloat16),
-        "batched": (grouped, jnp.float32),
-        "batched, bfloat16": (grouped, jnp.bfloat16),
-        "batched, gathered gradient": (functools.partial(grouped, gradient="gather"), jnp.float32),
+        "direct": (direct, jnp.float32, None),
+        "direct, full float32": (direct, jnp.float32, "highest"),
+        "direct, bfloat16": (direct, jnp.bfloat16, None),
+        "batched": (grouped, jnp.float32, None),
+        "batched, full float32": (grouped, jnp.float32, "highest"),
+        "batched, bfloat16": (grouped, jnp.bfloat16, None),
+        "batched, gathered gradient": (functools.partial(grouped, gradient="gather"), jnp.float32, None),
     }
     for chunk in (8, 16, 40):
         if chunk < batch:
-            forms[f"batched, chunks of {chunk}, bfloat16"] = (functools.partial(grouped, chunk=chunk), jnp.bfloat16)
+            form = functools.partial(grouped, chunk=chunk)
+            forms[f"batched, chunks of {chunk}, bfloat16"] = (form, jnp.bfloat16, None)
     programs = {}
-    for name, (form, dtype) in forms.items():
+    for name, (form, dtype, precision) in forms.items():
         x = paper_net.make_batch(batch)[0][0].astype(dtype)
         kernel = jax.random.normal(jax.random.key(1), (*paper_net.KERNEL, 1, paper_net.FEATURES)).astype(dtype)
         bias = jnp.zeros(paper_net.FEATURES, dtype)
@@ -60,34 +85,48 @@ def front_programs(batch: int) -> dict[str, tuple]:
         def loss(kernel, bias, x, form=form):
             return (form(x, kernel, bias).astype(jnp.float32) ** 2).sum()
 
-        gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
-        programs[name] = functools.partial(gradient, kernel, bias, x), dtype
+        with jax.default_matmul_precision(precision):
+            gradient = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(kernel, bias, x).compile()
+        programs[name] = Measured(functools.partial(gradient, kernel, bias, x), dtype, _bytes(gradient))
     return programs
 
 
-def epoch_programs(batch: int) -> dict[str, tuple]:
+def epoch_programs(batch: int) -> dict[str, Measured]:
     """Some training steps, as a loop of calls and as one scan."""
-    loop = paper_net.make_trainer("auto", batch)
-    step, state = paper_net.make_step("auto")
-    halves, labels = paper_net.make_batch(batch)
+    programs = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        step, state = paper_net.make_step("auto", dtype=dtype)
+        arguments = (*paper_net.make_batch(batch), jnp.ones(batch))
+        # XLA counts the body of a scan once, so the bytes are of a step compiled alone.
+        count = STEPS_IN_EPOCH * _bytes(step.lower(*state, *arguments, jax.random.key(1)).compile())
+        states = {"loop": state, "scan": jax.tree.map(jnp.copy, state)}
 
-    @functools.partial(jax.jit, donate_argnums=0)
-    def scan(state):
-        def body(state, key):
-            *new, _ = step(*state, halves, labels, jnp.ones(batch), key)
-            return tuple(new), None
+        @functools.partial(jax.jit, donate_argnums=0)
+        def scan(state, arguments, step=step):
+            def body(state, key):
+                *new, _ = step(*state, *arguments, key)
+                return tuple(new), None
 
-        return lax.scan(body, state, jax.random.split(jax.random.key(1), STEPS_IN_EPOCH))[0]
+            return lax.scan(body, state, jax.random.split(jax.random.key(1), STEPS_IN_EPOCH))[0]
 
-    def scanned():
-        nonlocal state
-        state = scan(state)
-        return state
+        def looped(states=states, arguments=arguments, step=step):
+            for _ in range(STEPS_IN_EPOCH):
+                *new, _ = step(*states["loop"], *arguments, jax.random.key(1))
+                states["loop"] = tuple(new)
+            return states["loop"]
 
-    return {
-        f"{STEPS_IN_EPOCH} steps, a loop": (lambda: [loop() for _ in range(STEPS_IN_EPOCH)][-1], jnp.float32),
-        f"{STEPS_IN_EPOCH} steps, one scan": (scanned, jnp.float32),
-    }
+        def scanned(states=states, arguments=arguments, scan=scan):
+            states["scan"] = scan(states["scan"], arguments)
+            return states["scan"]
+
+        name = f"{STEPS_IN_EPOCH} steps, {jnp.dtype(dtype).name}"
+        programs[f"{name}, a loop"] = Measured(looped, dtype, count)
+        programs[f"{name}, one scan"] = Measured(scanned, dtype, count)
+    return programs
+
+
+def _bytes(compiled: Any) -> float:
+    return (compiled.cost_analysis() or {}).get("bytes accessed", 0.0)
 
 
 def main() -> None:
@@ -95,29 +134,38 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--folds", type=int, default=16, help="of the protocol, for the command that is printed")
     parser.add_argument("--anyway", action="store_true", help="run without an accelerator too")
+    parser.add_argument("--trace", type=Path, help="write a profile of each program below this folder")
     arguments = parser.parse_args()
     if jax.default_backend() == "cpu" and not arguments.anyway:
         print("there is no GPU or TPU here, so nothing was measured; run this on a machine that has one")
         return
     peaks = {dtype: matrix_product_rate(dtype) for dtype in (jnp.float32, jnp.bfloat16)}
+    memory = memory_rate()
     flops = paper_net.count_flops(arguments.batch, training=True)
     front = 2 * paper_net.count_convolution(arguments.batch)  # forward and kernel gradient of one path
     rows = []
-    for programs, work in ((front_programs(arguments.batch), front), (epoch_programs(arguments.batch), 0)):
-        work = work or STEPS_IN_EPOCH * flops
-        seconds = time_interleaved({name: program for name, (program, _) in programs.items()}, arguments.rounds)
+    for make, work, clips in (
+        (front_programs, front, arguments.batch),
+        (epoch_programs, STEPS_IN_EPOCH * flops, STEPS_IN_EPOCH * arguments.batch),
+    ):
+        programs = make(arguments.batch)
+        seconds = time_interleaved({name: program.run for name, program in programs.items()}, arguments.rounds)
         first = next(iter(seconds))
         for name, times in seconds.items():
-            peak = peaks[programs[name][1]]
-            clips = arguments.batch * (STEPS_IN_EPOCH if "steps" in name else 1)
-            row = {"": name, **summarize(times, clips=clips, flops=work, peak=peak)}
+            program = programs[name]
+            row = {"": name, **summarize(times, clips=clips, flops=work, peak=peaks[program.dtype])}
+            row["GB"] = f"{program.bytes / 1e9:.2f}"
+            row["of memory rate"] = f"{100 * program.bytes / row['median_s'] / memory:.0f} %"
             rows.append(row | {"faster than the first": f"{median_ratio(seconds[first], times):.2f}"})
+            if arguments.trace:
+                with jax.profiler.trace(str(arguments.trace / name.replace(", ", "_").replace(" ", "_"))):
+                    jax.block_until_ready(program.run())
     notes = [
         f"batch {arguments.batch}; matrix product {peaks[jnp.float32] / 1e9:.0f} GFLOP/s float32, "
-        f"{peaks[jnp.bfloat16] / 1e9:.0f} bfloat16",
+        f"{peaks[jnp.bfloat16] / 1e9:.0f} bfloat16; memory {memory / 1e9:.0f} GB/s",
         f"folds: python -m benchmarks.protocol --folds {arguments.folds}",
     ]
-    report(rows, arguments.json, notes=notes, batch=arguments.batch)
+    report(rows, arguments.json, notes=notes, batch=arguments.batch, memory_rate=memory)
 
 
 if __name__ == "__main__":

@@ -73,9 +73,9 @@ def plan_memory(implementation: str, batch: int) -> int:
     return step.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 
 
-def make_step(implementation: str) -> tuple[Callable[..., Any], tuple[Any, Any, Any]]:
+def make_step(implementation: str, **changes: Any) -> tuple[Callable[..., Any], tuple[Any, Any, Any]]:
     """The compiled training step, and the weights, collections and optimiser state to begin with."""
-    model = make_model(implementation)
+    model = make_model(implementation, **changes)
     optimizer = make_optimizer(
         Optimization(), learning_rate=jnp.asarray(1e-4), epochs=jnp.asarray(1), steps_per_epoch=1
     )

@@ -36,9 +36,11 @@ def make_jax(implementation: str, batch: int, *, training: bool) -> Step:
 
 
 def make_torch(batch: int, *, training: bool, fused: bool) -> Step:
-    """PyTorch, eager; `fused` takes the one-kernel Adam."""
+    """PyTorch, eager, on its GPU where it has one; `fused` takes the one-kernel Adam."""
     import torch
     from torch import nn
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
 
     class Path(nn.Module):
         def __init__(self):
@@ -61,8 +63,8 @@ def make_torch(batch: int, *, training: bool, fused: bool) -> Step:
             return self.out(self.dropout(torch.relu(self.dense(x))))
 
     halves, labels = make_data(batch)
-    halves = [torch.from_numpy(half).permute(0, 4, 1, 2, 3).contiguous() for half in halves]
-    labels, net = torch.from_numpy(labels), Net()
+    halves = [torch.from_numpy(half).permute(0, 4, 1, 2, 3).contiguous().to(device) for half in halves]
+    labels, net = torch.from_numpy(labels).to(device), Net().to(device)
     with torch.no_grad():
         net(*[half[:1] for half in halves])  # gives the lazy layers their sizes
     number = sum(weights.numel() for weights in net.parameters())
@@ -71,7 +73,7 @@ def make_torch(batch: int, *, training: bool, fused: bool) -> Step:
 
         def predict():
             with torch.inference_mode():
-                net(*halves)
+                net(*halves).cpu()  # waits for it
 
         return predict, number
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=fused)

@@ -18,6 +18,8 @@ import sys
 import time
 from importlib import metadata, util
 
+import jax
+
 from benchmarks import paper_net, peer_nets
 from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize
 
@@ -28,10 +30,13 @@ _MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
+# Each process takes the GPU memory that it uses and no more: without, the first one takes nearly all.
+_SHARE_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 # name -> (package, allocator as the table states it, environment)
 PEERS = {
     "mer_jax native": ("jax", "mallopt, from inside", {}),
     "mer_jax tiled": ("jax", "mallopt, from inside", {}),
+    "mer_jax batched": ("jax", "mallopt, from inside", {}),
     "mer_jax native, malloc as it comes": ("jax", "as it comes", {}),
     "mer_jax tiled, malloc as it comes": ("jax", "as it comes", {}),
     "keras": ("keras", "as it comes (TensorFlow pools)", {"TF_CPP_MIN_LOG_LEVEL": "3"}),
@@ -110,7 +115,9 @@ def main() -> None:
     if arguments.worker:
         work(arguments.worker, arguments.batch, not arguments.inference)
         return
-    names = arguments.only or list(PEERS)
+    os.environ.update(_SHARE_GPU)  # of the peers' processes too
+    elsewhere = ("batched",) if jax.default_backend() == "cpu" else ("native", "tiled")
+    names = arguments.only or [name for name in PEERS if not any(word in name for word in elsewhere)]
     absent = sorted({PEERS[name][0] for name in names if not util.find_spec(PEERS[name][0])})
     names = [name for name in names if PEERS[name][0] not in absent]
     if not arguments.only and arguments.batch > 16 and not arguments.inference:

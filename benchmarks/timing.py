@@ -57,6 +57,18 @@ def matrix_product_rate(dtype: Any = jnp.float32, *, rounds: int = 7) -> float:
     return 2 * size**3 / min(seconds)
 
 
+def memory_rate(*, rounds: int = 7) -> float:
+    """How fast the device reads and writes its memory, in bytes/s: the other roof.
+
+    Args:
+        rounds: of which the best counts.
+    """
+    array = jnp.zeros((1 << 26) if jax.default_backend() == "cpu" else (1 << 30), jnp.float32)
+    more = jax.jit(lambda a: a + 1)
+    seconds = time_interleaved({"more": lambda: more(array)}, rounds)["more"]
+    return 2 * array.nbytes / min(seconds)
+
+
 def summarize(seconds: Sequence[float], *, clips: int = 0, flops: float = 0.0, peak: float = 0.0) -> Row:
     """Median, minimum and spread, and rates of the median.
 

@@ -1,14 +1,16 @@
 """Trains every fold of every protocol of a run, from checkpoints where there are any."""
 
+import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import jax
 
 from datasets.cache import default_workers
+from experiments.processes import in_any_process
 from experiments.progress import FoldProgress, RunProgress
 from experiments.run_folder import RunFolder
 from experiments.tensorboard import Curves
@@ -102,8 +104,17 @@ class _Recorder:
         if self._curves:
             self._curves.add(protocol, seed, fold, rows)
 
-    def on_saved(self) -> None:
-        if self._stop.is_set():
+    @contextlib.contextmanager
+    def after_chunk(self) -> Iterator[None]:
+        stop = True  # what an error in here is to the other processes
+        try:
+            yield
+            stop = self._stop.is_set()
+        finally:
+            stop = in_any_process(stop)
+        if stop:
+            if not self._stop.is_set():
+                self._progress.say("another process stops, so this one does")
             raise KeyboardInterrupt
 
     def on_result(self, lane: int, result: FoldResult) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 from experiments.fit_all import Fit
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
-from mer_jax.errors import ConfigError
 from mer_jax.protocols import Plan
 from mer_jax.report.results import FoldSummary
 from mer_jax.train import FoldResult
@@ -28,16 +27,7 @@ def fit_baselines(
 
     Returns:
         By protocol, in the order of seeds and folds.
-
-    Raises:
-        ConfigError: a protocol of augmented copies, which baselines are not made of.
     """
-    copying = [name for name, each in plans.items() if any(plan.copy.any() for plan in each)]
-    if copying:
-        raise ConfigError(
-            f"protocol {copying[0]!r} trains and tests on augmented copies, and baselines take clips as they are; "
-            "expected --config.protocols=\"('subject',)\" or \"('loso',)\""
-        )
     features = experiment.model.features(clips.pictures())
     return {
         name: [

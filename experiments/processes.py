@@ -1,14 +1,17 @@
 """Several processes that train together, on one host or many.
 
 Every process runs the same program over the devices of all. The first one writes the run
-folder; all have to see it, and the data folder. An error in one leaves the others waiting
-until JAX ends them, after minutes; started again with --resume, they go on together.
+folder; all have to see it, and the data folder. One that is interrupted, or cannot write
+down what a chunk of epochs gave, stops the others after that chunk. One that ends in another
+way leaves them waiting until JAX ends them, after minutes. Started again with --resume,
+they go on together.
 """
 
 import contextlib
 from collections.abc import Iterator
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from mer_jax.errors import ConfigError
@@ -51,3 +54,10 @@ def first_process_first() -> Iterator[None]:
     yield
     if jax.process_index() == 0 and jax.process_count() > 1:
         multihost_utils.sync_global_devices("the first process is done")
+
+
+def in_any_process(condition: bool) -> bool:
+    """Whether it holds in one of them; all have to ask, at the same place."""
+    if jax.process_count() == 1:
+        return condition
+    return bool(multihost_utils.process_allgather(np.asarray(condition)).any())

@@ -35,7 +35,7 @@ from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import DIAGNOSTICS, Experiment
 from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
 from mer_jax.inputs import check_classes, input_kind, input_shapes
-from mer_jax.protocols import check_protocols, make_plan
+from mer_jax.protocols import check_protocols, make_plan, refuse_copies
 from mer_jax.report.gap import find_honest, summarize
 from mer_jax.report.page import write_report
 from mer_jax.report.predictions import write_predictions
@@ -199,6 +199,7 @@ def run(
         parallel: what is trained at the same time; results do not depend on it.
 
     Raises:
+        ConfigError: a protocol of augmented copies, for a model that takes clips as they are.
         NonFiniteLossError: after the report of all other folds is written.
     """
     plans = {
@@ -216,6 +217,9 @@ def run(
         ]
         for name in experiment.protocols
     }
+    if is_baseline(experiment) or clips.kind == "motion":
+        for each in plans.values():
+            refuse_copies(each[0], type(experiment.model).__name__)
     with locked(workdir):
         folder = RunFolder(workdir, experiment, clips)
         config = folder.open(argv)

@@ -8,7 +8,7 @@ computes depends on neither its slot nor its neighbours, nor on when it was resu
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -25,7 +25,7 @@ from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError, MemoryLimitError
 from mer_jax.inputs import check_classes, input_kind
 from mer_jax.losses import class_weights
-from mer_jax.protocols import Plan
+from mer_jax.protocols import Plan, refuse_copies
 from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
 from mer_jax.state import TrainState
 from mer_jax.steps import LaneData, Limits, Settings
@@ -76,8 +76,8 @@ class Listener(Protocol):
     def on_result(self, lane: int, result: FoldResult) -> None:
         """A lane is trained and tested."""
 
-    def on_saved(self) -> None:
-        """All checkpoints of a chunk are handed over. What this raises ends the training."""
+    def after_chunk(self) -> contextlib.AbstractContextManager[None]:
+        """Surrounds `on_chunk` and the saving of checkpoints. What it raises at the end, ends the training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,12 +159,8 @@ def make_program(
             "choose another --config"
         )
     check_classes(experiment.model, clips.class_names)
-    if kind == "motion" and np.any(plans[0].copy):
-        raise ConfigError(
-            f"protocol {plans[0].protocol!r} trains and tests on augmented copies, and motion features are not "
-            "augmented: copies would be the clips themselves; expected "
-            "--config.protocols=\"('subject',)\" or \"('loso',)\""
-        )
+    if kind == "motion":
+        refuse_copies(plans[0], type(experiment.model).__name__)
     folds = [(seed, index) for seed, plan in enumerate(plans) for index in range(len(plan.folds))]
     mesh = mesh or make_mesh(len(folds))
     longest = {
@@ -327,13 +323,8 @@ def _fit_in_slots(
             if not np.asarray(steps.read_stopped(slots, mesh=mesh))[list(holds)].all():
                 slots, history = program.train_epochs(slots, which)
                 history = {name: np.asarray(values) for name, values in history.items()}
-                for slot, lane in holds.items():
-                    if rows := _rows(history, slot):
-                        listener.on_chunk(lane, rows)
-                        state = _take(slots, slot, mesh)
-                        if not state.failed_epoch:  # the last good one stays the newest
-                            checkpoints[lane].save(int(state.epoch), state)
-                listener.on_saved()
+                with listener.after_chunk():
+                    _hand_over(slots, holds, history, checkpoints, listener, mesh)
             stopped = np.asarray(steps.read_stopped(slots, mesh=mesh))
             done = [slot for slot in holds if stopped[slot]]
             if done:
@@ -344,6 +335,30 @@ def _fit_in_slots(
                 lane = holds.pop(slot)
                 checkpoints.pop(lane).close()
                 yield lane, _result(program, lane, _take(slots, slot, mesh), probabilities[slot])
+
+
+def _hand_over(
+    slots: TrainState,
+    holds: Mapping[int, int],
+    history: Mapping[str, np.ndarray],
+    checkpoints: Mapping[int, FoldCheckpoints],
+    listener: Listener,
+    mesh: Mesh,
+) -> None:
+    """What a chunk gave, to the listener and the checkpoints."""
+    failure = None
+    for slot, lane in holds.items():
+        if rows := _rows(history, slot):
+            state = _take(slots, slot, mesh)  # all processes take part, whatever one of them cannot write
+            try:
+                if failure is None:
+                    listener.on_chunk(lane, rows)
+                    if not state.failed_epoch:  # the last good one stays the newest
+                        checkpoints[lane].save(int(state.epoch), state)
+            except Exception as error:
+                failure = error
+    if failure is not None:
+        raise failure
 
 
 def _start(program: Program, lane: int, checkpoints: FoldCheckpoints, listener: Listener) -> TrainState:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -106,22 +108,50 @@ def test_a_run_killed_on_four_devices_goes_on_on_one(one, tmp_path):
     assert_same_numbers(tmp_path / "killed", one)
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_numbers_of_one(one, tmp_path):
-    two = tmp_path / "two"
+def start_two(data_dir, folder, *arguments):
     coordinator = f"--coordinator=127.0.0.1:{free_port()}"
-    processes = [
+    return [
         subprocess.Popen(
-            run_command(one.parent, two, coordinator, "--num_processes=2", f"--process_id={index}"),
+            run_command(data_dir, folder, coordinator, "--num_processes=2", f"--process_id={index}", *arguments),
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for index in range(2)
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_numbers_of_one(one, tmp_path):
+    two = tmp_path / "two"
+    processes = start_two(one.parent, two)
     outputs = [process.communicate(timeout=500) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert (two / "report.html").exists()
     assert "report.html" not in outputs[1][0], "the first process alone reports"
     assert_same_numbers(two, one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_interrupted_process_stops_the_other(first, one, tmp_path):
+    folder = tmp_path / "two"
+    processes = start_two(one.parent, folder, "--config.epochs=200")
+    wait_for_epochs(folder, 2, processes[0])
+    processes[first].send_signal(signal.SIGINT)
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [130, 130], outputs
+    assert "another process stops" in "".join(outputs[1 - first])
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_write_stops_the_other(one, tmp_path):
+    folder = tmp_path / "two"
+    processes = start_two(one.parent, folder, "--config.epochs=200")
+    wait_for_epochs(folder, 2, processes[0])
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [1, 130], outputs
+    assert "Traceback" not in "".join(outputs[0]) + "".join(outputs[1])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,26 @@ def test_scenarios_of_table_1(name, in_path, in_fusion):
     assert set(params["fusion"].get("recalibration", {})) == in_fusion
 
 
+@pytest.mark.parametrize("name", ["DualPath3DNet", "SinglePath3DNet"])
+def test_stride_and_chunk_reach_the_convolution(name):
+    halves = make_halves(frames=8)
+    plain, chunks = (
+        getattr(models, name)(implementation="batched", pool_stride=(2, 7, 9), chunk=chunk) for chunk in (None, 2)
+    )
+    params = jax.jit(lambda: plain.init(jax.random.key(0), *halves, is_training=False))()
+    path, height = ("upper", 64) if name == "DualPath3DNet" else ("face", 128)
+    rows, columns = (height - 10) // 7 + 1, (128 - 10) // 9 + 1
+    assert params["params"][path]["dense"]["kernel"].shape == (2 * rows * columns * 8, 128)
+
+    def lower(model):
+        return jax.jit(lambda params: model.apply(params, *halves, is_training=False)).lower(params)
+
+    assert "while" in lower(chunks).as_text()
+    assert "while" not in lower(plain).as_text()
+    for got, expected in zip(*(lower(model).compile()(params) for model in (plain, chunks)), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
 def test_attention_maps_can_be_looked_at():
     model = models.HybridAttention3DNet()
     halves = make_halves(frames=18)

@@ -52,7 +52,7 @@ class ConvReluPool(nn.Module):
         implementation: one of `IMPLEMENTATIONS`; `auto` is explained at `resolve`.
         dtype: of the arithmetic; None takes that of the input. Parameters are float32.
         pool_stride: (st, sh, sw); None for the pool size.
-        chunk: clips that `batched` works on at a time, where memory is short; 0 for all.
+        chunk: clips that `batched` works on at a time, where memory is short; None for all.
 
     Source: sections 3.4.1 and 5.3 of the paper give the order of layers; sizes are ours.
     """
@@ -63,7 +63,7 @@ class ConvReluPool(nn.Module):
     implementation: str = "auto"
     dtype: Any = None
     pool_stride: Size3 | None = None
-    chunk: int = 0
+    chunk: int | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b t h w c"]) -> Float[Array, "*b t2 h2 w2 d"]:
@@ -175,7 +175,7 @@ def conv_relu_pool(
     pool_size: Size3 = (3, 3, 3),
     pool_stride: Size3 | None = None,
     implementation: str = "auto",
-    chunk: int = 0,
+    chunk: int | None = None,
 ) -> Float[Array, "*b t2 h2 w2 d"]:
     """`max_pool(relu(conv3d(x, kernel) + bias))`, both "valid".
 
@@ -189,7 +189,7 @@ def conv_relu_pool(
         pool_size: (pt, ph, pw).
         pool_stride: (st, sh, sw); None for the pool size.
         implementation: one of `IMPLEMENTATIONS`.
-        chunk: clips that `batched` works on at a time; 0 for all.
+        chunk: clips that `batched` works on at a time; None for all.
 
     Returns:
         Pooled features; sizes as `output_size` says.
@@ -213,9 +213,11 @@ def conv_relu_pool(
         function = functools.partial(_direct, pool_size=pool_size, pool_stride=pool_stride)
     elif name == "native":
         function = functools.partial(_native, window=(pool_size, pool_stride))
+    elif name == "tiled":
+        form = _tiled(pool_size, pool_stride, x.shape[-1])
+        function = functools.partial(grouped_conv_relu_pool, form=form)
     else:
-        tiled = name == "tiled"
-        form = _tiled(pool_size, pool_stride, x.shape[-1]) if tiled else Form(pool_size, pool_stride, chunk, "masked")
+        form = Form(pool_size, pool_stride, chunk or 0, "masked")
         function = functools.partial(grouped_conv_relu_pool, form=form)
     return _on_own_clips(function, x.shape[0])(x, kernel, bias).reshape(*batch, *out, kernel.shape[-1])
 

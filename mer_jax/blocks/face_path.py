@@ -21,7 +21,7 @@ class FacePath(nn.Module):
         pool_size: frames, height, width.
         dense: width of the dense layer.
         dropout: share of features set to zero while training.
-        implementation: see `ConvReluPool`.
+        implementation, pool_stride, chunk: see `ConvReluPool`.
         attention: a module that maps features [*b, t, h, w, c] to the same shape; None
             for no attention.
         dtype: of the arithmetic; None takes that of the input. Parameters are float32.
@@ -38,12 +38,21 @@ class FacePath(nn.Module):
     implementation: str = "auto"
     attention: nn.Module | None = None
     dtype: Any = None
+    pool_stride: Size3 | None = None
+    chunk: int | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t h w c"], *, is_training: bool) -> Float[Array, "b d"]:
         """Returns one vector a clip."""
         x = ConvReluPool(
-            self.features, self.kernel_size, self.pool_size, self.implementation, dtype=self.dtype, name="conv"
+            features=self.features,
+            kernel_size=self.kernel_size,
+            pool_size=self.pool_size,
+            implementation=self.implementation,
+            dtype=self.dtype,
+            pool_stride=self.pool_stride,
+            chunk=self.chunk,
+            name="conv",
         )(x)
         if self.attention is not None:
             x = self.attention(x)

@@ -14,9 +14,9 @@ another order, with the same first-maximum-wins rule on ties:
 What is left to choose is how many clips are worked on at a time, how the convolution is
 written, and how the gradient of the kernel is summed:
 
-* `unfold` makes matrix products of it instead, one pooling window of frames at a time,
-  over a table of patches. On a CPU these are near the processor's limit in all versions of
-  XLA; its 2D convolution is not, least of all with one input channel.
+* `unfold` makes a matrix product of each frame instead, over a table of patches. On a CPU
+  it is near the processor's limit in all versions of XLA; their 2D convolution is not,
+  least of all with one input channel.
 * `gather` reads only the input patches under the maxima: least arithmetic, for CPUs.
 * `masked` puts the cotangents back to where the maxima were, zeros elsewhere, and
   transposes the convolution: no gather, so for TPUs too.
@@ -126,12 +126,11 @@ def _convolve_and_pool(
 def _unfolded(
     x: Float[Array, "t h w c"], kernel: Array, form: Form, with_position: bool
 ) -> tuple[Float[Array, "t2 h2 w2 d"], Integer[Array, "t2 h2 w2 d"] | None]:
-    """The same for one clip: a product for each frame of each window, its columns ordered by place in the window."""
+    """The same for one clip: a matrix product for each frame, its columns ordered by place in the window."""
     kt, kh, kw, c, d = kernel.shape
     (pt, ph, pw), (st, sh, sw) = form.pool_size, form.pool_stride
-    taps, rows, columns = kt + pt - 1, kh + ph - 1, kw + pw - 1
-    used = zip(x.shape[:3], (taps, rows, columns), form.pool_stride, strict=True)
-    t2, h2, w2 = ((size - least) // step + 1 for size, least, step in used)
+    frames, rows, columns = x.shape[0] - kt + 1, kh + ph - 1, kw + pw - 1
+    h2, w2 = (x.shape[1] - rows) // sh + 1, (x.shape[2] - columns) // sw + 1
     # planes[:, :, u, v] holds pixel (u, v) of what each of the h2 x w2 windows reads. One axis after the other:
     # XLA writes a stack of slices of two axes at a quarter of the speed.
     x = jnp.moveaxis(x, -1, 1)
@@ -140,26 +139,24 @@ def _unfolded(
     planes = jnp.stack([planes[..., u : u + sh * (h2 - 1) + 1 : sh, :] for u in range(rows)], 2)
     planes = planes.reshape(x.shape[0], c, rows, columns, h2 * w2)
     filters = kernel.transpose(4, 0, 3, 1, 2).reshape(d, kt * c * kh * kw)
-    places = pt * ph * pw
-    dtype = _position_dtype(places)
-    place = jnp.arange(places, dtype=dtype).reshape(pt, 1, ph * pw, 1)
+    dtype = _position_dtype(pt * ph * pw)
+    place, last = jnp.arange(ph * pw, dtype=dtype).reshape(1, -1, 1), dtype.type(ph * pw - 1)
 
-    def window(number):
-        frames = lax.dynamic_slice_in_dim(planes, number * st, taps)
-        patches = jnp.stack([frames[:, :, j : j + ph, k : k + pw] for j in range(kh) for k in range(kw)], 2)
-        patches = patches.reshape(taps, c * kh * kw, ph * pw * h2 * w2)
-        ys = [filters @ patches[i : i + kt].reshape(filters.shape[1], -1) for i in range(pt)]
-        ys = [y.reshape(d, ph * pw, h2 * w2) for y in ys]
-        best = functools.reduce(jnp.maximum, [y.max(1) for y in ys])
+    def frame(number):
+        seen = lax.dynamic_slice_in_dim(planes, number, kt)
+        patches = jnp.stack([seen[:, :, j : j + ph, k : k + pw] for j in range(kh) for k in range(kw)], 2)
+        y = (filters @ patches.reshape(filters.shape[1], -1)).reshape(d, ph * pw, h2 * w2)
+        best = y.max(1)
         if not with_position:
             return best, None
-        # Reductions, as XLA fuses them into nothing: y is read twice, and not computed again.
-        last = dtype.type(places - 1)
-        at = [jnp.where(y == best[:, None], here, last).min(1) for y, here in zip(ys, place, strict=True)]
-        return best, functools.reduce(jnp.minimum, at)
+        # Both are reductions, as XLA fuses these into nothing: y is read twice, and not computed again. What is not a
+        # number equals nothing; it gets the last place.
+        return best, jnp.where(y == best[:, None], place, last).min(1)
 
-    best = lax.map(window, jnp.arange(t2))  # t2 d h2*w2
-    return jax.tree.map(lambda a: a.transpose(0, 2, 1).reshape(t2, h2, w2, d), best)
+    best, at = lax.map(frame, jnp.arange(frames))  # t d h2*w2
+    windows = [slice(i, frames - pt + i + 1, st) for i in range(pt)]
+    best, at = _first_max([(best[window], None if at is None else at[window]) for window in windows], ph * pw)
+    return jax.tree.map(lambda a: a.transpose(0, 2, 1).reshape(-1, h2, w2, d), (best, at))
 
 
 def _position_dtype(places: int) -> np.dtype:

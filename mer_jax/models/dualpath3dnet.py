@@ -32,6 +32,8 @@ class DualPath3DNet(nn.Module):
         fusion_dense: width of the dense layer after the concatenation.
         dropout: share of features set to zero while training, in both places.
         implementation: of the convolution, see `ConvReluPool`.
+        pool_stride: of the max pooling; None for the size of the pool.
+        chunk: clips that an accelerator convolves at a time, where its memory is short; None for all.
         dtype: of the arithmetic; None takes that of the input. Parameters and logits are
             float32.
 
@@ -51,6 +53,8 @@ class DualPath3DNet(nn.Module):
     fusion_dense: int = 128
     dropout: float = 0.5
     implementation: str = "auto"
+    pool_stride: Size3 | None = None
+    chunk: int | None = None
     dtype: Any = None
 
     def path_attention(self) -> nn.Module | None:
@@ -91,6 +95,8 @@ class DualPath3DNet(nn.Module):
                 dense=self.path_dense,
                 dropout=self.dropout,
                 implementation=self.implementation,
+                pool_stride=self.pool_stride,
+                chunk=self.chunk,
                 dtype=self.dtype,
                 attention=self.path_attention(),
                 name=name,

@@ -24,6 +24,8 @@ class SinglePath3DNet(nn.Module):
         dense: width of the dense layer.
         dropout: share of features set to zero while training.
         implementation: of the convolution, see `ConvReluPool`.
+        pool_stride: of the max pooling; None for the size of the pool.
+        chunk: clips that an accelerator convolves at a time, where its memory is short; None for all.
         dtype: of the arithmetic; None takes that of the input. Parameters and logits are
             float32.
 
@@ -41,6 +43,8 @@ class SinglePath3DNet(nn.Module):
     dense: int = 128
     dropout: float = 0.5
     implementation: str = "auto"
+    pool_stride: Size3 | None = None
+    chunk: int | None = None
     dtype: Any = None
 
     @nn.compact
@@ -70,6 +74,8 @@ class SinglePath3DNet(nn.Module):
             dense=self.dense,
             dropout=self.dropout,
             implementation=self.implementation,
+            pool_stride=self.pool_stride,
+            chunk=self.chunk,
             dtype=self.dtype,
             name="face",
         )(face, is_training=is_training)

@@ -24,6 +24,6 @@ A new protocol is one function from `Split` to `Plan` and a line in `PROTOCOLS`.
 """
 
 from mer_jax.protocols.make import PROTOCOLS, check_protocols, make_plan
-from mer_jax.protocols.plan import Fold, Plan, Split, audit
+from mer_jax.protocols.plan import Fold, Plan, Split, audit, refuse_copies
 
-__all__ = ["PROTOCOLS", "Fold", "Plan", "Split", "audit", "check_protocols", "make_plan"]
+__all__ = ["PROTOCOLS", "Fold", "Plan", "Split", "audit", "check_protocols", "make_plan", "refuse_copies"]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from mer_jax.errors import CorpusError
+from mer_jax.errors import ConfigError, CorpusError
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,23 @@ class Split:
     num_folds: int
     num_copies: int
     validation_fraction: float
+
+
+def refuse_copies(plan: Plan, model: str) -> None:
+    """For a model that takes clips as they are, such as one of motion features.
+
+    Args:
+        plan: The plan.
+        model: What to call the model.
+
+    Raises:
+        ConfigError: The plan has augmented copies.
+    """
+    if plan.copy.any():
+        raise ConfigError(
+            f"protocol {plan.protocol!r} trains and tests on augmented copies, and {model} takes clips as they are: "
+            "copies would be the clips themselves; expected --config.protocols=\"('subject',)\" or \"('loso',)\""
+        )
 
 
 def audit(plan: Plan, subjects: Sequence[str]) -> dict[str, float | int | str]:
