@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from benchmarks.lanes import make_clips
 from benchmarks.timing import make_parser, report, summarize, time_interleaved
+from mer_jax.allocator import keep_freed_memory
 from mer_jax.batches import Data, Items, load_batch
 from mer_jax.config import Augmentation
 
@@ -21,6 +22,7 @@ from mer_jax.config import Augmentation
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
     arguments = make_parser(__doc__).parse_args()
+    keep_freed_memory()  # before JAX has threads
     clips, batch = make_clips(10), arguments.batch
     faces = clips.pictures()
     data = jax.device_put(Data(pictures=faces, label=clips.label))

@@ -185,17 +185,24 @@ def fit_all(
 
 def _run_tasks(tasks, parallel: Parallel, stop: threading.Event, progress: RunProgress) -> None:
     def run(program: Program, lanes: list[int], width: int, recorder: _Recorder) -> None:
-        fit(
-            program, lanes, width=width, open_checkpoints=recorder.checkpoints, listener=recorder,
-            may_shrink=parallel.folds is None,
-        )  # fmt: skip
+        if stop.is_set():
+            return
+        try:
+            fit(
+                program, lanes, width=width, open_checkpoints=recorder.checkpoints, listener=recorder,
+                may_shrink=parallel.folds is None,
+            )  # fmt: skip
+        except BaseException:
+            stop.set()  # before this thread takes the next task
+            raise
 
     with ThreadPoolExecutor(parallel.jobs) as pool:
         try:
             futures = [pool.submit(run, *task) for task in tasks]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()  # raises what a fold raised
+            errors = [error for future in done if (error := future.exception())]
+            if errors:  # what stopped the others, before what the others say to it
+                raise min(errors, key=lambda error: isinstance(error, KeyboardInterrupt))
         except BaseException as error:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
