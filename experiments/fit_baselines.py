@@ -8,7 +8,7 @@ import numpy as np
 from experiments.fit_all import Fit
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
-from mer_jax.protocols import Plan
+from mer_jax.protocols import Plan, refuse_copies
 from mer_jax.report.results import FoldSummary
 from mer_jax.train import FoldResult
 
@@ -27,7 +27,12 @@ def fit_baselines(
 
     Returns:
         By protocol, in the order of seeds and folds.
+
+    Raises:
+        ConfigError: a protocol of augmented copies, which baselines are not made of.
     """
+    for each in plans.values():
+        refuse_copies(each[0], type(experiment.model).__name__)
     features = experiment.model.features(clips.pictures())
     return {
         name: [

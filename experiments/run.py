@@ -217,7 +217,7 @@ def run(
         ]
         for name in experiment.protocols
     }
-    if is_baseline(experiment) or clips.kind == "motion":
+    if is_baseline(experiment) or clips.kind == "motion":  # said before a run folder is made
         for each in plans.values():
             refuse_copies(each[0], type(experiment.model).__name__)
     with locked(workdir):

@@ -123,7 +123,7 @@ def test_a_class_that_was_not_trained_has_no_probability():
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_augmented_copies_are_refused(baseline):
     clips = make_clips(baseline.takes)
-    with pytest.raises(ConfigError, match="baselines take clips as they are; expected --config"):
+    with pytest.raises(ConfigError, match=f"and {baseline.__name__} takes clips as they are: .* expected --config"):
         fit_baselines(make_experiment(baseline()), clips, make_plans(clips, "paper"))
 
 

@@ -21,10 +21,12 @@ class FacePath(nn.Module):
         pool_size: frames, height, width.
         dense: width of the dense layer.
         dropout: share of features set to zero while training.
-        implementation, pool_stride, chunk: see `ConvReluPool`.
+        implementation: see `ConvReluPool`.
         attention: a module that maps features [*b, t, h, w, c] to the same shape; None
             for no attention.
         dtype: of the arithmetic; None takes that of the input. Parameters are float32.
+        pool_stride: of the max pooling; None for the size of the pool.
+        chunk: see `ConvReluPool`.
 
     Source: sections 3.4.1 to 3.4.3 of the paper for the order of the layers; all sizes
     are ours.
