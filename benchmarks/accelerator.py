@@ -37,6 +37,7 @@ from benchmarks.timing import (
     summarize,
     time_interleaved,
 )
+from mer_jax.allocator import keep_freed_memory
 from mer_jax.blocks.conv_pool import conv_relu_pool, output_size
 from mer_jax.blocks.grouped_conv import Form, grouped_conv_relu_pool
 
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--anyway", action="store_true", help="run without an accelerator too")
     parser.add_argument("--trace", type=Path, help="write a profile of each program below this folder")
     arguments = parser.parse_args()
+    keep_freed_memory()  # before JAX has threads
     if jax.default_backend() == "cpu" and not arguments.anyway:
         print("there is no GPU or TPU here, so nothing was measured; run this on a machine that has one")
         return
