@@ -96,34 +96,38 @@ def epoch_programs(batch: int) -> dict[str, Measured]:
     """Some training steps, as a loop of calls and as one scan."""
     programs = {}
     for dtype in (jnp.float32, jnp.bfloat16):
-        step, state = paper_net.make_step("auto", dtype=dtype)
-        arguments = (*paper_net.make_batch(batch), jnp.ones(batch))
-        # XLA counts the body of a scan once, so the bytes are of a step compiled alone.
-        count = STEPS_IN_EPOCH * _bytes(step.lower(*state, *arguments, jax.random.key(1)).compile())
-        states = {"loop": state, "scan": jax.tree.map(jnp.copy, state)}
-
-        @functools.partial(jax.jit, donate_argnums=0)
-        def scan(state, arguments, step=step):
-            def body(state, key):
-                *new, _ = step(*state, *arguments, key)
-                return tuple(new), None
-
-            return lax.scan(body, state, jax.random.split(jax.random.key(1), STEPS_IN_EPOCH))[0]
-
-        def looped(states=states, arguments=arguments, step=step):
-            for _ in range(STEPS_IN_EPOCH):
-                *new, _ = step(*states["loop"], *arguments, jax.random.key(1))
-                states["loop"] = tuple(new)
-            return states["loop"]
-
-        def scanned(states=states, arguments=arguments, scan=scan):
-            states["scan"] = scan(states["scan"], arguments)
-            return states["scan"]
-
+        loop, scan, size = _make_epochs(batch, dtype)
         name = f"{STEPS_IN_EPOCH} steps, {jnp.dtype(dtype).name}"
-        programs[f"{name}, a loop"] = Measured(looped, dtype, count)
-        programs[f"{name}, one scan"] = Measured(scanned, dtype, count)
+        programs[f"{name}, a loop"] = Measured(loop, dtype, size)
+        programs[f"{name}, one scan"] = Measured(scan, dtype, size)
     return programs
+
+
+def _make_epochs(batch, dtype):
+    """Both, and the bytes of either."""
+    one = paper_net.make_trainer("auto", batch, dtype=dtype)
+    step, state = paper_net.make_step("auto", dtype=dtype)
+    arguments = (*paper_net.make_batch(batch), jnp.ones(batch))
+
+    def loop():
+        return [one() for _ in range(STEPS_IN_EPOCH)][-1]
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def scan(state):
+        def body(state, key):
+            *new, _ = step(*state, *arguments, key)
+            return tuple(new), None
+
+        return lax.scan(body, state, jax.random.split(jax.random.key(1), STEPS_IN_EPOCH))[0]
+
+    def scanned():
+        nonlocal state
+        state = scan(state)
+        return state
+
+    # XLA counts the body of a scan once, so the bytes are of a step compiled alone.
+    size = STEPS_IN_EPOCH * _bytes(step.lower(*state, *arguments, jax.random.key(1)).compile())
+    return loop, scanned, size
 
 
 def _bytes(compiled: Any) -> float:

@@ -13,8 +13,9 @@ import math
 import jax
 import jax.numpy as jnp
 
+from benchmarks import paper_net
 from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize, time_interleaved
-from mer_jax.blocks.conv_pool import conv_relu_pool, output_size, resolve
+from mer_jax.blocks.conv_pool import conv_relu_pool, output_size
 
 CASES = {  # name -> (t, h, w, c), filters, kernel, pool
     "our default": ((18, 64, 128, 1), 8, (3, 3, 3), (4, 8, 8)),
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--direct", action="store_true", help="time XLA's own convolution too")
     arguments = parser.parse_args()
     peak = matrix_product_rate()
-    names = list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched"]))
+    names = paper_net.implementations()
     names += ["direct"] if arguments.direct else []
     rows = []
     for case, (size, features, kernel_size, pool_size) in CASES.items():

@@ -5,12 +5,9 @@
 The network of `paper_net.py`, float32, batches of 1, 8 and 80 prepared clips.
 """
 
-import jax
-
 from benchmarks import paper_net
 from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize, time_interleaved
 from mer_jax.allocator import keep_freed_memory
-from mer_jax.blocks.conv_pool import resolve
 
 
 def main() -> None:
@@ -18,7 +15,7 @@ def main() -> None:
     arguments = make_parser(__doc__).parse_args()
     kept = keep_freed_memory()  # before JAX has threads
     peak = matrix_product_rate()
-    names = list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched", "direct"]))
+    names = [*paper_net.implementations(), "direct"]
     rows = []
     for batch in (1, 8, arguments.batch):
         used = names if batch <= 8 else names[:-1]  # XLA's own takes seconds and gigabytes

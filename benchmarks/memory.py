@@ -18,7 +18,6 @@ import jax
 from benchmarks import paper_net
 from benchmarks.timing import make_parser, report
 from mer_jax.allocator import keep_freed_memory
-from mer_jax.blocks.conv_pool import resolve
 
 
 def work(implementation: str, batch: int, keep: bool) -> None:
@@ -43,7 +42,7 @@ def main() -> None:
     if arguments.worker:
         work(arguments.worker, arguments.batch, arguments.keep)
         return
-    names = list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched"]))
+    names = paper_net.implementations()
     names += ["direct"] if arguments.direct else []
     rows = []
     for batch in (8, arguments.batch):

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mer_jax.blocks.conv_pool import output_size
+from mer_jax.blocks.conv_pool import output_size, resolve
 from mer_jax.config import Optimization
 from mer_jax.models.dualpath3dnet import DualPath3DNet
 from mer_jax.optim import make_optimizer
@@ -26,6 +26,11 @@ def make_model(implementation: str = "auto", **changes: Any) -> DualPath3DNet:
     """The network."""
     sizes = {"features": FEATURES, "kernel_size": KERNEL, "pool_size": POOL, "path_dense": DENSE, "fusion_dense": DENSE}
     return DualPath3DNet(implementation=implementation, **sizes | changes)
+
+
+def implementations() -> list[str]:
+    """Of the convolution, those to compare here: what `auto` takes, and the fastest in pure JAX."""
+    return list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched"]))
 
 
 def make_batch(batch: int) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
@@ -52,9 +57,9 @@ def count_convolution(batch: int) -> float:
     return 2.0 * batch * outputs * math.prod(KERNEL) * FEATURES
 
 
-def make_trainer(implementation: str, batch: int) -> Callable[[], Any]:
+def make_trainer(implementation: str, batch: int, **changes: Any) -> Callable[[], Any]:
     """A function that makes one whole training step, Adam included, and returns the new weights."""
-    step, state = make_step(implementation)
+    step, state = make_step(implementation, **changes)
     halves, labels = make_batch(batch)
 
     def run():

@@ -7,12 +7,9 @@ waits for the new weights. `--direct` adds XLA's own convolution, which on a CPU
 seconds and gigabytes at batch 80.
 """
 
-import jax
-
 from benchmarks import paper_net
 from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize, time_interleaved
 from mer_jax.allocator import keep_freed_memory
-from mer_jax.blocks.conv_pool import resolve
 
 
 def main() -> None:
@@ -22,7 +19,7 @@ def main() -> None:
     arguments = parser.parse_args()
     kept = keep_freed_memory()  # before JAX has threads
     peak = matrix_product_rate()
-    names = list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched"]))
+    names = paper_net.implementations()
     names += ["direct"] if arguments.direct else []
     programs = {name: paper_net.make_trainer(name, arguments.batch) for name in names}
     seconds = time_interleaved(programs, arguments.rounds)

@@ -213,11 +213,9 @@ def conv_relu_pool(
         function = functools.partial(_direct, pool_size=pool_size, pool_stride=pool_stride)
     elif name == "native":
         function = functools.partial(_native, window=(pool_size, pool_stride))
-    elif name == "tiled":
-        form = _tiled(pool_size, pool_stride, x.shape[-1])
-        function = functools.partial(grouped_conv_relu_pool, form=form)
     else:
-        form = Form(pool_size, pool_stride, chunk or 0, "masked")
+        batched = Form(pool_size, pool_stride, chunk or 0, "masked")
+        form = _tiled(pool_size, pool_stride, x.shape[-1]) if name == "tiled" else batched
         function = functools.partial(grouped_conv_relu_pool, form=form)
     return _on_own_clips(function, x.shape[0])(x, kernel, bias).reshape(*batch, *out, kernel.shape[-1])
 

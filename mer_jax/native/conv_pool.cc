@@ -334,23 +334,22 @@ ffi::Error InputGradient(ffi::ThreadPool pool, Window size, Window stride, Float
   });
 }
 
+// What every call begins with.
+auto BindWindow() {
+  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<Window>("pool_size").Attr<Window>("pool_stride");
+}
+
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_conv_pool_infer, Infer,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Attr<Window>("pool_size")
-                                  .Attr<Window>("pool_stride")
+                              BindWindow()
                                   .Arg<Floats>()   // x
                                   .Arg<Floats>()   // kernel
                                   .Arg<Floats>()   // bias
                                   .Ret<Floats>());  // output
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_conv_pool_forward, Forward,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Attr<Window>("pool_size")
-                                  .Attr<Window>("pool_stride")
+                              BindWindow()
                                   .Arg<Floats>()            // x
                                   .Arg<Floats>()            // kernel
                                   .Arg<Floats>()            // bias
@@ -358,10 +357,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_conv_pool_forward, Forward,
                                   .Ret<ffi::AnyBuffer>());  // position of each maximum in its window
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_conv_pool_kernel_gradient, KernelGradient,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Attr<Window>("pool_size")
-                                  .Attr<Window>("pool_stride")
+                              BindWindow()
                                   .Arg<Floats>()          // x
                                   .Arg<Floats>()          // output
                                   .Arg<Floats>()          // its cotangent
@@ -370,10 +366,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_conv_pool_kernel_gradient, KernelGradient,
                                   .Ret<Floats>());        // gradient of the bias
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_conv_pool_input_gradient, InputGradient,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Attr<Window>("pool_size")
-                                  .Attr<Window>("pool_stride")
+                              BindWindow()
                                   .Arg<Floats>()          // kernel
                                   .Arg<Floats>()          // output
                                   .Arg<Floats>()          // its cotangent
