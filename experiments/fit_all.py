@@ -106,13 +106,16 @@ class _Recorder:
 
     @contextlib.contextmanager
     def after_chunk(self) -> Iterator[None]:
-        stop = True  # what an error in here is to the other processes
         try:
             yield
-            stop = self._stop.is_set()
-        finally:
-            stop = in_any_process(stop)
-        if stop:
+        except BaseException:
+            in_any_process(True)
+            raise
+        self.stop_together(self._stop.is_set())
+
+    def stop_together(self, stop: bool) -> None:
+        """Raises KeyboardInterrupt where this process, or another, has to stop; all have to ask at the same place."""
+        if in_any_process(stop):
             if not self._stop.is_set():
                 self._progress.say("another process stops, so this one does")
             raise KeyboardInterrupt
@@ -184,16 +187,20 @@ def fit_all(
 
 
 def _run_tasks(tasks, parallel: Parallel, stop: threading.Event, progress: RunProgress) -> None:
+    ended = threading.Event()  # of this process; a `stop` that the others do not know of yet ends nothing
+
     def run(program: Program, lanes: list[int], width: int, recorder: _Recorder) -> None:
-        if stop.is_set():
+        if ended.is_set():
             return
         try:
+            recorder.stop_together(stop.is_set())
             fit(
                 program, lanes, width=width, open_checkpoints=recorder.checkpoints, listener=recorder,
                 may_shrink=parallel.folds is None,
             )  # fmt: skip
         except BaseException:
-            stop.set()  # before this thread takes the next task
+            ended.set()  # before this thread takes the next task
+            stop.set()
             raise
 
     with ThreadPoolExecutor(parallel.jobs) as pool:
@@ -204,8 +211,7 @@ def _run_tasks(tasks, parallel: Parallel, stop: threading.Event, progress: RunPr
             if errors:  # what stopped the others, before what the others say to it
                 raise min(errors, key=lambda error: isinstance(error, KeyboardInterrupt))
         except BaseException as error:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()  # tasks that wait are not cancelled: where each begins, processes ask each other
             if isinstance(error, KeyboardInterrupt):
                 progress.say("stopping when the chunks in hand are saved")
             raise

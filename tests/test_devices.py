@@ -66,8 +66,8 @@ def free_port():
         return found.getsockname()[1]
 
 
-def run_command(data_dir, workdir, *arguments):
-    run = [sys.executable, "-m", "experiments.run", "--config", "smic_ha.py", *SMALL, "--data_dir", str(data_dir)]
+def run_command(data_dir, workdir, *arguments, program=("-m", "experiments.run")):
+    run = [sys.executable, *program, "--config", "smic_ha.py", *SMALL, "--data_dir", str(data_dir)]
     return [*run, "--workdir", str(workdir), *arguments]
 
 
@@ -107,15 +107,34 @@ def test_a_run_killed_on_four_devices_goes_on_on_one(one, tmp_path):
     assert_same_numbers(tmp_path / "killed", one)
 
 
-def start_two(data_dir, folder, *arguments):
-    coordinator = f"--coordinator=127.0.0.1:{free_port()}"
+# Goes on until somebody stops it.
+ENDLESS = ("--config.epochs=100000", "--config.patience=0")
+
+# Process 0 is interrupted when it has trained a protocol, where nothing is asked of the other one.
+INTERRUPTED_BETWEEN_PROTOCOLS = """
+import os, runpy, signal, sys, time
+from experiments import fit_all
+
+fit = fit_all.fit
+
+def fit_and_interrupt(*arguments, **keywords):
+    fit(*arguments, **keywords)
+    if "--process_id=0" in sys.argv:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)  # the signal arrives in the main thread
+
+fit_all.fit = fit_and_interrupt
+runpy.run_module("experiments.run", run_name="__main__", alter_sys=True)
+"""
+
+
+def start_two(data_dir, folder, *arguments, **program):
+    flags = (f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2", *arguments)
+    commands = (run_command(data_dir, folder, f"--process_id={index}", *flags, **program) for index in range(2))
     return [
-        subprocess.Popen(
-            run_command(data_dir, folder, coordinator, "--num_processes=2", f"--process_id={index}", *arguments),
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for index in range(2)
-    ]  # fmt: skip
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
 
 
 @pytest.mark.slow
@@ -133,7 +152,7 @@ def test_two_processes_give_the_numbers_of_one(one, tmp_path):
 @pytest.mark.parametrize("first", [0, 1])
 def test_an_interrupted_process_stops_the_other(first, one, tmp_path):
     folder = tmp_path / "two"
-    processes = start_two(one.parent, folder, "--config.epochs=200")
+    processes = start_two(one.parent, folder, *ENDLESS)
     wait_for_epochs(folder, 2, processes[0])
     processes[first].send_signal(signal.SIGINT)
     outputs = [process.communicate(timeout=60) for process in processes]
@@ -142,9 +161,17 @@ def test_an_interrupted_process_stops_the_other(first, one, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_process_interrupted_between_protocols_stops_the_other(one, tmp_path):
+    program = ("-c", INTERRUPTED_BETWEEN_PROTOCOLS)
+    processes = start_two(one.parent, tmp_path / "two", program=program)
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [130, 130], outputs
+
+
+@pytest.mark.slow
 def test_a_process_that_cannot_write_stops_the_other(one, tmp_path):
     folder = tmp_path / "two"
-    processes = start_two(one.parent, folder, "--config.epochs=200")
+    processes = start_two(one.parent, folder, *ENDLESS)
     wait_for_epochs(folder, 2, processes[0])
     folder.rename(tmp_path / "gone")
     folder.write_text("no folder")
