@@ -53,7 +53,7 @@ def main() -> None:
         work(arguments.worker, arguments.batch)
         return
     rows = []
-    for name in ("native", "tiled", "direct"):
+    for name in ("native", "fused", "direct"):
         runs = {"cold": [], "warm": []}
         for _ in range(arguments.rounds):
             with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from mer_jax.blocks.conv_pool import output_size, resolve
+from mer_jax.compiler import wide_jit
 from mer_jax.config import Optimization
 from mer_jax.models.dualpath3dnet import DualPath3DNet
 from mer_jax.optim import make_optimizer
@@ -30,7 +31,7 @@ def make_model(implementation: str = "auto", **changes: Any) -> DualPath3DNet:
 
 def implementations() -> list[str]:
     """Of the convolution, those to compare here: what `auto` takes, and the fastest in pure JAX."""
-    return list(dict.fromkeys([resolve("auto"), "tiled" if jax.default_backend() == "cpu" else "batched"]))
+    return list(dict.fromkeys([resolve("auto"), "fused" if jax.default_backend() == "cpu" else "batched"]))
 
 
 def make_batch(batch: int) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
@@ -84,7 +85,7 @@ def make_step(implementation: str, **changes: Any) -> tuple[Callable[..., Any], 
     optimizer = make_optimizer(
         Optimization(), learning_rate=jnp.asarray(1e-4), epochs=jnp.asarray(1), steps_per_epoch=1
     )
-    step = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer), donate_argnums=(0, 1, 2))
+    step = wide_jit(functools.partial(train_step, model=model, optimizer=optimizer), donate_argnums=(0, 1, 2))
     half = jnp.zeros((1, FRAMES, HEIGHT, WIDTH, 1))
     params = jax.jit(lambda: model.init(jax.random.key(0), half, half, is_training=False)["params"])()
     return step, (params, {}, jax.jit(optimizer.init)(params))
@@ -94,5 +95,5 @@ def make_predictor(implementation: str, batch: int) -> Callable[[], Any]:
     """A function that returns the logits of a batch."""
     model, (halves, _) = make_model(implementation), make_batch(batch)
     params = model.init(jax.random.key(0), *(half[:1] for half in halves), is_training=False)["params"]
-    predict = jax.jit(functools.partial(eval_step, model=model))
+    predict = wide_jit(functools.partial(eval_step, model=model))
     return lambda: predict(params, {}, halves)

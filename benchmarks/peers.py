@@ -35,10 +35,10 @@ _SHARE_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROW
 # name -> (package, allocator as the table states it, environment)
 PEERS = {
     "mer_jax native": ("jax", "mallopt, from inside", {}),
-    "mer_jax tiled": ("jax", "mallopt, from inside", {}),
+    "mer_jax fused": ("jax", "mallopt, from inside", {}),
     "mer_jax batched": ("jax", "mallopt, from inside", {}),
     "mer_jax native, malloc as it comes": ("jax", "as it comes", {}),
-    "mer_jax tiled, malloc as it comes": ("jax", "as it comes", {}),
+    "mer_jax fused, malloc as it comes": ("jax", "as it comes", {}),
     "keras": ("keras", "as it comes (TensorFlow pools)", {"TF_CPP_MIN_LOG_LEVEL": "3"}),
     "torch": ("torch", "as it comes", {}),
     "torch tuned": ("torch", "malloc environment; fused Adam", _MALLOC),
@@ -116,7 +116,7 @@ def main() -> None:
         work(arguments.worker, arguments.batch, not arguments.inference)
         return
     os.environ.update(_SHARE_GPU)  # of the peers' processes too
-    elsewhere = ("batched",) if jax.default_backend() == "cpu" else ("native", "tiled")
+    elsewhere = ("batched",) if jax.default_backend() == "cpu" else ("native", "fused")
     names = arguments.only or [name for name in PEERS if not any(word in name for word in elsewhere)]
     absent = sorted({PEERS[name][0] for name in names if not util.find_spec(PEERS[name][0])})
     names = [name for name in names if PEERS[name][0] not in absent]

@@ -25,6 +25,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from mer_jax.batches import Amounts, Data, Items, copy_keys, deal_batches, in_batches, load_batch
+from mer_jax.compiler import wide_jit
 from mer_jax.config import Optimization
 from mer_jax.inputs import model_inputs
 from mer_jax.losses import cross_entropy, focal_loss, weighted_mean
@@ -331,7 +332,7 @@ def take_slot(slots: TrainState, slot: Int[Array, ""], *, mesh: Mesh) -> TrainSt
     return _replicate(one, mesh)
 
 
-@functools.partial(jax.jit, static_argnames="settings", donate_argnames="state")
+@functools.partial(wide_jit, static_argnames="settings", donate_argnames="state")
 def train_epochs(
     state: TrainState, which: Int[Array, " f"], lanes: LaneData, data: Data, limits: Limits, *, settings: Settings
 ) -> tuple[TrainState, dict[str, Array]]:
@@ -356,7 +357,7 @@ def train_epochs(
     return _keep_on_lanes(state, settings.mesh), _replicate(history, settings.mesh)
 
 
-@functools.partial(jax.jit, static_argnames="settings")
+@functools.partial(wide_jit, static_argnames="settings")
 def predict_lanes(
     state: TrainState, which: Int[Array, " f"], lanes: LaneData, data: Data, *, settings: Settings
 ) -> Float[Array, "f m k"]:

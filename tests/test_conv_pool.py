@@ -26,10 +26,10 @@ CASES = [
     ((9, 19, 22), 1, 33, (3, 3, 3), (3, 3, 3), (1, 2, 2)),  # windows that overlap
     ((12, 17, 26), 6, 49, (2, 3, 2), (2, 3, 2), (3, 4, 5)),  # gaps between windows
     ((8, 15, 15), 1, 4, (3, 3, 7), (3, 2, 3), (2, 3, 1)),  # both
-    ((6, 14, 15), 9, 5, (2, 3, 3), (2, 2, 3), None),  # so many channels that `tiled` does not unfold them
+    ((6, 14, 15), 9, 5, (2, 3, 3), (2, 2, 3), None),  # so many channels that `fused` is the 2D convolution
     ((3, 1, 2), 1, 2, (1, 1, 1), (2, 1, 1), (1, 1, 1)),  # less than a vector in all
 ]
-FORMS = ("native", "tiled", "batched", "batched by 2")
+FORMS = ("native", "fused", "batched", "batched by 2")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,7 +128,7 @@ def test_bfloat16_is_close_to_float32(form):
         assert error < (0.02 if name == "value" else 0.3), name
 
 
-@pytest.mark.parametrize("form", ["native", "tiled", pytest.param("batched", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("form", ["native", "fused", pytest.param("batched", marks=pytest.mark.slow)])
 def test_weights_may_have_an_axis_of_folds(form):
     x, kernel, bias = make_case((5, 6, 7), 2, 5, (2, 2, 2), clips=2)
     kernels, biases = jnp.stack([kernel, -kernel]), jnp.stack([bias, bias + 1])
@@ -156,7 +156,7 @@ def test_leading_axes_are_free(form):
     assert apply(form, x[:0], kernel, bias).shape == (0, *batched.shape[1:])
 
 
-@pytest.mark.parametrize("form", ["native", "tiled"])
+@pytest.mark.parametrize("form", ["native", "fused"])
 def test_same_bits_every_time(form):
     case = make_case((9, 15, 17), 1, 20, (3, 3, 3), clips=30)
     first = value_and_gradients(form, case)
@@ -200,8 +200,8 @@ def test_too_few_frames_are_refused():
 
 def test_unknown_implementation_is_refused():
     x, kernel, bias = make_case((6, 8, 8), 1, 7, (3, 3, 3))
-    with pytest.raises(ConfigError, match="did you mean 'tiled'"):
-        conv_relu_pool(x, kernel, bias, implementation="tilde")
+    with pytest.raises(ConfigError, match="did you mean 'fused'"):
+        conv_relu_pool(x, kernel, bias, implementation="fusd")
 
 
 @pytest.mark.timeout(120)
@@ -209,7 +209,7 @@ def test_each_device_works_on_its_own_clips():
     """Eight devices have to be asked for before JAX starts, so in a process of its own."""
     done = subprocess.run([sys.executable, "-c", ON_DEVICES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["native", "tiled", "batched"]
+    assert done.stdout.split() == ["native", "fused", "batched"]
 
 
 ON_DEVICES = """
@@ -223,7 +223,7 @@ from mer_jax.sharding import make_mesh
 
 keys = jax.random.split(jax.random.key(0), 3)
 x, kernel = jax.random.normal(keys[0], (16, 6, 8, 9, 1)), jax.random.normal(keys[1], (3, 3, 3, 1, 5))
-for name in ("native", "tiled", "batched"):
+for name in ("native", "fused", "batched"):
     def step(x, kernel):
         y = conv_relu_pool(x, kernel, jnp.ones(5), implementation=name, chunk=1)
         return (y * jnp.sin(jnp.arange(y.size)).reshape(y.shape)).sum(), y
@@ -257,9 +257,9 @@ def test_a_cpu_with_a_compiler_runs_native():
 
 def test_native_can_be_switched_off(monkeypatch, capsys):
     monkeypatch.setenv("MER_NATIVE", "0")
-    assert resolve("auto") == "tiled"
+    assert resolve("auto") == "fused"
     assert capsys.readouterr().err == ""
-    with pytest.raises(ConfigError, match="cannot be used: MER_NATIVE=0 switches it off; expected 'auto' or 'tiled'"):
+    with pytest.raises(ConfigError, match="cannot be used: MER_NATIVE=0 switches it off; expected 'auto' or 'fused'"):
         resolve("native")
 
 
@@ -271,6 +271,6 @@ def test_an_accelerator_runs_batched(monkeypatch):
 
 
 def test_double_precision_is_left_to_jax():
-    assert resolve("auto", jnp.float64) == "tiled"
+    assert resolve("auto", jnp.float64) == "fused"
     with pytest.raises(ConfigError, match="it computes in float32, and the clips are float64"):
         conv_pool.resolve("native", jnp.float64)

@@ -17,7 +17,7 @@ os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it once, when it is imported
 keras = pytest.importorskip("keras", reason="Keras is not installed: pip install -e '.[keras]'")
 
 
-@pytest.mark.parametrize("implementation", ["tiled", "direct"])
+@pytest.mark.parametrize("implementation", ["fused", "direct"])
 @pytest.mark.parametrize(("kernel_size", "pool_size"), [((3, 3, 3), (3, 3, 3)), ((5, 3, 3), (2, 4, 8))])
 def test_convolution_and_pool(kernel_size, pool_size, implementation):
     layers = keras.Sequential(

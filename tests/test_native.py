@@ -137,7 +137,7 @@ def test_without_a_compiler_pure_jax_stands_in_and_says_so_once(cache):
     environment = {**os.environ, "PATH": "/nowhere", "MER_CACHE_DIR": str(cache.parent)}
     environment.pop("CXX", None)
     done = subprocess.run([sys.executable, "-c", WITHOUT], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout == "tiled\n", done.stderr
+    assert done.stdout == "fused\n", done.stderr
     assert done.stderr == (
         "note: the convolution runs in pure JAX, which is slower: no C++ compiler (c++, g++, clang++) is installed "
         "(MER_NATIVE=0 silences this)\n"

@@ -5,7 +5,7 @@ One mathematics, four implementations:
 | name | what it is | fast on |
 |---|---|---|
 | `native` | C++ through JAX's foreign function interface, `mer_jax.native` | CPUs with a compiler |
-| `tiled` | pure JAX, one clip at a time, so that intermediates stay in cache | CPUs |
+| `fused` | pure JAX, for few channels one loop that keeps intermediates in registers | CPUs |
 | `batched` | pure JAX, all clips at once or in chunks | GPUs, TPUs |
 | `direct` | XLA's own 3D convolution and pooling, what `nn.Conv` and `nn.max_pool` compile to | to compare with |
 
@@ -30,12 +30,12 @@ from jax.sharding import AxisType
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from mer_jax.blocks.grouped_conv import Form, Size3, grouped_conv_relu_pool
+from mer_jax.blocks.grouped_conv import Form, Size3, can_fuse, grouped_conv_relu_pool
 from mer_jax.errors import ConfigError, ShapeError, near_names
 from mer_jax.native import conv_pool as native
 from mer_jax.sharding import DATA, over_data
 
-IMPLEMENTATIONS = ("auto", "native", "tiled", "batched", "direct")
+IMPLEMENTATIONS = ("auto", "native", "fused", "batched", "direct")
 
 
 class ConvReluPool(nn.Module):
@@ -133,7 +133,7 @@ def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_
 def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
     """What `implementation` stands for on this machine, for the record of a run.
 
-    `auto` is, on a CPU, `native` where that can be used, else `tiled`: they were the
+    `auto` is, on a CPU, `native` where that can be used, else `fused`: they were the
     fastest of every size that `benchmarks/conv_pool.py` tries. Elsewhere it is `batched`,
     by reasoning alone: the step is bound by how often it reads and writes the output of
     the convolution, and `direct` does so more often, with a backward pass of its pool
@@ -162,9 +162,9 @@ def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
     if not reason:
         return "native"
     if implementation == "native":
-        raise ConfigError(f"got implementation='native', which cannot be used: {reason}; expected 'auto' or 'tiled'")
+        raise ConfigError(f"got implementation='native', which cannot be used: {reason}; expected 'auto' or 'fused'")
     native.note_absence(reason)
-    return "tiled"
+    return "fused"
 
 
 def conv_relu_pool(
@@ -214,16 +214,11 @@ def conv_relu_pool(
     elif name == "native":
         function = functools.partial(_native, window=(pool_size, pool_stride))
     else:
-        batched = Form(pool_size, pool_stride, chunk or 0, "masked")
-        form = _tiled(pool_size, pool_stride, x.shape[-1]) if name == "tiled" else batched
+        form = Form(pool_size, pool_stride, chunk or 0, "masked")
+        if name == "fused":
+            form = Form(pool_size, pool_stride, 1, "gather", can_fuse(kernel, pool_size, pool_stride))
         function = functools.partial(grouped_conv_relu_pool, form=form)
     return _on_own_clips(function, x.shape[0])(x, kernel, bias).reshape(*batch, *out, kernel.shape[-1])
-
-
-def _tiled(pool_size: Size3, pool_stride: Size3, channels: int) -> Form:
-    # Unfolding would convolve twice what windows share; and a 2D convolution of many channels is a product already.
-    apart = all(step >= size for step, size in zip(pool_stride[1:], pool_size[1:], strict=True))
-    return Form(pool_size, pool_stride, 1, "gather", unfold=apart and channels < 8)
 
 
 def _on_own_clips(function, clips: int):

@@ -14,15 +14,15 @@ another order, with the same first-maximum-wins rule on ties:
 What is left to choose is how many clips are worked on at a time, how the convolution is
 written, and how the gradient of the kernel is summed:
 
-* `unfold` makes a matrix product of each frame instead, over a table of patches. On a CPU
-  it is near the processor's limit in all versions of XLA; their 2D convolution is not,
-  least of all with one input channel.
+* `fused` writes out the sums and the maximum as arithmetic on shifted clips. XLA makes one
+  loop of it, which keeps the convolution in registers. For CPUs and few input channels.
 * `gather` reads only the input patches under the maxima: least arithmetic, for CPUs.
 * `masked` puts the cotangents back to where the maxima were, zeros elsewhere, and
   transposes the convolution: no gather, so for TPUs too.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -42,33 +42,25 @@ class Form(NamedTuple):
         pool_stride: (st, sh, sw).
         chunk: clips worked on at a time; 0 for all.
         gradient: of the kernel, `gather` or `masked`.
-        unfold: matrix products instead of a 2D convolution; for a `chunk` of 1.
+        fused: arithmetic on shifted clips instead of a 2D convolution; see `can_fuse`.
     """
 
     pool_size: Size3
     pool_stride: Size3
     chunk: int
     gradient: str
-    unfold: bool = False
+    fused: bool = False
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def grouped_conv_relu_pool(x: Array, kernel: Array, bias: Array, form: Form) -> Array:
     """Pooled features [b t2 h2 w2 d] of clips [b t h w c] that the windows use up exactly."""
-
-    def chunk(x):
-        pooled, _ = _convolve_and_pool(x, kernel, form, False)
-        return jax.nn.relu(pooled + bias)
-
-    return _map_chunks(chunk, (x,), form.chunk)
+    out, _ = _pooled_features(x, kernel, bias, form, with_position=False)
+    return out
 
 
 def _forward(x, kernel, bias, form):
-    def chunk(x):
-        pooled, position = _convolve_and_pool(x, kernel, form, True)
-        return jax.nn.relu(pooled + bias), position
-
-    out, position = _map_chunks(chunk, (x,), form.chunk)
+    out, position = _pooled_features(x, kernel, bias, form, with_position=True)
     return out, (x, kernel, out, position)
 
 
@@ -110,53 +102,78 @@ def _sum_chunks(function, arrays, size):
     return total if whole == clips else total + function(*[a[whole:] for a in arrays])
 
 
-def _convolve_and_pool(
-    x: Float[Array, "b t h w c"], kernel: Array, form: Form, with_position: bool
+def _pooled_features(
+    x: Float[Array, "b t h w c"], kernel: Array, bias: Array, form: Form, *, with_position: bool
 ) -> tuple[Float[Array, "b t2 h2 w2 d"], Integer[Array, "b t2 h2 w2 d"] | None]:
-    """Maximum of the convolution in each window, and where its first one (in t, h, w order) stands."""
-    if form.unfold:
-        return jax.tree.map(lambda a: a[None], _unfolded(x[0], kernel, form, with_position))
-    y = _grouped_conv(x, kernel, form)
-    if with_position:
+    """What comes out, and where in each window the first maximum (in t, h, w order) stands."""
+
+    def convolve(x):
+        y = _grouped_conv(x, kernel, form)
         # The barrier keeps XLA from fusing the convolution into every comparison.
-        y = lax.optimization_barrier(y)
-    return _window_max(y, form, with_position)
+        return _window_max(lax.optimization_barrier(y) if with_position else y, form, with_position)
+
+    def activate(best, position):
+        return jax.nn.relu(best.astype(x.dtype) + bias), position
+
+    if not form.fused:
+        return _map_chunks(lambda x: activate(*convolve(x)), (x,), form.chunk)
+    convolved = _fused_conv(x, kernel, form=form, with_position=with_position)
+    # A loop, as what XLA would do in all places where the result is read is to compute it again.
+    return _map_chunks(lambda y: activate(*_rest_max(y, kernel, form, with_position)), (convolved,), 1)
 
 
-def _unfolded(
-    x: Float[Array, "t h w c"], kernel: Array, form: Form, with_position: bool
-) -> tuple[Float[Array, "t2 h2 w2 d"], Integer[Array, "t2 h2 w2 d"] | None]:
-    """The same for one clip: a matrix product for each frame, its columns ordered by place in the window."""
-    kt, kh, kw, c, d = kernel.shape
-    (pt, ph, pw), (st, sh, sw) = form.pool_size, form.pool_stride
-    frames, rows, columns = x.shape[0] - kt + 1, kh + ph - 1, kw + pw - 1
-    h2, w2 = (x.shape[1] - rows) // sh + 1, (x.shape[2] - columns) // sw + 1
-    # planes[:, :, u, v] holds pixel (u, v) of what each of the h2 x w2 windows reads. One axis after the other:
-    # XLA writes a stack of slices of two axes at a quarter of the speed.
-    x = jnp.moveaxis(x, -1, 1)
-    planes = jnp.stack([x[..., v : v + sw * (w2 - 1) + 1 : sw] for v in range(columns)], 2)  # t c v h w2
-    planes = lax.optimization_barrier(planes)
-    planes = jnp.stack([planes[..., u : u + sh * (h2 - 1) + 1 : sh, :] for u in range(rows)], 2)
-    planes = planes.reshape(x.shape[0], c, rows, columns, h2 * w2)
-    filters = kernel.transpose(4, 0, 3, 1, 2).reshape(d, kt * c * kh * kw)
-    dtype = _position_dtype(pt * ph * pw)
-    place, last = jnp.arange(ph * pw, dtype=dtype).reshape(1, -1, 1), dtype.type(ph * pw - 1)
+def can_fuse(kernel: Array, pool_size: Size3, pool_stride: Size3) -> bool:
+    """Whether `fused` is the way: few channels, windows that share no rows or columns, and sums short enough."""
+    *taps, channels, _ = kernel.shape
+    apart = all(stride >= size for stride, size in zip(pool_stride[1:], pool_size[1:], strict=True))
+    return apart and channels < 8 and math.prod(taps) * channels * pool_size[2] <= _LONGEST_LOOP_BODY
 
-    def frame(number):
-        seen = lax.dynamic_slice_in_dim(planes, number, kt)
-        patches = jnp.stack([seen[:, :, j : j + ph, k : k + pw] for j in range(kh) for k in range(kw)], 2)
-        y = (filters @ patches.reshape(filters.shape[1], -1)).reshape(d, ph * pw, h2 * w2)
-        best = y.max(1)
-        if not with_position:
-            return best, None
-        # Both are reductions, as XLA fuses these into nothing: y is read twice, and not computed again. What is not a
-        # number equals nothing; it gets the last place.
-        return best, jnp.where(y == best[:, None], place, last).min(1)
 
-    best, at = lax.map(frame, jnp.arange(frames))  # t d h2*w2
-    windows = [slice(i, frames - pt + i + 1, st) for i in range(pt)]
-    best, at = _first_max([(best[window], None if at is None else at[window]) for window in windows], ph * pw)
-    return jax.tree.map(lambda a: a.transpose(0, 2, 1).reshape(-1, h2, w2, d), (best, at))
+# Products in it. Twice as many compile three times as long and run no faster.
+_LONGEST_LOOP_BODY = 1024
+
+
+def _num_separate(kernel: Array, form: Form) -> int:
+    """Of the axes t, h, w: the first so many are pooled after the loop, as it would become too long."""
+    products = math.prod(kernel.shape[:-1])
+    overlap = form.pool_size[0] > form.pool_stride[0]
+    fits = (number for number in range(3) if products * math.prod(form.pool_size[number:]) <= _LONGEST_LOOP_BODY)
+    return max(int(overlap), next(fits))
+
+
+@functools.partial(jax.jit, static_argnames=("form", "with_position"))  # else a thousand operations, one by one
+def _fused_conv(x: Float[Array, "b t h w c"], kernel: Array, *, form: Form, with_position: bool) -> Array:
+    """The convolution, its maximum taken over the last axes of each window as far as one loop of XLA may do it.
+
+    A loop has one result. With the position it is an array of complex numbers, whose imaginary part is the place of
+    the first maximum.
+    """
+    number = _num_separate(kernel, form)
+    pool, stride = ((1,) * number + each[number:] for each in (form.pool_size, form.pool_stride))
+    last = [n - (k + p - 1) for n, k, p in zip(x.shape[1:4], kernel.shape, pool, strict=False)]
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
+
+    def product(place, tap):
+        start = [i + j for i, j in zip(place, tap, strict=False)]
+        stop = [i + n + 1 for i, n in zip(start, last, strict=True)]
+        channel = tap[3]
+        seen = lax.slice(x, (0, *start, channel), (len(x), *stop, channel + 1), (1, *stride, 1))
+        return seen * kernel[tap]
+
+    values = (sum(product(place, tap) for tap in np.ndindex(kernel.shape[:-1])) for place in np.ndindex(pool))
+    best, at = _first_max([(y, jnp.zeros((), dtype) if with_position else None) for y in values], 1)
+    return best if at is None else lax.complex(best, at)
+
+
+def _rest_max(
+    y: Array, kernel: Array, form: Form, with_position: bool
+) -> tuple[Float[Array, "b t2 h2 w2 d"], Integer[Array, "b t2 h2 w2 d"] | None]:
+    """Maximum and position over the axes of the windows that `_fused_conv` has left."""
+    best, at = (y.real, y.imag.astype(_position_dtype(math.prod(form.pool_size)))) if with_position else (y, None)
+    for axis in reversed(range(_num_separate(kernel, form))):
+        best, at = _axis_max(best, at, axis, form)
+    return best, at
 
 
 def _position_dtype(places: int) -> np.dtype:
@@ -183,16 +200,21 @@ def _window_max(
     y: Float[Array, "b t2 h3 w3 pt d"], form: Form, with_position: bool
 ) -> tuple[Float[Array, "b t2 h2 w2 d"], Integer[Array, "b t2 h2 w2 d"] | None]:
     """Maximum over each window and where its first one (in t, h, w order) stands."""
-    (pt, ph, pw), (_, sh, sw) = form.pool_size, form.pool_stride
-    dtype = _position_dtype(pt * ph * pw)
+    pt, ph, pw = form.pool_size
     # One axis at a time, w first: within equal values the smallest t, then h, then w survives.
-    at = jnp.zeros((), dtype) if with_position else None
-    last = y.shape[3] - pw
-    best, at = _first_max([(y[:, :, :, i : last + i + 1 : sw], at) for i in range(pw)], 1)
-    last = y.shape[2] - ph
-    rows = (slice(i, last + i + 1, sh) for i in range(ph))
-    best, at = _first_max([(best[:, :, row], None if at is None else at[:, :, row]) for row in rows], pw)
+    best, at = y, jnp.zeros((), _position_dtype(pt * ph * pw)) if with_position else None
+    for axis in (2, 1):
+        best, at = _axis_max(best, at, axis, form)
     return _first_max([(best[..., i, :], None if at is None else at[..., i, :]) for i in range(pt)], ph * pw)
+
+
+def _axis_max(best, at, axis, form):
+    """Maximum and position over one axis of the windows, 0 for t to 2 for w, when those after it are done."""
+    size, stride = form.pool_size[axis], form.pool_stride[axis]
+    last = best.shape[axis + 1] - size
+    parts = [(slice(None),) * (axis + 1) + (slice(i, last + i + 1, stride),) for i in range(size)]
+    candidates = [(best[part], at if at is None or not at.ndim else at[part]) for part in parts]
+    return _first_max(candidates, math.prod(form.pool_size[axis + 1 :]))
 
 
 def _first_max(candidates, step):
