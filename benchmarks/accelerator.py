@@ -40,7 +40,6 @@ from benchmarks.timing import (
 from mer_jax.allocator import keep_freed_memory
 from mer_jax.blocks.conv_pool import conv_relu_pool, output_size
 from mer_jax.blocks.grouped_conv import Form, grouped_conv_relu_pool
-from mer_jax.compiler import wide_jit
 
 STEPS_IN_EPOCH = 8
 
@@ -113,7 +112,7 @@ def _make_epochs(batch, dtype):
     def loop():
         return [one() for _ in range(STEPS_IN_EPOCH)][-1]
 
-    @functools.partial(wide_jit, donate_argnums=0)
+    @functools.partial(paper_net.compiled, implementation="auto", donated=(0,))
     def scan(state):
         def body(state, key):
             *new, _ = step.__wrapped__(*state, *arguments, key)

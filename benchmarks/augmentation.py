@@ -17,7 +17,6 @@ from benchmarks.lanes import make_clips
 from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
 from mer_jax.allocator import keep_freed_memory
 from mer_jax.batches import Data, Items, load_batch
-from mer_jax.compiler import wide_jit
 from mer_jax.config import Augmentation, Optimization
 from mer_jax.models import HybridAttention3DNet
 from mer_jax.optim import make_optimizer
@@ -33,7 +32,7 @@ def make_step(model, data: Data, batch: int, augmented: bool):
     number = jnp.arange(batch)
     items = Items(clip=number % data.pictures.shape[0], copy=number, real=jnp.ones(batch, bool))
 
-    @functools.partial(wide_jit, donate_argnums=0)
+    @functools.partial(paper_net.compiled, implementation="auto", donated=(0,))
     def step(state, data, augmented, key):
         load_key, dropout_key = jax.random.split(key)
         inputs = load_batch(

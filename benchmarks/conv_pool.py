@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from benchmarks import paper_net
 from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize, time_interleaved
 from mer_jax.blocks.conv_pool import conv_relu_pool, output_size
-from mer_jax.compiler import wide_jit
 
 CASES = {  # name -> (t, h, w, c), filters, kernel, pool
     "our default": ((18, 64, 128, 1), 8, (3, 3, 3), (4, 8, 8)),
@@ -46,7 +45,7 @@ def main() -> None:
             def loss(weights, clips, name=name, pool_size=pool_size):
                 return (conv_relu_pool(clips, *weights, pool_size=pool_size, implementation=name) ** 2).sum()
 
-            compiled = wide_jit(jax.value_and_grad(loss)).lower(weights, clips).compile()
+            compiled = paper_net.compiled(jax.value_and_grad(loss), name).lower(weights, clips).compile()
             temporary[name] = compiled.memory_analysis().temp_size_in_bytes
             programs[name] = lambda compiled=compiled, weights=weights, clips=clips: compiled(weights, clips)
         seconds = time_interleaved(programs, arguments.rounds)

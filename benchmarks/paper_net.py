@@ -6,14 +6,13 @@ weights, as many as the same network has in `peer_nets.py`.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from mer_jax.blocks.conv_pool import output_size, resolve
-from mer_jax.compiler import wide_jit
+from mer_jax.blocks.conv_pool import compiler_options, output_size, resolve
 from mer_jax.config import Optimization
 from mer_jax.models.dualpath3dnet import DualPath3DNet
 from mer_jax.optim import make_optimizer
@@ -85,15 +84,20 @@ def make_step(implementation: str, **changes: Any) -> tuple[Callable[..., Any], 
     optimizer = make_optimizer(
         Optimization(), learning_rate=jnp.asarray(1e-4), epochs=jnp.asarray(1), steps_per_epoch=1
     )
-    step = wide_jit(functools.partial(train_step, model=model, optimizer=optimizer), donate_argnums=(0, 1, 2))
+    step = compiled(functools.partial(train_step, model=model, optimizer=optimizer), implementation, (0, 1, 2))
     half = jnp.zeros((1, FRAMES, HEIGHT, WIDTH, 1))
     params = jax.jit(lambda: model.init(jax.random.key(0), half, half, is_training=False)["params"])()
     return step, (params, {}, jax.jit(optimizer.init)(params))
+
+
+def compiled(function: Callable[..., Any], implementation: str, donated: Sequence[int] = ()) -> Any:
+    """`jax.jit` with the compiler options that the engine has for this implementation."""
+    return jax.jit(function, donate_argnums=donated, compiler_options=dict(compiler_options(implementation)) or None)
 
 
 def make_predictor(implementation: str, batch: int) -> Callable[[], Any]:
     """A function that returns the logits of a batch."""
     model, (halves, _) = make_model(implementation), make_batch(batch)
     params = model.init(jax.random.key(0), *(half[:1] for half in halves), is_training=False)["params"]
-    predict = wide_jit(functools.partial(eval_step, model=model))
+    predict = compiled(functools.partial(eval_step, model=model), implementation)
     return lambda: predict(params, {}, halves)

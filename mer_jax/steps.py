@@ -25,7 +25,6 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from mer_jax.batches import Amounts, Data, Items, copy_keys, deal_batches, in_batches, load_batch
-from mer_jax.compiler import wide_jit
 from mer_jax.config import Optimization
 from mer_jax.inputs import model_inputs
 from mer_jax.losses import cross_entropy, focal_loss, weighted_mean
@@ -52,6 +51,7 @@ class Settings:
     width: int  # items in a batch
     epochs_per_chunk: int
     mesh: Mesh
+    compiler_options: tuple[tuple[str, Any], ...]  # for XLA, as pairs
 
     def inputs(self) -> dict[str, Any]:
         """What `load_batch` needs of them."""
@@ -304,6 +304,32 @@ def _select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:
 # --- some lanes, compiled -----------------------------------------------------------
 
 
+class _ProgramOfSettings:
+    """As `jax.jit` with static `settings`, which have the compiler's options; for what is part of no other program."""
+
+    def __init__(self, function: Callable[..., Any], **how: Any):
+        functools.update_wrapper(self, function)
+        self._how, self._by_options = how, {}
+
+    def __call__(self, *arguments: Any, settings: Settings) -> Any:
+        return self._program(settings)(*arguments, settings=settings)
+
+    def lower(self, *arguments: Any, settings: Settings) -> jax.stages.Lowered:
+        return self._program(settings).lower(*arguments, settings=settings)
+
+    def num_compiled(self) -> int:
+        return sum(program._cache_size() for program in self._by_options.values())
+
+    def _program(self, settings: Settings) -> Any:
+        options = settings.compiler_options
+        if options not in self._by_options:
+            program = jax.jit(
+                self.__wrapped__, static_argnames="settings", compiler_options=dict(options) or None, **self._how
+            )
+            self._by_options[options] = program
+        return self._by_options[options]
+
+
 @functools.partial(jax.jit, static_argnames="settings")
 def start_slot(index: Int[Array, ""], lanes: LaneData, data: Data, limits: Limits, *, settings: Settings) -> TrainState:
     """The state of one lane before its first epoch, with a leading axis of 1."""
@@ -332,7 +358,7 @@ def take_slot(slots: TrainState, slot: Int[Array, ""], *, mesh: Mesh) -> TrainSt
     return _replicate(one, mesh)
 
 
-@functools.partial(wide_jit, static_argnames="settings", donate_argnames="state")
+@functools.partial(_ProgramOfSettings, donate_argnames="state")
 def train_epochs(
     state: TrainState, which: Int[Array, " f"], lanes: LaneData, data: Data, limits: Limits, *, settings: Settings
 ) -> tuple[TrainState, dict[str, Array]]:
@@ -357,7 +383,7 @@ def train_epochs(
     return _keep_on_lanes(state, settings.mesh), _replicate(history, settings.mesh)
 
 
-@functools.partial(wide_jit, static_argnames="settings")
+@_ProgramOfSettings
 def predict_lanes(
     state: TrainState, which: Int[Array, " f"], lanes: LaneData, data: Data, *, settings: Settings
 ) -> Float[Array, "f m k"]:

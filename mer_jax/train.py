@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from mer_jax import steps
 from mer_jax.batches import Data, pad_items
+from mer_jax.blocks.conv_pool import compiler_options
 from mer_jax.checkpoint import FoldCheckpoints
 from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
@@ -187,6 +188,7 @@ def make_program(
         width=width,
         epochs_per_chunk=experiment.epochs_per_chunk,
         mesh=mesh,
+        compiler_options=compiler_options(getattr(model, "implementation", None)),
     )
     limits = Limits(
         learning_rate=jnp.asarray(experiment.learning_rate, jnp.float32),

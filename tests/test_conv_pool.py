@@ -263,6 +263,16 @@ def test_native_can_be_switched_off(monkeypatch, capsys):
         resolve("native")
 
 
+def test_wide_vectors_are_for_fused_alone(monkeypatch):
+    wide = (("xla_cpu_prefer_vector_width", 512),)
+    assert conv_pool.compiler_options("fused") == wide
+    assert [conv_pool.compiler_options(name) for name in (None, "auto", "native", "batched")] == [()] * 4
+    monkeypatch.setenv("MER_NATIVE", "0")
+    assert conv_pool.compiler_options("auto") == wide
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert conv_pool.compiler_options("fused") == ()
+
+
 def test_an_accelerator_runs_batched(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert resolve("auto") == "batched"

@@ -216,10 +216,10 @@ def test_prediction_uses_the_best_weights(clips, tmp_path):
 
 def test_one_compilation_serves_all_folds_and_learning_rates(clips, tmp_path):
     fit(make_program(clips, epochs=2), tmp_path, 0)
-    compiled = steps.train_epochs._cache_size()
+    compiled = steps.train_epochs.num_compiled()
     for index, learning_rate in ((1, 1e-3), (2, 1e-2)):
         fit(make_program(clips, epochs=2, learning_rate=learning_rate), tmp_path, index)
-    assert steps.train_epochs._cache_size() == compiled
+    assert steps.train_epochs.num_compiled() == compiled
 
 
 def test_folds_in_threads_equal_folds_one_by_one(clips, tmp_path):
@@ -342,9 +342,9 @@ def test_test_items_decide_nothing(clips, tmp_path):
 def test_a_resumed_fold_does_not_compile_again(clips, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(make_program(clips), tmp_path, stop_after=1)
-    compiled = steps.train_epochs._cache_size()
+    compiled = steps.train_epochs.num_compiled()
     fit(make_program(clips), tmp_path)
-    assert steps.train_epochs._cache_size() == compiled
+    assert steps.train_epochs.num_compiled() == compiled
 
 
 # --- folds and seeds as an axis -----------------------------------------------------
