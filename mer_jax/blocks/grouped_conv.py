@@ -239,18 +239,24 @@ def _gathered_gradient(x, position, g, kernel, form):
     frame = clip * t + t_out * st + k // (ph * pw)
     row = h_out * sh + k // pw % ph
     column = w_out * sw + k % pw
-    start = lax.optimization_barrier(((frame * h + row) * w + column).reshape(-1, d))
-    g = g.reshape(-1, d)
-    flat = x.reshape(-1)
+    first = lax.optimization_barrier(((frame * h + row) * w + column).reshape(-1, d))
+    g = g.reshape(-1, d, 1)
+    flat = jnp.moveaxis(x, -1, 0).reshape(c, -1)
 
     def one_plane(i):  # one frame of the kernel and one input channel
         frame, channel = i // c, i % c
-        offsets = (((frame * h + j) * w + k) * c + channel for j in range(kh) for k in range(kw))
-        taps = [flat.at[start * c + offset].get(mode="promise_in_bounds") for offset in offsets]
-        return jnp.stack([(tap * g).sum(0, dtype=jnp.float32) for tap in taps])
+        # A row of the kernel is read as one piece, which costs little more than one of its pixels.
+        rows = (_read(flat[channel], first + (frame * h + j) * w, kw) for j in range(kh))
+        return jnp.stack([(row * g).sum(0, dtype=jnp.float32) for row in rows])
 
     planes = lax.map(one_plane, jnp.arange(kt * c, dtype=jnp.int32))
-    return planes.reshape(kt, c, kh, kw, d).transpose(0, 2, 3, 1, 4)
+    return planes.reshape(kt, c, kh, d, kw).transpose(0, 2, 4, 1, 3)
+
+
+def _read(flat: Array, start: Integer[Array, "n d"], length: int) -> Array:
+    """So many elements [n d length] from each start on."""
+    axes = lax.GatherDimensionNumbers(offset_dims=(2,), collapsed_slice_dims=(), start_index_map=(0,))
+    return lax.gather(flat, start[..., None], axes, (length,), mode=lax.GatherScatterMode.PROMISE_IN_BOUNDS)
 
 
 def _masked_gradient(x, position, g, kernel, form):
