@@ -118,8 +118,16 @@ def _pooled_features(
     if not form.fused:
         return _map_chunks(lambda x: activate(*convolve(x)), (x,), form.chunk)
     convolved = _fused_conv(x, kernel, form=form, with_position=with_position)
-    # A loop, as what XLA would do in all places where the result is read is to compute it again.
-    return _map_chunks(lambda y: activate(*_rest_max(y, kernel, form, with_position)), (convolved,), 1)
+
+    def finish(y):
+        return activate(*_rest_max(y, kernel, form, with_position))
+
+    # In a loop, as XLA would compute what comes before again in all places where the result is read, and in the order
+    # in which it is read there. One clip alone has a loop over its columns.
+    if len(x) > 1:
+        return _map_chunks(finish, (convolved,), 1)
+    columns = lax.map(lambda column: finish(column[:, :, :, None]), jnp.moveaxis(convolved, 3, 0))
+    return jax.tree.map(lambda a: jnp.moveaxis(a[..., 0, :], 0, 3), columns)
 
 
 def can_fuse(kernel: Array, pool_size: Size3, pool_stride: Size3) -> bool:
