@@ -92,7 +92,7 @@ def make_step(implementation: str, **changes: Any) -> tuple[Callable[..., Any], 
 
 def compiled(function: Callable[..., Any], implementation: str, donated: Sequence[int] = ()) -> Any:
     """`jax.jit` with the compiler options that the engine has for this implementation."""
-    return jax.jit(function, donate_argnums=donated, compiler_options=dict(compiler_options(implementation)) or None)
+    return jax.jit(function, donate_argnums=donated, compiler_options=dict(compiler_options(implementation)))
 
 
 def make_predictor(implementation: str, batch: int) -> Callable[[], Any]:

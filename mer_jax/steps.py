@@ -323,7 +323,7 @@ class _ProgramOfSettings:
     def _program(self, settings: Settings) -> Any:
         options = settings.compiler_options
         if options not in self._by_options:
-            how = {"static_argnames": "settings", "compiler_options": dict(options) or None, **self._how}
+            how = {"static_argnames": "settings", "compiler_options": dict(options), **self._how}
             self._by_options.setdefault(options, jax.jit(self.__wrapped__, **how))  # threads may come together
         return self._by_options[options]
 

@@ -178,6 +178,7 @@ def test_a_process_that_cannot_write_stops_the_other(one, tmp_path):
     outputs = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [1, 130], outputs
     assert "\nerror: " in outputs[0][1], outputs
+    assert "Traceback" not in "".join(outputs[1]), outputs
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from jax.sharding import AxisType
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from mer_jax.blocks.grouped_conv import Form, Size3, can_fuse, grouped_conv_relu_pool
+from mer_jax.blocks.grouped_conv import Form, Size3, grouped_conv_relu_pool, num_separate
 from mer_jax.errors import ConfigError, ShapeError, near_names
 from mer_jax.native import conv_pool as native
 from mer_jax.sharding import DATA, over_data
@@ -229,7 +229,7 @@ def conv_relu_pool(
     else:
         form = Form(pool_size, pool_stride, chunk or 0, "masked")
         if name == "fused":
-            form = Form(pool_size, pool_stride, 1, "gather", can_fuse(kernel, pool_size, pool_stride))
+            form = Form(pool_size, pool_stride, 1, "gather", num_separate(kernel, pool_size, pool_stride))
         function = functools.partial(grouped_conv_relu_pool, form=form)
     return _on_own_clips(function, x.shape[0])(x, kernel, bias).reshape(*batch, *out, kernel.shape[-1])
 

@@ -42,14 +42,15 @@ class Form(NamedTuple):
         pool_stride: (st, sh, sw).
         chunk: clips worked on at a time; 0 for all.
         gradient: of the kernel, `gather` or `masked`.
-        fused: arithmetic on shifted clips instead of a 2D convolution; see `can_fuse`.
+        fused: arithmetic on shifted clips, and so many of the axes t, h, w pooled after it, as `num_separate` says;
+            None for a 2D convolution.
     """
 
     pool_size: Size3
     pool_stride: Size3
     chunk: int
     gradient: str
-    fused: bool = False
+    fused: int | None = None
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -115,12 +116,12 @@ def _pooled_features(
     def activate(best, position):
         return jax.nn.relu(best.astype(x.dtype) + bias), position
 
-    if not form.fused:
+    if form.fused is None:
         return _map_chunks(lambda x: activate(*convolve(x)), (x,), form.chunk)
     convolved = _fused_conv(x, kernel, form=form, with_position=with_position)
 
     def finish(y):
-        return activate(*_rest_max(y, kernel, form, with_position))
+        return activate(*_rest_max(y, form, with_position))
 
     # In a loop, as XLA would compute what comes before again in all places where the result is read, and in the order
     # in which it is read there. One clip alone has a loop over its columns.
@@ -130,23 +131,22 @@ def _pooled_features(
     return jax.tree.map(lambda a: jnp.moveaxis(a[..., 0, :], 0, 3), columns)
 
 
-def can_fuse(kernel: Array, pool_size: Size3, pool_stride: Size3) -> bool:
-    """Whether `fused` is the way: few channels, windows that share no rows or columns, and sums short enough."""
-    *taps, channels, _ = kernel.shape
-    apart = all(stride >= size for stride, size in zip(pool_stride[1:], pool_size[1:], strict=True))
-    return apart and channels < 8 and math.prod(taps) * channels * pool_size[2] <= _LONGEST_LOOP_BODY
-
-
-# Products in it. Twice as many take three times as long to compile, and are hardly faster.
+# Products in a loop's body. Twice as many take three times as long to compile, and are hardly faster.
 _LONGEST_LOOP_BODY = 1024
 
 
-def _num_separate(kernel: Array, form: Form) -> int:
-    """Of the axes t, h, w: the first so many are pooled after the loop, as it would become too long."""
-    products = math.prod(kernel.shape[:-1])
-    overlap = form.pool_size[0] > form.pool_stride[0]
-    fits = (number for number in range(3) if products * math.prod(form.pool_size[number:]) <= _LONGEST_LOOP_BODY)
-    return max(int(overlap), next(fits))
+def num_separate(kernel: Array, pool_size: Size3, pool_stride: Size3) -> int | None:
+    """How many of the axes t, h, w `fused` pools after its loop, which would become too long with them.
+
+    None where it is not the way: many channels, windows that share rows or columns, too long in any case.
+    """
+    *taps, channels, _ = kernel.shape
+    overlap = [size > stride for size, stride in zip(pool_size, pool_stride, strict=True)]
+    if channels >= 8 or any(overlap[1:]):
+        return None
+    products = math.prod(taps) * channels
+    numbers = range(1 if overlap[0] else 0, 3)
+    return next((n for n in numbers if products * math.prod(pool_size[n:]) <= _LONGEST_LOOP_BODY), None)
 
 
 @functools.partial(jax.jit, static_argnames=("form", "with_position"))  # else a thousand operations, one by one
@@ -156,8 +156,7 @@ def _fused_conv(x: Float[Array, "b t h w c"], kernel: Array, *, form: Form, with
     A loop has one result. With the position it is an array of complex numbers, whose imaginary part is the place of
     the first maximum.
     """
-    number = _num_separate(kernel, form)
-    pool, stride = ((1,) * number + each[number:] for each in (form.pool_size, form.pool_stride))
+    pool, stride = ((1,) * form.fused + each[form.fused :] for each in (form.pool_size, form.pool_stride))
     last = [n - (k + p - 1) for n, k, p in zip(x.shape[1:4], kernel.shape, pool, strict=False)]
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     x, kernel = x.astype(dtype), kernel.astype(dtype)
@@ -175,11 +174,11 @@ def _fused_conv(x: Float[Array, "b t h w c"], kernel: Array, *, form: Form, with
 
 
 def _rest_max(
-    y: Array, kernel: Array, form: Form, with_position: bool
+    y: Array, form: Form, with_position: bool
 ) -> tuple[Float[Array, "b t2 h2 w2 d"], Integer[Array, "b t2 h2 w2 d"] | None]:
     """Maximum and position over the axes of the windows that `_fused_conv` has left."""
     best, at = (y.real, y.imag.astype(_position_dtype(math.prod(form.pool_size)))) if with_position else (y, None)
-    for axis in reversed(range(_num_separate(kernel, form))):
+    for axis in reversed(range(form.fused)):
         best, at = _axis_max(best, at, axis, form)
     return best, at
 
