@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from benchmarks import paper_net
 from benchmarks.lanes import make_clips
 from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
-from mer_jax.allocator import keep_freed_memory
-from mer_jax.batches import Data, Items, load_batch
 from mer_jax.config import Augmentation, Optimization
 from mer_jax.models import HybridAttention3DNet
-from mer_jax.optim import make_optimizer
-from mer_jax.steps import train_step
+from mer_jax.training.allocator import keep_freed_memory
+from mer_jax.training.batches import Data, Items, load_batch
+from mer_jax.training.optim import make_optimizer
+from mer_jax.training.steps import train_step
 
 
 def make_step(model, data: Data, batch: int, augmented: bool):

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 
 from benchmarks.lanes import make_clips
 from benchmarks.timing import make_parser, report, summarize, time_interleaved
-from mer_jax.allocator import keep_freed_memory
-from mer_jax.batches import Data, Items, load_batch
 from mer_jax.config import Augmentation
+from mer_jax.training.allocator import keep_freed_memory
+from mer_jax.training.batches import Data, Items, load_batch
 
 
 def main() -> None:

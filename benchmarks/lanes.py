@@ -9,22 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mer_jax import steps
-from mer_jax.clips import Clips
 from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
 from mer_jax.models import HybridAttention3DNet
 from mer_jax.protocols import make_plan
-from mer_jax.train import Program, make_program
+from mer_jax.training import steps
+from mer_jax.training.train import Program, make_program
 from mer_jax.vision.options import VisionOptions
 
 
 def make_clips(per_subject: int, *, subjects: int = 16, frames: int = 18) -> Clips:
     """Noise in the shape of SMIC: as many clips of each subject, three classes."""
     n = subjects * per_subject
-    faces = np.random.default_rng(0).integers(0, 256, (n, frames, 128, 128, 1), np.uint8)
+    faces = np.random.default_rng(0).integers(0, 256, (n, frames, 128, 128), np.uint8)
     return Clips(
-        upper=faces[:, :, :64],
-        lower=faces[:, :, 64:],
+        pictures=faces,
         label=(np.arange(n) % 3).astype(np.int32),
         subject=tuple(f"s{i // per_subject:02d}" for i in range(n)),
         clip_id=tuple(f"c{i:05d}" for i in range(n)),

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from mer_jax.blocks.conv_pool import compiler_options, output_size, resolve
 from mer_jax.config import Optimization
 from mer_jax.models.dualpath3dnet import DualPath3DNet
-from mer_jax.optim import make_optimizer
-from mer_jax.steps import eval_step, train_step
+from mer_jax.training.optim import make_optimizer
+from mer_jax.training.steps import eval_step, train_step
 
 FRAMES, HEIGHT, WIDTH = 18, 64, 128
 FEATURES, KERNEL, POOL, DENSE = 32, (3, 3, 3), (3, 3, 3), 128

@@ -9,7 +9,7 @@ engine takes them one after another by itself; on an accelerator together.
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
-from mer_jax.allocator import keep_freed_memory
+from mer_jax.training.allocator import keep_freed_memory
 
 
 def main() -> None:

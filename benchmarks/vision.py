@@ -34,7 +34,7 @@ from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker, ibug_from_mesh, interocular_distance
 from mer_jax.vision.native import cv2, load_mediapipe
 from mer_jax.vision.options import VisionOptions
-from mer_jax.vision.prepare import prepare_clip, split_halves
+from mer_jax.vision.prepare import prepare_clip
 from mer_jax.vision.registration import register_frames
 
 SEED = 7
@@ -80,7 +80,7 @@ def measure_speed(clips: list[Clip], landmarker: FaceLandmarker, rounds: int) ->
 
     def prepare() -> int:
         for folder, _, _ in clips:
-            split_halves(prepare_clip(FolderFrames(folder), options, landmarker).faces)
+            prepare_clip(FolderFrames(folder), options, landmarker)
         return sum(spec.num_frames for _, _, spec in clips)
 
     def detect() -> int:

@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from datasets.cache import PROCESSES, CachedCorpus, prepare_corpus, read_cached
-from datasets.read import HALVES, SPLIT, checksum_clip
+from datasets.read import FACES, SPLIT, checksum_clip
 from datasets.records import Corpus
+from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.options import VisionOptions
-from mer_jax.vision.prepare import FACE_SIZE, HALF_HEIGHT, split_halves
 
 NO_APEX = -1
 
@@ -113,12 +113,12 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Describes what is stored of each clip beside its names and numbers."""
         features = tfds.features
         # BYTES: the default encoding writes 8-bit pixels as varints, half as large again.
-        half = features.Tensor(
-            shape=(self.builder_config.options.num_frames, HALF_HEIGHT, FACE_SIZE, 1),
+        faces = features.Tensor(
+            shape=(self.builder_config.options.num_frames, FACE_SIZE, FACE_SIZE),
             dtype=np.uint8,
             encoding=features.Encoding.BYTES,
         )
-        return dict.fromkeys(HALVES, half)
+        return {FACES: faces}
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = tfds.features
@@ -169,10 +169,8 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, cached: CachedCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
         for clip in cached.clips:
             record, prepared = clip.record, read_cached(clip)
-            upper, lower = split_halves(prepared.faces)
             example = {
-                "upper": upper,
-                "lower": lower,
+                FACES: prepared.faces,
                 "label": record.class_name,
                 "subject": record.subject,
                 "clip_id": record.clip_id,
@@ -186,6 +184,6 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             # Known only now; TFDS writes the metadata after the clips. Reading compares against the checksums.
             self.info.metadata["quality"][record.clip_id] = dict(prepared.quality)
             self.info.metadata["checksums"][record.clip_id] = checksum_clip(
-                record.clip_id, record.subject, record.corpus, record.class_name, upper, lower
+                record.clip_id, record.subject, record.corpus, record.class_name, prepared.faces
             )
             yield record.clip_id, example

@@ -10,21 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
 from datasets.cache import default_workers
 from datasets.read import FLOW, load_clips, load_flow_features, read_metadata
-from mer_jax.clips import Clips, FlowFeatures
+from mer_jax.data.clips import Clips
+from mer_jax.data.motion import quantize
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.vision.flow import motion_features
 from mer_jax.vision.options import VisionOptions
 
 # Counts up whenever the same clips would give other features.
 MOTION_VERSION = 1
-ZERO = 128  # of 0 to 255: no motion, in all three channels
-# What 255 stands for: pixels of the 128x128 face, and strain per pixel. Micro-expressions move a feature by .2 to 1
-# pixel; a blink goes beyond the scale and is clipped.
-FULL_SCALE = (2.0, 2.0, 0.25)
 
 
 def load_motion(
@@ -34,7 +31,7 @@ def load_motion(
     *,
     workers: int | None = None,
     say: Callable[[str], None] = print,
-) -> FlowFeatures:
+) -> Clips:
     """Reads motion features where they were built, and computes them from clips where those were.
 
     Args:
@@ -60,7 +57,7 @@ def load_motion(
 
 def compute_motion(
     clips: Clips, apex: int, cache_dir: Path, *, workers: int | None = None, say: Callable[[str], None] = print
-) -> FlowFeatures:
+) -> Clips:
     """Computes the motion features of clips, or finds them computed.
 
     Args:
@@ -74,20 +71,19 @@ def compute_motion(
         CorpusError: the features cannot be written.
 
     Source: as `mer_jax.vision.flow.motion_features`.
-    Differs: 8 bits with one scale for all clips (`FULL_SCALE`), so that large motion stays larger than small. The
-    pictures that authors publish are stretched to 0 to 255 one by one.
+    Differs: 8 bits with one scale for all clips (`mer_jax.data.motion.FULL_SCALE`), so that large motion stays
+    larger than small. The pictures that authors publish are stretched to 0 to 255 one by one.
     """
     key = hashlib.sha256(f"motion {MOTION_VERSION} {apex} {clips.fingerprint}".encode()).hexdigest()[:32]
     path = cache_dir / f"{clips.corpus_name}_{key}.npy"
     flow = _read(path, len(clips))
     if flow is None:
         say(f"optical flow from onset to apex of {len(clips)} clips")
-        faces = clips.faces()
         with ThreadPoolExecutor(workers or default_workers()) as pool:  # OpenCV works outside of Python's lock
-            flow = np.stack(list(pool.map(lambda clip: quantize(motion_features(clip[0], clip[apex])), faces)))
+            flow = np.stack(list(pool.map(lambda clip: quantize(motion_features(clip[0], clip[apex])), clips.pictures)))
         _write(path, flow)
-    return FlowFeatures(
-        flow=flow,
+    return Clips(
+        pictures=flow,
         label=clips.label,
         subject=clips.subject,
         clip_id=clips.clip_id,
@@ -97,16 +93,6 @@ def compute_motion(
         fingerprint=key,
         corpus_name=clips.corpus_name,
     )
-
-
-def quantize(features: Float32[np.ndarray, "*b h w 3"]) -> UInt8[np.ndarray, "*b h w 3"]:
-    """Stores motion features in 8 bits: 128 is none, 255 and 1 are `FULL_SCALE` and beyond.
-
-    Example:
-        >>> quantize(np.array([[[0.0, -1.0, 9.0]]], np.float32)).tolist()
-        [[[128, 64, 255]]]
-    """
-    return np.round(ZERO + 127 * np.clip(features / np.float32(FULL_SCALE), -1, 1)).astype(np.uint8)
 
 
 def _read(path: Path, length: int) -> UInt8[np.ndarray, "n h w 3"] | None:

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from mer_jax.clips import Clips, FlowFeatures
+from mer_jax.data.clips import Clips
 from mer_jax.errors import CorpusError
 
-HALVES = ("upper", "lower")
+FACES = "faces"
 FLOW = "flow"  # also a key of the metadata where motion features were built
 SPLIT = "clips"  # TFDS reserves "all"
 # What a build has to say of itself to be read.
@@ -30,7 +30,7 @@ def checksum_clip(clip_id: str, subject: str, corpus: str, class_name: str, *arr
         subject: as built.
         corpus: as built.
         class_name: as built.
-        *arrays: upper and lower half, or the motion features.
+        *arrays: the faces, or the motion features.
     """
     digest = hashlib.sha256("\0".join((clip_id, subject, corpus, class_name)).encode())
     for array in arrays:
@@ -53,11 +53,11 @@ def load_clips(builder_dir: str | os.PathLike[str]) -> Clips:
     metadata = read_metadata(builder_dir)
     if FLOW in metadata:
         raise CorpusError(f"{builder_dir} holds motion features and no clips; `load_flow_features` reads them.")
-    (upper, lower), fields = _load(builder_dir, metadata, HALVES)
-    return Clips(upper=upper, lower=lower, **fields)
+    pictures, fields = _load(builder_dir, metadata, FACES)
+    return Clips(pictures=pictures, **fields)
 
 
-def load_flow_features(builder_dir: str | os.PathLike[str]) -> FlowFeatures:
+def load_flow_features(builder_dir: str | os.PathLike[str]) -> Clips:
     """Reads built motion features, and compares each with the checksum that was taken when it was built.
 
     Args:
@@ -72,29 +72,28 @@ def load_flow_features(builder_dir: str | os.PathLike[str]) -> FlowFeatures:
     metadata = read_metadata(builder_dir)
     if FLOW not in metadata:
         raise CorpusError(f"{builder_dir} holds clips and no motion features; `load_clips` reads them.")
-    (flow,), fields = _load(builder_dir, metadata, (FLOW,))
-    return FlowFeatures(flow=flow, **fields)
+    pictures, fields = _load(builder_dir, metadata, FLOW)
+    return Clips(pictures=pictures, **fields)
 
 
 def _load(
-    builder_dir: str | os.PathLike[str], metadata: dict[str, Any], names: tuple[str, ...]
-) -> tuple[list[np.ndarray], dict[str, Any]]:
+    builder_dir: str | os.PathLike[str], metadata: dict[str, Any], name: str
+) -> tuple[np.ndarray, dict[str, Any]]:
     clip_ids = tuple(sorted(metadata["checksums"]))
     position_of = {clip_id: position for position, clip_id in enumerate(clip_ids)}
     label = np.empty(len(clip_ids), np.int32)
     subject, corpus = [""] * len(clip_ids), [""] * len(clip_ids)
-    arrays: list[np.ndarray] = []
+    pictures = np.empty(0, np.uint8)
     for clip_id, example in compared_examples(builder_dir):
-        if not arrays:
-            arrays = [np.empty((len(clip_ids), *example[name].shape), np.uint8) for name in names]
+        if not len(pictures):
+            pictures = np.empty((len(clip_ids), *example[name].shape), np.uint8)
         position = position_of[clip_id]
-        for array, name in zip(arrays, names, strict=True):
-            array[position] = example[name]
+        pictures[position] = example[name]
         label[position] = example["label"]
         subject[position], corpus[position] = example["subject"].decode(), example["corpus"].decode()
 
     content = json.dumps([metadata["provenance"], metadata["class_names"], sorted(metadata["checksums"].items())])
-    return arrays, {
+    return pictures, {
         "label": label,
         "subject": tuple(subject),
         "clip_id": clip_ids,
@@ -133,7 +132,7 @@ def compared_examples(builder_dir: str | os.PathLike[str]) -> Iterator[tuple[str
                 example["subject"].decode(),
                 example["corpus"].decode(),
                 class_names[example["label"]],
-                *(example[name] for name in ((FLOW,) if FLOW in metadata else HALVES)),
+                example[FLOW if FLOW in metadata else FACES],
             )
             if checksum != left.pop(clip_id, None):
                 raise CorpusError(f"clip {clip_id!r} is not what was built: its checksum differs.")

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.fit_all import Fit
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
+from mer_jax.evaluation.results import ProtocolResult
 from mer_jax.protocols import Plan, audit
-from mer_jax.report.results import ProtocolResult
 
 
-def collect(
-    experiment: Experiment, clips: Clips | FlowFeatures, plans: Sequence[Plan], fits: Sequence[Fit]
-) -> ProtocolResult | None:
+def collect(experiment: Experiment, clips: Clips, plans: Sequence[Plan], fits: Sequence[Fit]) -> ProtocolResult | None:
     """Joins the folds of one protocol over all seeds; None where none has a finite loss.
 
     Args:

@@ -2,23 +2,29 @@
 
 A config file defines `get_config() -> Experiment`. `--config smic_ha.py` finds the file
 in the current folder or in `experiments/configs/`; `--config.<field>=value` overrides a
-field, at any depth: `--config.model.features=32`.
+field, at any depth: `--config.model.features=32`. Levels that are not needed to tell a
+field from others may be left out: `--config.schedule=cosine` is
+`--config.optimization.schedule=cosine`.
 """
 
+import ast
 import dataclasses
 import importlib.util
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 from absl import flags
-from ml_collections import config_flags
 
 from mer_jax.config import Experiment
-from mer_jax.errors import ConfigError, near_names
+from mer_jax.errors import ConfigError, MerError, near_names
 
 CONFIG_FOLDER = Path(__file__).parent / "configs"
+
+_CONFIG = flags.DEFINE_string("config", None, "Config file, such as smic_ha.py; --config.<field>=value overrides.")
 
 
 def known_configs() -> list[str]:
@@ -27,15 +33,15 @@ def known_configs() -> list[str]:
 
 
 def find_config(name: str) -> Path:
-    """The file that a config name stands for.
+    """Finds the file that a config name stands for.
 
     Args:
         name: a path, or the bare name of a file in `experiments/configs/`.
 
     Raises:
-        ConfigError: there is no such file; the near names are offered.
+        ConfigError: There is no such file; the near names are offered.
     """
-    for path in (Path(name), CONFIG_FOLDER / name, CONFIG_FOLDER / f"{name}.py"):
+    for path in (Path(name).expanduser(), CONFIG_FOLDER / name, CONFIG_FOLDER / f"{name}.py"):
         if path.is_file():
             return path
     raise ConfigError(f"no config file {name!r}, here or in experiments/configs/; {near_names(name, known_configs())}")
@@ -45,12 +51,22 @@ def load_config(path: Path) -> Experiment:
     """Runs a config file and returns its experiment, without overrides.
 
     Raises:
-        ConfigError: the file defines no `get_config()` that returns an Experiment.
+        ConfigError: The file is no Python, fails, or defines no `get_config()` that returns an Experiment.
     """
     spec = importlib.util.spec_from_file_location("config", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is no config: expected a Python file, such as smic_ha.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    experiment = module.get_config() if hasattr(module, "get_config") else None
+    try:
+        spec.loader.exec_module(module)
+        experiment = module.get_config() if hasattr(module, "get_config") else None
+    except MerError:
+        raise
+    except Exception as error:  # whatever code of the user's can do
+        places = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = getattr(error, "lineno", None) or (places[-1] if places else None)
+        where = f"{path}, line {line}" if line else str(path)
+        raise ConfigError(f"{where}: {type(error).__name__}: {error}; mend the config file") from error
     if not isinstance(experiment, Experiment):
         raise ConfigError(
             f"{path} is no config: expected a function get_config() that returns mer_jax.config.Experiment"
@@ -66,55 +82,159 @@ def parse_command_line(argv: Sequence[str], *, needs_config: bool = True) -> Exp
         needs_config: whether a command line without `--config` is refused; else it gives None.
 
     Raises:
-        ConfigError: an unknown flag, config or field, or a value of the wrong kind.
+        ConfigError: An unknown flag, config or field, or a value of the wrong kind.
     """
-    argv = list(argv)
-    # Flags of our own copy: the config flag depends on which fields argv overrides.
-    values = flags.FlagValues()
-    values.append_flag_values(flags.FLAGS)
-    config = config_flags.DEFINE_config_file(
-        "config", help_string="Config file, such as smic_ha.py.", flag_values=values, sys_argv=argv
-    )
     if {"--help", "-h"} & set(argv[1:]):
-        print(f"{sys.modules['__main__'].__doc__}\n{flags.FLAGS.main_module_help()}\n{values.module_help(__name__)}")
+        print(f"{sys.modules['__main__'].__doc__}\n{flags.FLAGS.main_module_help()}")
+        print(f"\nconfig file:\n{flags.FLAGS.module_help(__name__)}")
         raise SystemExit(0)
-    path = None
-    for i, argument in enumerate(argv):
-        if argument in ("--config", "-config") and i + 1 < len(argv):
-            argv[i + 1] = path = str(find_config(argv[i + 1]))
-        elif argument.startswith(("--config=", "-config=")):
-            path = str(find_config(argument.partition("=")[2]))
-            argv[i] = f"--config={path}"
-    if path:
-        plain = load_config(Path(path))
-        # Before the flag parser sees them: it knows no near names.
-        for argument in argv:
-            if argument.startswith("--config."):
-                _check_field(plain, argument[len("--config.") :].partition("=")[0])
+    plain, overrides = split_overrides(argv)
     try:
-        rest = values(argv)
-        flags.FLAGS.mark_as_parsed()
+        rest = flags.FLAGS(plain)
     except (flags.Error, TypeError) as error:
         raise ConfigError(f"{error}; `--help` lists the flags") from error
-    if not path and needs_config:
-        raise ConfigError(f"no --config given; expected a file of your own or one of {', '.join(known_configs())}")
     if rest[1:]:
         raise ConfigError(f"got {rest[1]!r}, expected options that begin with --, such as --config smic_ha.py")
-    if not path:
+    if not _CONFIG.value:
+        if needs_config:
+            raise ConfigError(f"no --config given; expected a file of your own or one of {', '.join(known_configs())}")
+        if overrides:
+            raise ConfigError(f"got --config.{overrides[0][0]} without --config; expected a config file to override")
         return None
-    experiment = config.value
+    experiment = load_config(find_config(_CONFIG.value))
+    for path, text in overrides:
+        experiment = override(experiment, path, text)
     experiment.validate()
     return experiment
 
 
-def _check_field(value: object, path: str) -> None:
-    done = "config"
-    for name in path.split("."):
-        fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
-        hidden = ("parent", "name") if isinstance(value, nn.Module) else ()
-        known = [field.name for field in fields if field.name not in hidden]
-        if name not in known:
-            raise ConfigError(
-                f"unknown field {name!r} of {done}; {near_names(name, known) if known else 'it has none'}"
-            )
-        value, done = getattr(value, name), f"{done}.{name}"
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Separates `--config.<field>=value` from the other arguments.
+
+    Returns:
+        The other arguments, and (field, value) pairs in order; a field without a value is `True`.
+
+    Example:
+        >>> split_overrides(["run", "--config", "a.py", "--config.seed=3", "--config.epochs", "9"])
+        (['run', '--config', 'a.py'], [('seed', '3'), ('epochs', '9')])
+    """
+    plain, overrides, waiting = [], [], list(argv)
+    while waiting:
+        argument = waiting.pop(0)
+        name, equals, text = argument.lstrip("-").partition("=")
+        if not argument.startswith("-") or not name.startswith("config."):
+            plain.append(argument)
+            continue
+        if not equals:
+            text = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "True"
+        overrides.append((name.removeprefix("config."), text))
+    return plain, overrides
+
+
+def override(experiment: Experiment, path: str, text: str) -> Experiment:
+    """Returns the experiment with one field replaced.
+
+    Args:
+        experiment: unchanged; of it a copy is made.
+        path: names of fields from the outside in, with dots between; outer ones may be left out where the rest says
+            which field is meant.
+        text: the value, as on a command line.
+
+    Raises:
+        ConfigError: No such field, several of that name, or a value of another type.
+
+    Example:
+        >>> from mer_jax.vision.options import VisionOptions
+        >>> experiment = Experiment(name="x", corpus="smic", model=nn.Dense(3), vision=VisionOptions())
+        >>> override(experiment, "mask", "none").vision.mask
+        'none'
+    """
+    return _override(experiment, path.split("."), text, "config")
+
+
+def _override(value: Any, names: list[str], text: str, done: str) -> Any:
+    name, *inner = names
+    known = _fields(value)
+    if name in known:
+        old, place = getattr(value, name), f"{done}.{name}"
+        new = _override(old, inner, text, place) if inner else _parse(old, known[name], text, place)
+        return _replace(value, name, new)
+    deeper = [path for path in _paths(value) if path[-1] == name]
+    if len(deeper) == 1:
+        return _override(value, [*deeper[0], *inner], text, done)
+    if deeper:
+        places = " or ".join(f"--{done}.{'.'.join(path)}" for path in deeper)
+        raise ConfigError(f"{done} has several fields {name!r}; say which: {places}")
+    if not known:
+        raise ConfigError(f"unknown field {name!r} of {done}; it has none")
+    names_below = [*known, *(path[-1] for path in _paths(value))]
+    raise ConfigError(f"unknown field {name!r} of {done}; {near_names(name, names_below)}")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Fields that may be set, with their annotations."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return {}
+    hidden = ("parent", "name") if isinstance(value, nn.Module) else ()
+    return {field.name: field.type for field in dataclasses.fields(value) if field.name not in hidden}
+
+
+def _paths(value: Any) -> Iterator[list[str]]:
+    """Paths to the fields of all values below, however deep."""
+    for name in _fields(value):
+        for inner in _fields(below := getattr(value, name)):
+            yield [name, inner]
+        for path in _paths(below):
+            yield [name, *path]
+
+
+def _replace(value: Any, name: str, new: Any) -> Any:
+    return value.clone(**{name: new}) if isinstance(value, nn.Module) else dataclasses.replace(value, **{name: new})
+
+
+def _parse(old: Any, annotation: Any, text: str, place: str) -> Any:
+    if isinstance(old, str):
+        return text
+    if _fields(old):
+        example = next(iter(_fields(old)))
+        raise ConfigError(f"got --{place}={text}, expected one of its fields, such as --{place}.{example}")
+    if isinstance(old, bool):
+        return _parse_bool(text, place)
+    try:
+        new = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        new = text
+    if isinstance(old, tuple) or "tuple" in str(annotation):
+        return _parse_tuple(old, new, text, place)
+    optional = "None" in str(annotation) or old is None
+    if new is None and optional:
+        return new
+    if isinstance(old, float) and isinstance(new, int) and not isinstance(new, bool):
+        return float(new)
+    kind = type(old)
+    if old is not None and not optional and (type(new) is not kind):
+        raise ConfigError(f"got --{place}={text}, expected {_KINDS.get(kind, kind.__name__)}")
+    return new
+
+
+_KINDS = {int: "a whole number", float: "a number"}
+
+
+def _parse_bool(text: str, place: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise ConfigError(f"got --{place}={text}, expected True or False")
+    return words[text.lower()]
+
+
+def _parse_tuple(old: Any, new: Any, text: str, place: str) -> Any:
+    if new is None and not isinstance(old, tuple):
+        return None
+    if isinstance(new, str):  # loso,subject
+        new = tuple(part.strip() for part in new.split(",") if part.strip())
+    new = tuple(new) if isinstance(new, tuple | list) else (new,)
+    kinds = {type(each) for each in old or ()}
+    if len(kinds) == 1 and not all(type(each) in kinds for each in new):
+        example = ",".join(str(each) for each in old)
+        raise ConfigError(f"got --{place}={text}, expected values like {example}")
+    return new

@@ -8,35 +8,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mer_jax.checkpoint import read_weights
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
-from mer_jax.inputs import make_inputs
+from mer_jax.data.clips import Clips
+from mer_jax.data.views import find_view, make_face
+from mer_jax.evaluation.results import ProtocolResult
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.mistakes import ConfusedPair, ShownClip, find_confused_pairs
-from mer_jax.report.results import ProtocolResult
+from mer_jax.training.checkpoint import read_weights
 
 PAIRS_SHOWN = 3
 
 
-def pick_faces(clips: Clips | FlowFeatures, normalization: str) -> list[FaceExample]:
+def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
     """The first clip of each class, as stored and as the network is fed it; none where no faces are fed."""
     examples = []
-    if isinstance(clips, FlowFeatures):
+    if clips.kind != "faces":
         return examples
     for label, class_name in enumerate(clips.class_names):
         index = int(np.flatnonzero(clips.label == label)[0])
-        faces = jnp.asarray(clips.select([index]).faces()[0], jnp.float32)
-        fed_upper, fed_lower = make_inputs(faces, normalization)
+        (fed,) = make_face(jnp.asarray(clips.pictures[index]), normalization)
         examples.append(
             FaceExample(
                 class_name=class_name,
                 clip_id=clips.clip_id[index],
                 subject=clips.subject[index],
-                upper=clips.upper[index],
-                lower=clips.lower[index],
-                fed_upper=np.asarray(fed_upper),
-                fed_lower=np.asarray(fed_lower),
+                stored=clips.pictures[index],
+                fed=np.asarray(fed)[..., 0],
             )
         )
     return examples
@@ -44,7 +41,7 @@ def pick_faces(clips: Clips | FlowFeatures, normalization: str) -> list[FaceExam
 
 def pick_errors(
     experiment: Experiment,
-    clips: Clips | FlowFeatures,
+    clips: Clips,
     result: ProtocolResult,
     checkpoint_folder: Callable[[str, int, int], Path],
 ) -> list[tuple[ConfusedPair, list[ShownClip]]]:
@@ -59,7 +56,7 @@ def pick_errors(
         result: of a protocol that tests clips as they are, without copies.
         checkpoint_folder: of a protocol, seed and fold.
     """
-    if isinstance(clips, FlowFeatures):
+    if clips.kind != "faces":
         return []
     shown = []
     for pair in find_confused_pairs(result)[:PAIRS_SHOWN]:
@@ -83,10 +80,10 @@ def _show(
     checkpoint_folder: Callable[[str, int, int], Path],
 ) -> ShownClip:
     index = clips.clip_id.index(result.clip_id[row])
-    faces = clips.select([index]).faces().astype(np.float32)
+    faces = clips.pictures[index : index + 1].astype(np.float32)
     frame = int(abs(faces[0] - faces[0, :1]).mean((1, 2)).argmax())
     folder = checkpoint_folder(result.protocol, int(result.seed[row]), int(result.fold[row]))
-    inputs = make_inputs(jnp.asarray(faces), experiment.normalization)
+    inputs = find_view(experiment.model).make(jnp.asarray(faces), experiment.normalization)
     spatial, temporal = _attend(experiment.model, read_weights(folder), inputs, frame / (faces.shape[1] - 1))
     return ShownClip(
         clip_id=result.clip_id[row],

@@ -14,14 +14,14 @@ from experiments.processes import in_any_process
 from experiments.progress import FoldProgress, RunProgress
 from experiments.run_folder import RunFolder
 from experiments.tensorboard import Curves
-from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
+from mer_jax.evaluation.results import FoldSummary
 from mer_jax.protocols import Plan
-from mer_jax.report.results import FoldSummary
 from mer_jax.sharding import DATA, FOLD, make_mesh
-from mer_jax.train import FoldResult, Program, choose_width, fit, load_data, make_program
+from mer_jax.training.checkpoint import FoldCheckpoints
+from mer_jax.training.train import FoldResult, Program, choose_width, fit, load_data, make_program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +148,7 @@ class _Recorder:
 
 def fit_all(
     experiment: Experiment,
-    clips: Clips | FlowFeatures,
+    clips: Clips,
     folder: RunFolder,
     plans: Mapping[str, Sequence[Plan]],
     parallel: Parallel,

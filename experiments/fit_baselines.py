@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.fit_all import Fit
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
+from mer_jax.evaluation.results import FoldSummary
 from mer_jax.protocols import Plan, refuse_copies
-from mer_jax.report.results import FoldSummary
-from mer_jax.train import FoldResult
+from mer_jax.training.train import FoldResult
 
 
-def fit_baselines(
-    experiment: Experiment, clips: Clips | FlowFeatures, plans: Mapping[str, Sequence[Plan]]
-) -> dict[str, list[Fit]]:
+def fit_baselines(experiment: Experiment, clips: Clips, plans: Mapping[str, Sequence[Plan]]) -> dict[str, list[Fit]]:
     """Fits and tests every fold of every protocol under every seed.
 
     A baseline chooses no epoch, so the validation clips of a fold are trained on, too.
@@ -33,7 +31,7 @@ def fit_baselines(
     """
     for each in plans.values():
         refuse_copies(each[0], type(experiment.model).__name__)
-    features = experiment.model.features(clips.pictures())
+    features = experiment.model.features(clips.pictures)
     return {
         name: [
             _fit_fold(experiment, clips.label, features, plan, experiment.seed + number, fold)

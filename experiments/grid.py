@@ -33,8 +33,8 @@ from experiments.config_files import parse_command_line
 from experiments.run_folder import FINISHED, locked
 from experiments.tables import write_tables
 from mer_jax.errors import ConfigError, MerError, run_command
+from mer_jax.files import write_atomically
 from mer_jax.protocols import check_protocols
-from mer_jax.report.files import write_atomically
 
 # Source: table 1 of the paper, its corpora in the order of its tables.
 CORPORA = ("casme_squared", "smic", "samm", "casme2")

@@ -8,6 +8,7 @@ of every run it writes leakage.html, leakage.md, leakage.csv, leakage.json and l
 """
 
 import base64
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from experiments.config_files import parse_command_line
 from experiments.run import execute, say
 from mer_jax.errors import ConfigError, run_command
-from mer_jax.report.files import write_atomically
+from mer_jax.files import write_atomically
 from mer_jax.report.leakage import draw_leakage, make_leak_table, measure_leakage, to_json
 from mer_jax.report.page import load_template
 
@@ -27,15 +28,14 @@ def main(argv: Sequence[str]) -> None:
     """The command."""
     experiment = parse_command_line(argv)
     if not any(argument.startswith("--config.protocols") for argument in argv):
-        experiment.protocols = PROTOCOLS
+        experiment = dataclasses.replace(experiment, protocols=PROTOCOLS)
     reference = next((name for name in HONEST if name in experiment.protocols), None)
     if reference is None:
         raise ConfigError(
             f"got the protocols {', '.join(experiment.protocols)}; expected one of {', '.join(HONEST)} among them, to "
             "compare the others with"
         )
-    experiment.diagnostic = "test_best"
-    experiment.name += "_leakage"
+    experiment = dataclasses.replace(experiment, name=f"{experiment.name}_leakage", diagnostic="test_best")
     workdir, results = execute(experiment, ["python", "-m", "experiments.leakage", *argv[1:]])
     if not results:  # a process other than the first
         return

@@ -9,6 +9,7 @@ With a licensed corpus under --manual_dir (or MER_MANUAL_DIR) it uses that; with
 it renders a surrogate corpus, and says so in everything that it writes.
 """
 
+import dataclasses
 import os
 import signal
 import sys
@@ -30,16 +31,17 @@ from experiments.processes import first_process_first, initialize_processes
 from experiments.repeat import compare_predictions, read_record
 from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
 from experiments.tensorboard import Curves
-from mer_jax.allocator import keep_freed_memory
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import DIAGNOSTICS, Experiment
+from mer_jax.data.clips import Clips
+from mer_jax.data.views import find_view, input_shapes
 from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
-from mer_jax.inputs import check_classes, input_kind, input_shapes
+from mer_jax.evaluation.gap import find_honest, summarize
+from mer_jax.evaluation.predictions import write_predictions
+from mer_jax.evaluation.results import ProtocolResult, write_metrics
 from mer_jax.protocols import check_protocols, make_plan, refuse_copies
-from mer_jax.report.gap import find_honest, summarize
 from mer_jax.report.page import write_report
-from mer_jax.report.predictions import write_predictions
-from mer_jax.report.results import ProtocolResult, write_metrics
+from mer_jax.training.allocator import keep_freed_memory
+from mer_jax.training.train import check_classes
 from mer_jax.vision.face_model import user_cache_dir
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def load_corpus(experiment: Experiment) -> tuple[Clips | FlowFeatures, dict[str, "ClipFacts"]]:
+def load_corpus(experiment: Experiment) -> tuple[Clips, dict[str, "ClipFacts"]]:
     """Builds the corpus where it is not built yet; reads it as the model takes it, with what is known of each clip.
 
     Without a licensed corpus, the surrogate one is rendered first.
@@ -121,7 +123,7 @@ def load_corpus(experiment: Experiment) -> tuple[Clips | FlowFeatures, dict[str,
     from datasets.motion import load_motion
     from datasets.read import load_clips
 
-    if input_kind(experiment.model) == "motion":
+    if find_view(experiment.model).stored == "motion":
         clips = load_motion(builder_dir, experiment.vision, data_dir / "motion", workers=_WORKERS.value, say=say)
     else:
         clips = load_clips(builder_dir)
@@ -182,7 +184,7 @@ def render_surrogate(experiment: Experiment, data_dir: Path) -> Path:
 
 def run(
     experiment: Experiment,
-    clips: Clips | FlowFeatures,
+    clips: Clips,
     facts: Mapping[str, "ClipFacts"],
     workdir: Path,
     argv: Sequence[str],
@@ -260,7 +262,7 @@ def run(
     return results
 
 
-def _pick_errors(experiment: Experiment, clips: Clips | FlowFeatures, results: list[ProtocolResult], folder: RunFolder):
+def _pick_errors(experiment: Experiment, clips: Clips, results: list[ProtocolResult], folder: RunFolder):
     """Of the protocol that says most about strangers; none where only copies were tested."""
     honest = find_honest({result.protocol: result.entry for result in results})
     result = next((result for result in results if result.protocol == honest), None)
@@ -327,7 +329,7 @@ def main(argv: Sequence[str]) -> None:
     experiment = parse_command_line(argv, needs_config=not repeats)
     command = ["python", "-m", "experiments.run", *argv[1:]]
     if not repeats:
-        experiment.diagnostic = _DIAGNOSTIC.value or experiment.diagnostic
+        experiment = dataclasses.replace(experiment, diagnostic=_DIAGNOSTIC.value or experiment.diagnostic)
         execute(experiment, command)
         return
     original = Path(_REPEAT.value)

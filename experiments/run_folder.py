@@ -26,10 +26,10 @@ import jax
 
 import mer_jax
 from mer_jax.blocks.conv_pool import resolve
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
-from mer_jax.report.files import write_atomically
+from mer_jax.files import write_atomically
 
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "mediapipe", "opencv-contrib-python",
@@ -46,7 +46,7 @@ class RunFolder:
         fingerprint: see `make_fingerprint`.
     """
 
-    def __init__(self, path: Path, experiment: Experiment, clips: Clips | FlowFeatures):
+    def __init__(self, path: Path, experiment: Experiment, clips: Clips):
         self.path = path
         self._writing = threading.Lock()  # folds are trained in threads
         self.fingerprint = make_fingerprint(experiment, clips)
@@ -205,7 +205,7 @@ def choose_workdir(experiment: Experiment, fingerprint: str, resume: bool) -> Pa
     return Path("runs") / f"{experiment.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
-def make_fingerprint(experiment: Experiment, clips: Clips | FlowFeatures) -> str:
+def make_fingerprint(experiment: Experiment, clips: Clips) -> str:
     """Identifies everything that decides a result: all fields of the experiment but its name, and the data."""
     content = {**experiment.to_dict(), "data": clips.fingerprint}
     del content["name"]

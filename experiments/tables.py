@@ -20,10 +20,7 @@ from typing import Any
 import numpy as np
 
 from mer_jax.errors import ConfigError, run_command
-from mer_jax.report.files import write_atomically
-from mer_jax.report.page import load_template
-from mer_jax.report.paper_figure import draw_paper_figure
-from mer_jax.report.published import (
+from mer_jax.evaluation.published import (
     PAPER_CHOICE,
     PROTOCOLS,
     PublishedScore,
@@ -31,6 +28,9 @@ from mer_jax.report.published import (
     find_published,
     load_published,
 )
+from mer_jax.files import write_atomically
+from mer_jax.report.page import load_template
+from mer_jax.report.paper_figure import draw_paper_figure
 from mer_jax.report.table import Table, footnote_mark
 
 CORPUS_NAMES = {"casme_squared": "CAS(ME)^2", "smic": "SMIC", "samm": "SAMM", "casme2": "CASME II"}

@@ -21,7 +21,7 @@ SCHEDULES = ("constant", "cosine")
 LOSSES = ("cross_entropy", "focal")
 
 
-@dataclasses.dataclass(slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
     """How far a clip is moved and relit, one draw a clip, the same for all its frames.
 
@@ -48,7 +48,7 @@ _MOST_AUGMENTATION = {
 }  # fmt: skip
 
 
-@dataclasses.dataclass(slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Optimization:
     """What is minimised and how. The defaults are the paper's: Adam on cross-entropy, and nothing else (section 4)."""
 
@@ -76,7 +76,7 @@ class Optimization:
             )
 
 
-@dataclasses.dataclass(slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """Everything that decides what a run computes.
 

@@ -11,9 +11,6 @@ A clip is `"*b t h w c"`; a whole face is 128 by 128 pixels, and each half of it
 
 from jaxtyping import Array, Bool, Float, Int, Key
 
-FACE_SIZE = 128  # height and width of a whole face crop, pixels
-HALF_HEIGHT = 64  # height of the upper and of the lower half, pixels
-
 Logits = Float[Array, "*b k"]
 Labels = Int[Array, "*b"]
 Weights = Float[Array, "*b"]

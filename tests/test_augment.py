@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax.scipy.ndimage import map_coordinates
 
-from mer_jax.augment import augment_clip, change_speed, sample_bilinear
 from mer_jax.config import Augmentation
+from mer_jax.data.augment import augment_clip, change_speed, sample_bilinear
 
 NONE = dict.fromkeys(("rotation_deg", "shift", "zoom", "brightness", "contrast", "mirror"), 0.0)
 

@@ -15,10 +15,10 @@ from experiments.fit_baselines import fit_baselines
 from mer_jax.baselines import LbpTop, LinearFlow
 from mer_jax.baselines.lbptop import lbp_top, local_binary_patterns, uniform_patterns
 from mer_jax.baselines.linear_svc import fit_predict_svc
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
+from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, ShapeError
-from mer_jax.inputs import input_kind
 from mer_jax.protocols import make_plan
 from mer_jax.vision.options import VisionOptions
 
@@ -43,7 +43,7 @@ def make_clips(kind, num_subjects=4, per_subject=6):
     if kind == "motion":
         flow = rng.integers(118, 138, (n, 28, 28, 3))
         flow[:, 8:20, 8:20, 0] += np.array([-40, 40, 0])[label][:, None, None]
-        return FlowFeatures(flow=flow.astype(np.uint8), **fields)
+        return Clips(pictures=flow.astype(np.uint8), **fields)
     texture = rng.integers(0, 255, (n, 128, 160))
     steps = np.array([-1, 1, 0])[label]
     faces = np.stack(
@@ -52,7 +52,7 @@ def make_clips(kind, num_subjects=4, per_subject=6):
             for face, step in zip(texture, steps, strict=True)
         ]
     ).astype(np.uint8)
-    return Clips(upper=faces[:, :, :64, :, None], lower=faces[:, :, 64:, :, None], **fields)
+    return Clips(pictures=faces, **fields)
 
 
 def make_experiment(model, **fields):
@@ -78,7 +78,7 @@ def test_package_exports_every_baseline():
 def test_baselines_learn_what_is_there_and_repeat_it(baseline):
     assert "Source:" in baseline.__doc__
     model = baseline()
-    clips = make_clips(input_kind(model))
+    clips = make_clips(find_view(model).stored)
     one, again = (fit_baselines(make_experiment(model), clips, make_plans(clips))["subject"] for _ in range(2))
     right = [
         fit.result.probabilities.argmax(1) == clips.label[make_plans(clips)["subject"][0].clip[fit.result.item]]
@@ -94,7 +94,7 @@ def test_baselines_learn_what_is_there_and_repeat_it(baseline):
 def test_test_labels_and_clips_decide_nothing_of_the_training():
     clips = make_clips("motion")
     model = LinearFlow()
-    features = model.features(clips.pictures())
+    features = model.features(clips.pictures)
     together = model.fit_predict(features[:18], clips.label[:18], features[18:], 0)
     alone = model.fit_predict(features[:18], clips.label[:18], features[20:21], 0)
     np.testing.assert_allclose(together[2:3], alone, atol=1e-12)
@@ -102,7 +102,7 @@ def test_test_labels_and_clips_decide_nothing_of_the_training():
 
 def test_linear_flow_is_scikit_learns_pca_and_classifier():
     clips = make_clips("motion")
-    features = LinearFlow().features(clips.pictures())
+    features = LinearFlow().features(clips.pictures)
     pca = PCA(5, svd_solver="full").fit(features[:18])
     referee = LinearSVC(C=0.5, class_weight="balanced", max_iter=100_000, random_state=0)
     length = np.sqrt(pca.explained_variance_.sum() * 17 / 18)
@@ -122,7 +122,7 @@ def test_a_class_that_was_not_trained_has_no_probability():
 
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_augmented_copies_are_refused(baseline):
-    clips = make_clips(baseline.takes)
+    clips = make_clips(find_view(baseline).stored)
     with pytest.raises(ConfigError, match=f"and {baseline.__name__} takes clips as they are: .* expected --config"):
         fit_baselines(make_experiment(baseline()), clips, make_plans(clips, "paper"))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
 
-from mer_jax import calibration
+from mer_jax.evaluation import calibration
 
 
 def test_hand_worked_case():

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax.checkpoint import FoldCheckpoints, read_weights
 from mer_jax.errors import CheckpointError
+from mer_jax.training.checkpoint import FoldCheckpoints, read_weights
 
 
 def make_state(value=0.0, size=4):

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_jax.cli import COMMANDS, main
+from mer_jax.cli.main import COMMANDS, main
 from mer_jax.vision.frames import VideoFrames
 
 ROOT = Path(__file__).parents[1]
@@ -131,10 +131,10 @@ def test_wrong_options_are_refused(tmp_path, capsys):
 
 def test_the_command_is_declared_and_explains_itself_without_loading_anything_heavy():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert scripts == {"mer": "mer_jax.cli:main"}
+    assert scripts == {"mer": "mer_jax.cli.main:main"}
     code = """
 import sys
-from mer_jax.cli import main
+from mer_jax.cli.main import main
 try:
     main(["--help"])
 finally:

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from mer_jax.clips import Clips
+from mer_jax.data.clips import Clips
 from mer_jax.errors import CorpusError, ShapeError
 
 SUBJECTS = ("s1", "s1", "s2", "s3")
@@ -14,8 +14,7 @@ SUBJECTS = ("s1", "s1", "s2", "s3")
 def make_clips(**changes):
     rng = np.random.default_rng(0)
     fields = {
-        "upper": rng.integers(0, 256, (4, 3, 64, 128, 1), dtype=np.uint8),
-        "lower": rng.integers(0, 256, (4, 3, 64, 128, 1), dtype=np.uint8),
+        "pictures": rng.integers(0, 256, (4, 3, 128, 128), dtype=np.uint8),
         "label": np.array([0, 2, 0, 1], np.int32),
         "subject": SUBJECTS,
         "clip_id": ("a", "b", "c", "d"),
@@ -28,14 +27,6 @@ def make_clips(**changes):
     return Clips(**(fields | changes))
 
 
-def test_faces_put_the_upper_half_above_the_lower():
-    clips = make_clips()
-    faces = clips.faces()
-    assert faces.shape == (4, 3, 128, 128)
-    np.testing.assert_array_equal(faces[:, :, :64], clips.upper[..., 0])
-    np.testing.assert_array_equal(faces[:, :, 64:], clips.lower[..., 0])
-
-
 def test_counts():
     clips = make_clips()
     assert (len(clips), clips.num_frames, clips.num_subjects) == (4, 3, 3)
@@ -46,8 +37,7 @@ def test_counts():
 def test_select_takes_every_column_along():
     clips = make_clips()
     part = clips.select([3, 0])
-    np.testing.assert_array_equal(part.upper, clips.upper[[3, 0]])
-    np.testing.assert_array_equal(part.lower, clips.lower[[3, 0]])
+    np.testing.assert_array_equal(part.pictures, clips.pictures[[3, 0]])
     assert part.label.tolist() == [1, 0]
     assert (part.subject, part.clip_id, part.corpus) == (("s3", "s1"), ("d", "a"), ("smic", "smic"))
     assert part.class_names == clips.class_names
@@ -69,9 +59,14 @@ def test_select_refuses_positions_that_do_not_exist(positions):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"upper": np.zeros((4, 3, 128, 64, 1), np.uint8)}, ShapeError, "upper halves are uint8 of shape"),
-        ({"lower": np.zeros((4, 3, 64, 128, 1), np.float32)}, ShapeError, "lower halves are float32"),
-        ({"lower": np.zeros((4, 5, 64, 128, 1), np.uint8)}, ShapeError, "same number of frames"),
+        (
+            {"pictures": np.zeros((4, 3, 128, 64), np.uint8)},
+            ShapeError,
+            "got pictures as uint8 of shape .*expected faces",
+        ),
+        ({"pictures": np.zeros((4, 3, 128, 128), np.float32)}, ShapeError, "got pictures as float32"),
+        ({"pictures": np.zeros((4, 27, 28, 3), np.uint8)}, ShapeError, "or motion features, uint8 of shape"),
+        ({"pictures": np.zeros((4, 28), np.uint8)}, ShapeError, "got pictures as uint8 of shape"),
         ({"label": np.zeros(4, np.int64)}, ShapeError, "labels are int64"),
         ({"label": np.zeros(3, np.int32)}, ShapeError, "label has 3 entries for 4 clips"),
         ({"subject": ("s1",)}, ShapeError, "subject has 1 entries for 4 clips"),
@@ -97,5 +92,5 @@ def test_clips_cannot_be_changed():
 
 
 def test_neither_jax_nor_opencv_is_needed():
-    code = "import mer_jax.clips, sys; sys.exit(bool({'jax', 'cv2', 'tensorflow_datasets'} & set(sys.modules)))"
+    code = "import mer_jax.data.clips, sys; sys.exit(bool({'jax', 'cv2', 'tensorflow_datasets'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mer_jax import metrics
-from mer_jax.cli import main
-from mer_jax.metrics import PredictionsError
-from mer_jax.report.comparison import compare_all, compare_results, describe_comparisons
-from mer_jax.report.predictions import write_predictions
-from mer_jax.statistics import correct_holm, exact_mcnemar
+from mer_jax.cli.main import main
+from mer_jax.evaluation import metrics
+from mer_jax.evaluation.comparison import compare_all, compare_results, describe_comparisons
+from mer_jax.evaluation.intervals import correct_holm, exact_mcnemar
+from mer_jax.evaluation.metrics import PredictionsError
+from mer_jax.evaluation.predictions import write_predictions
 from tests.test_report import make_result
 
 

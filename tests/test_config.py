@@ -52,17 +52,14 @@ def test_defaults_are_the_papers_where_it_gives_them():
     ],
 )
 def test_impossible_values_are_refused(fields, message):
-    experiment = make_experiment()
-    for name, value in fields.items():  # as overrides and config files set them: unchecked until validate()
-        setattr(experiment, name, value)
+    experiment = make_experiment(**fields)
     with pytest.raises(ConfigError, match=message):
         experiment.validate()
 
 
 def test_unknown_fields_do_not_exist():
-    experiment = make_experiment()
-    with pytest.raises(AttributeError):
-        experiment.learnig_rate = 1.0
+    with pytest.raises(TypeError):
+        make_experiment(learnig_rate=1.0)
 
 
 def test_to_dict_tells_everything():

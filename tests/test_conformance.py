@@ -19,8 +19,8 @@ import pytest
 import mer_jax.blocks
 import mer_jax.models
 from mer_jax.blocks.conv_pool import Size3
+from mer_jax.data.views import find_view, input_shapes
 from mer_jax.errors import ConfigError, ShapeError
-from mer_jax.inputs import input_kind, input_shapes
 
 
 def find_modules(package):
@@ -135,7 +135,7 @@ def model_case(request):
 
 
 def of_kind(kind):
-    return sorted(name for name, model in MODELS.items() if input_kind(model) == kind)
+    return sorted(name for name, model in MODELS.items() if find_view(model).name == kind)
 
 
 def outputs(result):
@@ -305,5 +305,5 @@ def test_too_few_frames_are_refused(name):
 
 
 def test_a_model_has_to_say_what_it_takes():
-    with pytest.raises(ConfigError, match=r"takes=None of the model Dense; expected a class attribute"):
-        input_kind(nn.Dense(3))
+    with pytest.raises(ConfigError, match=r"view=None of the model Dense; expected a class attribute"):
+        find_view(nn.Dense(3))

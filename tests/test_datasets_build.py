@@ -24,7 +24,6 @@ from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.vision.options import VisionOptions
-from mer_jax.vision.prepare import split_halves
 
 OPTIONS = VisionOptions(num_frames=4, register=False)
 NUM_CLIPS = 6
@@ -80,9 +79,7 @@ class TestWhatIsBuilt:
         assert cached.num_reused == NUM_CLIPS
         for clip in cached.clips:
             position = clips.clip_id.index(clip.record.clip_id)
-            upper, lower = split_halves(read_cached(clip).faces)
-            np.testing.assert_array_equal(clips.upper[position], upper)
-            np.testing.assert_array_equal(clips.lower[position], lower)
+            np.testing.assert_array_equal(clips.pictures[position], read_cached(clip).faces)
             assert clips.class_names[clips.label[position]] == clip.record.class_name
             assert clips.subject[position] == clip.record.subject
 

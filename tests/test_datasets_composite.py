@@ -94,9 +94,9 @@ class TestFlowFeatures:
         assert features.clip_id == ("casme2_sub01_EP02_01f", "samm_006_1_2", "smic_s1_ne_01")  # as in the composite
         assert features.subject == ("casme2_sub01", "samm_006", "smic_s1")
         assert [features.class_names[label] for label in features.label] == ["positive", "negative", "surprise"]
-        assert features.flow.shape == (3, 28, 28, 3)
+        assert features.pictures.shape == (3, 28, 28, 3)
         picture = cv2.cvtColor(cv2.imread(str(top / "samm" / "006" / "006_1_2.png")), cv2.COLOR_BGR2RGB)
-        np.testing.assert_array_equal(features.flow[1], picture)
+        np.testing.assert_array_equal(features.pictures[1], picture)
         assert (len(features), features.num_subjects, features.provenance) == (3, 3, "licensed")
 
     def test_it_is_built_once(self, top, tmp_path, capsys):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from datasets.motion import FULL_SCALE, ZERO, compute_motion, quantize
-from mer_jax.clips import Clips
+from datasets.motion import FULL_SCALE, compute_motion, quantize
+from mer_jax.data.clips import Clips
 from mer_jax.errors import CorpusError
+from mer_jax.sizes import MOTION_ZERO
 from mer_jax.vision.native import cv2
 
 
@@ -22,8 +23,7 @@ def make_clips(shifts):
     ).astype(np.uint8)
     n = len(shifts)
     return Clips(
-        upper=faces[:, :, :64, :, None],
-        lower=faces[:, :, 64:, :, None],
+        pictures=faces,
         label=np.zeros(n, np.int32),
         subject=("a",) * n,
         clip_id=tuple(f"c{i}" for i in range(n)),
@@ -38,8 +38,8 @@ def make_clips(shifts):
 def test_flow_of_a_known_shift_comes_out_in_its_scale(tmp_path):
     clips = make_clips([0.0, 0.5, -1.0])
     motion = compute_motion(clips, 1, tmp_path, say=lambda line: None)
-    assert motion.flow.shape == (3, 28, 28, 3)
-    middle = (motion.flow[:, 6:22, 6:22].astype(float) - ZERO) / 127 * FULL_SCALE
+    assert motion.pictures.shape == (3, 28, 28, 3)
+    middle = (motion.pictures[:, 6:22, 6:22].astype(float) - MOTION_ZERO) / 127 * FULL_SCALE
     np.testing.assert_allclose(middle[..., 0].mean((1, 2)), [0, 0.5, -1.0], atol=0.06)
     np.testing.assert_allclose(middle[..., 1].mean((1, 2)), 0, atol=0.06)
     assert middle[..., 2].max() < 0.1  # a shift strains nothing
@@ -50,12 +50,14 @@ def test_features_are_computed_once(tmp_path):
     said = []
     first = compute_motion(make_clips([0.5]), 1, tmp_path, say=said.append)
     again = compute_motion(make_clips([0.5]), 1, tmp_path, say=said.append)
-    np.testing.assert_array_equal(first.flow, again.flow)
+    np.testing.assert_array_equal(first.pictures, again.pictures)
     assert len(said) == 1
     assert first.fingerprint == again.fingerprint
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:50])  # cut short: computed anew
-    np.testing.assert_array_equal(compute_motion(make_clips([0.5]), 1, tmp_path, say=said.append).flow, first.flow)
+    np.testing.assert_array_equal(
+        compute_motion(make_clips([0.5]), 1, tmp_path, say=said.append).pictures, first.pictures
+    )
     assert len(said) == 2
     assert compute_motion(make_clips([0.5]), 2, tmp_path, say=said.append).fingerprint != first.fingerprint
 

@@ -21,7 +21,7 @@ import json, sys
 import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 from pathlib import Path
-from mer_jax import train
+from mer_jax.training import train
 from tests import test_train
 clips, answers = test_train.make_clips(), {}
 for protocol in ("paper", "subject"):

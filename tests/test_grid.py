@@ -14,7 +14,6 @@ from experiments import grid
 from experiments.tables import write_tables
 from mer_jax.errors import ConfigError
 
-# ml_collections imports config files in an old way.
 pytestmark = pytest.mark.filterwarnings(r"ignore:the load_module\(\) method is deprecated:DeprecationWarning")
 
 ROOT = Path(__file__).parents[1]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mer_jax.metrics import PredictionsError
+from mer_jax.evaluation.metrics import PredictionsError
 from mer_jax.report.leakage import draw_leakage, make_leak_table, measure_leakage
 from tests.test_report import make_result
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import ConfigError
-from mer_jax.losses import class_weights, cross_entropy, focal_loss, weighted_mean
+from mer_jax.training.losses import class_weights, cross_entropy, focal_loss, weighted_mean
 
 
 def test_cross_entropy_against_float64():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as referee
 
-from mer_jax import metrics
-from mer_jax.metrics import PredictionsError, confusion_matrix, score
+from mer_jax.evaluation import metrics
+from mer_jax.evaluation.metrics import PredictionsError, confusion_matrix, score
 
 NAMES = ["negative", "positive", "surprise"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mer_jax import models
-from mer_jax.inputs import input_shapes
+from mer_jax.data.views import input_shapes
 
 
 def make_halves(frames=18, batch=3, key=0):

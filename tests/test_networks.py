@@ -2,9 +2,10 @@
 
 import pytest
 
-from mer_jax import cli, models
-from mer_jax.inputs import input_shapes
-from mer_jax.report import networks
+from mer_jax import models
+from mer_jax.cli import main as cli
+from mer_jax.data.views import input_shapes
+from mer_jax.training import cost as networks
 
 
 def test_networks_are_found_by_looking():

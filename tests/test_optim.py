@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from mer_jax.config import Optimization
-from mer_jax.optim import make_optimizer, schedule_factor
+from mer_jax.training.optim import make_optimizer, schedule_factor
 
 
 def updates(optimization, gradients, learning_rate=0.1, epochs=4, steps_per_epoch=2):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as referee
 
-from mer_jax.cli import main
-from mer_jax.metrics import PredictionsError
-from mer_jax.report.predictions import read_predictions, write_predictions
+from mer_jax.cli.main import main
+from mer_jax.evaluation.metrics import PredictionsError
+from mer_jax.evaluation.predictions import read_predictions, write_predictions
 from tests.test_report import NAMES, make_result, make_results
 
 
@@ -168,7 +168,7 @@ def test_score_of_a_bad_file_is_one_line(tmp_path, capsys):
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     path = write(tmp_path / "p.csv", "true", "predicted", rows=[("a", "a"), ("b", "b")] * 50)
-    command = f"set -o pipefail; {sys.executable} -m mer_jax.cli score {path} | true"
+    command = f"set -o pipefail; {sys.executable} -m mer_jax.cli.main score {path} | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -180,4 +180,4 @@ def test_a_million_rows_within_a_minute(tmp_path):
     path = tmp_path / "p.csv"
     columns = np.stack([true, predicted, subject.astype(str)], axis=1)
     np.savetxt(path, columns, fmt="%s", delimiter=",", header="true,predicted,subject", comments="")
-    subprocess.run([sys.executable, "-m", "mer_jax.cli", "score", str(path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "mer_jax.cli.main", "score", str(path)], check=True, timeout=60)

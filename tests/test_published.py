@@ -1,7 +1,7 @@
 import pytest
 
 from mer_jax import models
-from mer_jax.report.published import (
+from mer_jax.evaluation.published import (
     NOTES,
     PROTOCOLS,
     SOURCES,

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from experiments.config_files import find_config, known_configs, load_config
+from experiments.config_files import find_config, known_configs, load_config, override
 from experiments.repeat import PredictionsDifferError, compare_predictions, read_record
 from mer_jax.errors import ConfigError
-from mer_jax.report.predictions import write_predictions
+from mer_jax.evaluation.predictions import write_predictions
 from tests.test_report import make_result
 
 
@@ -24,8 +24,8 @@ def make_run(folder, experiment, **changes):
 @pytest.mark.parametrize("name", known_configs())
 def test_every_config_comes_back_out_of_its_json(tmp_path, name):
     experiment = load_config(find_config(name))
-    experiment.protocols, experiment.learning_rate, experiment.augment.shift = ("loso",), 3e-4, 0.01
-    experiment.vision.num_frames = 20
+    for field, text in (("protocols", "loso"), ("learning_rate", "3e-4"), ("shift", "0.01"), ("num_frames", "20")):
+        experiment = override(experiment, field, text)
     record = read_record(make_run(tmp_path, experiment))
     assert record.experiment.to_dict() == experiment.to_dict()
     assert type(record.experiment.model) is type(experiment.model)

@@ -12,15 +12,15 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from mer_jax import metrics
-from mer_jax.metrics import PredictionsError
+from mer_jax.evaluation import metrics
+from mer_jax.evaluation.gap import find_honest, measure_gap, summarize
+from mer_jax.evaluation.metrics import PredictionsError
+from mer_jax.evaluation.predictions import read_predictions, write_predictions
+from mer_jax.evaluation.results import FoldSummary, ProtocolResult, write_metrics
+from mer_jax.files import write_atomically
 from mer_jax.protocols import audit, make_plan
 from mer_jax.report import figures
-from mer_jax.report.files import write_atomically
-from mer_jax.report.gap import find_honest, measure_gap, summarize
 from mer_jax.report.page import write_report
-from mer_jax.report.predictions import read_predictions, write_predictions
-from mer_jax.report.results import FoldSummary, ProtocolResult, write_metrics
 
 NAMES = ("negative", "positive", "surprise")
 
@@ -97,10 +97,9 @@ def make_faces():
     for number, name in enumerate(NAMES):
         wave = np.sin(np.linspace(0, np.pi, 18))[:, None, None]
         mouth = np.exp(-(((y - 0.5 + 0.1 * number) / 0.1) ** 2) - (x / 0.4) ** 2)
-        clip = np.clip(face + (number - 1.2) * 40 * wave * mouth, 0, 255).astype(np.uint8)[..., None]
+        clip = np.clip(face + (number - 1.2) * 40 * wave * mouth, 0, 255).astype(np.uint8)
         fed = (clip - clip[:1].astype(np.float32)) / 20
-        halves = (clip[:, :64], clip[:, 64:], fed[:, :64], fed[:, 64:])
-        examples.append(figures.FaceExample(name, f"s{number}_{name[:2]}_01", f"s{number}", *halves))
+        examples.append(figures.FaceExample(name, f"s{number}_{name[:2]}_01", f"s{number}", clip, fed))
     return examples
 
 
@@ -452,7 +451,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_faces_fed_as_gray_are_drawn_in_gray():
-    faces = [replace(face, fed_upper=face.upper / 255.0, fed_lower=face.lower / 255.0) for face in make_faces()]
+    faces = [replace(face, fed=face.stored / 255.0) for face in make_faces()]
     picture = matplotlib.image.imread(io.BytesIO(figures.draw_faces(faces, "licensed")))[..., :3]
     dark = picture[picture.sum(-1) < 0.9]
     assert len(dark) > 1000

@@ -34,10 +34,10 @@ COMMANDS = (
     "datasets.build",
     "datasets.check",
     "datasets.surrogate",
-    "mer_jax.cli",
+    "mer_jax.cli.main",
     "mer_jax.vision.face_model",
 )
-# What `import mer_jax.models, mer_jax.train` may need. jaxtyping is typing only: pure Python, no arrays of its own.
+# What the engine may need. jaxtyping is typing only: pure Python, no arrays of its own.
 ENGINE = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "jaxtyping")
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -109,7 +109,7 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Refuse())
-import mer_jax.models, mer_jax.train
+import mer_jax.models, mer_jax.training.train
 print("imported")
 """
 
@@ -138,7 +138,7 @@ def test_models_and_training_import_without_the_rest(tmp_path):
         for module, owners in importlib.metadata.packages_distributions().items()
         if module != "mer_jax" and not allowed & {canonicalize_name(owner) for owner in owners}
     )
-    assert {"cv2", "mediapipe", "matplotlib", "jinja2", "tensorflow_datasets", "ml_collections", "tqdm"} <= {*blocked}
+    assert {"cv2", "mediapipe", "matplotlib", "jinja2", "tensorflow_datasets", "tqdm"} <= {*blocked}
     blocked += ["datasets", "experiments", "benchmarks", "mer_jax.vision"]
     done = run(sys.executable, "-c", IMPORT_ENGINE.format(blocked=blocked), cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert done.stdout.strip() == "imported", done.stderr
@@ -248,8 +248,7 @@ from experiments import run
 for line in json.loads(sys.argv[1]):
     if (child := os.fork()) == 0:
         try:
-            sys.argv = ["experiments.run", *line]  # ml_collections looks for overrides there
-            run.parse_command_line(sys.argv, needs_config="--repeat" not in line)
+            run.parse_command_line(["experiments.run", *line], needs_config="--repeat" not in line)
         except BaseException as error:
             print(*line, ":", error, flush=True)
         os._exit(0)
@@ -382,7 +381,9 @@ def test_set_up_that_was_killed_is_done_again(tmp_path):
 
         again = subprocess.run(make, cwd=clone, capture_output=True, text=True, timeout=1400, check=False)
         assert again.returncode == 0, again.stderr
-        done = run(str(clone / ".venv/bin/python"), "-c", "import mer_jax.train; print(mer_jax.__file__)", cwd=clone)
+        done = run(
+            str(clone / ".venv/bin/python"), "-c", "import mer_jax.training.train; print(mer_jax.__file__)", cwd=clone
+        )
         assert done.stdout.strip() == str(clone / "mer_jax" / "__init__.py"), done.stderr
 
         third = run("make", "setup", cwd=clone)

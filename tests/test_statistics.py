@@ -3,8 +3,9 @@ import time
 import numpy as np
 import pytest
 
-from mer_jax import metrics, statistics
-from mer_jax.statistics import (
+from mer_jax.evaluation import intervals as statistics
+from mer_jax.evaluation import metrics
+from mer_jax.evaluation.intervals import (
     bootstrap_difference,
     bootstrap_over_subjects,
     correct_holm,

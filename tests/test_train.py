@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax import batches, steps, train
-from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment, Optimization
+from mer_jax.data.clips import Clips
+from mer_jax.data.views import make_halves
 from mer_jax.errors import ConfigError, MemoryLimitError
-from mer_jax.inputs import model_inputs
 from mer_jax.models import HybridAttention3DNet, OffApexNet
 from mer_jax.protocols import make_plan
+from mer_jax.training import batches, steps, train
+from mer_jax.training.checkpoint import FoldCheckpoints
 from mer_jax.vision.options import VisionOptions
 
 # Of probabilities and losses of folds as an axis against folds one by one, after a few epochs: sums are taken in
@@ -39,8 +39,7 @@ def make_clips(num_subjects=6, per_subject=6, seed=0):
                 faces[i, t, row : row + 16, 40 + 3 * t : 60 + 3 * t] += 60
     faces = np.clip(faces + rng.integers(-3, 4, faces.shape), 0, 255).astype(np.uint8)
     return Clips(
-        upper=faces[:, :, :64, :, None],
-        lower=faces[:, :, 64:, :, None],
+        pictures=faces,
         label=label.astype(np.int32),
         subject=tuple(f"s{i // per_subject}" for i in range(n)),
         clip_id=tuple(f"c{i:03d}" for i in range(n)),
@@ -55,7 +54,7 @@ def make_clips(num_subjects=6, per_subject=6, seed=0):
 class SmallNet(nn.Module):
     """Sees every eighth pixel; compiled in a moment."""
 
-    takes: ClassVar[str] = "halves"
+    view: ClassVar[str] = "halves"
     num_classes: int = 3
     batch_norm: bool = False
 
@@ -292,7 +291,7 @@ def test_copies_of_the_paper_are_fixed_and_differ(clips):
 
     first = load()
     np.testing.assert_array_equal(first, load())
-    as_stored = model_inputs(program.data.pictures[3], "halves", "difference")
+    as_stored = make_halves(program.data.pictures[3], "difference")
     np.testing.assert_allclose(first[0], np.concatenate(as_stored, axis=1), atol=1e-5)
     assert np.abs(first[1] - first[2]).max() > 0.1
     assert np.abs(first[1] - first[0]).max() > 0.1
@@ -328,7 +327,7 @@ def test_test_items_decide_nothing(clips, tmp_path):
     """Other pixels and labels on the test side leave training as it is, to the last bit."""
     program = make_program(clips)
     test_clips = np.flatnonzero(program.plans[0].folds[0].test)
-    label, faces = clips.label.copy(), clips.faces().copy()
+    label, faces = clips.label.copy(), clips.pictures.copy()
     label[test_clips] = (label[test_clips] + 1) % 3
     faces[test_clips] = 255 - faces[test_clips]
     data = batches.Data(pictures=jnp.asarray(faces), label=jnp.asarray(label))
@@ -506,8 +505,7 @@ def make_motion(clips):
     for label in (0, 1):
         flow[clips.label == label, :, :, label] += 80
     flow += np.random.default_rng(0).integers(0, 8, flow.shape, dtype=np.uint8)
-    names = ("label", "subject", "clip_id", "corpus", "class_names", "provenance", "fingerprint", "corpus_name")
-    return FlowFeatures(flow=flow, **{name: getattr(clips, name) for name in names})
+    return dataclasses.replace(clips, pictures=flow)
 
 
 def test_a_model_of_motion_features_trains_without_augmentation(clips, tmp_path):
@@ -525,7 +523,7 @@ def test_copies_of_motion_features_are_refused(clips):
 
 
 def test_a_model_of_the_other_kind_is_refused(clips):
-    with pytest.raises(ConfigError, match="OffApexNet takes motion, the corpus holds halves"):
+    with pytest.raises(ConfigError, match="OffApexNet takes motion, made from motion; the clips are faces"):
         make_program(clips, model=OffApexNet())
 
 

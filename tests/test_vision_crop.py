@@ -2,9 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mer_jax.typing import FACE_SIZE as ENGINE_FACE_SIZE
 from mer_jax.vision.crop import (
-    FACE_SIZE,
     box_crop,
     fit_similarity,
     following_crops,
@@ -31,10 +29,6 @@ def rotation_about(centre, degrees: float, scale: float = 1.0, shift=(0, 0)) -> 
     matrix[:2, :2] = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix[:2, 2] = centre - matrix[:2, :2] @ centre + np.asarray(shift)
     return matrix
-
-
-def test_the_face_has_the_size_that_the_networks_take():
-    assert FACE_SIZE == ENGINE_FACE_SIZE
 
 
 def test_box_crop_puts_the_box_with_its_margins_on_the_square(ibug):

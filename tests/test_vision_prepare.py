@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import ConfigError, DecodeError, NoFaceError, SeveralFacesError
-from mer_jax.typing import HALF_HEIGHT as ENGINE_HALF_HEIGHT
 from mer_jax.vision.frames import ArrayFrames, FolderFrames, VideoFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import CROPS, MASKS, VisionOptions
-from mer_jax.vision.prepare import HALF_HEIGHT, prepare_clip, split_halves
+from mer_jax.vision.prepare import prepare_clip
 
 FACES = Path(os.environ.get("MER_FACES_DIR", Path(__file__).parents[2] / "shared" / "faces"))
 needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason="the clips of real faces are not here (MER_FACES_DIR)")
@@ -78,15 +77,6 @@ def test_the_face_fills_the_crop_and_the_halves_part_at_the_nose(landmarker, cli
     assert mouth.min() > 68  # the mouth in the lower half
     assert points[8, 1] < 132  # the chin is (nearly) in the picture
     assert abs(points[[39, 42], 0].mean() - 63.5) < 5
-
-
-@needs_faces
-def test_halves_are_the_face_cut_at_row_64(landmarker, clip):
-    faces = prepare_clip(ArrayFrames(clip), SHORT, landmarker).faces
-    upper, lower = split_halves(faces)
-    assert upper.shape == lower.shape == (4, 64, 128, 1)
-    np.testing.assert_array_equal(np.concatenate([upper, lower], axis=1)[..., 0], faces)
-    assert HALF_HEIGHT == ENGINE_HALF_HEIGHT
 
 
 @needs_faces

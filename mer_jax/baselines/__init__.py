@@ -1,6 +1,6 @@
 """What a network has to beat: features and a linear classifier, one method a file.
 
-A baseline is a dataclass with `takes` and `num_classes`, as a network is, and with
+A baseline is a dataclass with `view` and `num_classes`, as a network is, and with
 
     features(pictures) -> [n, d]                                  once for all clips
     fit_predict(train, labels, test, seed) -> probabilities       once a fold

@@ -32,7 +32,7 @@ class LbpTop:
     differ between authors; the defaults are ours.
     """
 
-    takes: ClassVar[str] = "halves"
+    view: ClassVar[str] = "face"
 
     num_classes: int = 3
     blocks: int = 8

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from mer_jax.baselines.linear_svc import fit_predict_svc
-from mer_jax.inputs import MOTION_ZERO
+from mer_jax.sizes import MOTION_ZERO
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -22,7 +22,7 @@ class LinearFlow:
     Source: none; the figure that a network on motion features has to beat.
     """
 
-    takes: ClassVar[str] = "motion"
+    view: ClassVar[str] = "motion"
 
     num_classes: int = 3
     components: int = 100

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Num
 from mer_jax.blocks.conv_pool import Size3
 from mer_jax.blocks.face_path import FacePath
 from mer_jax.blocks.path_fusion import PathFusion
-from mer_jax.inputs import check_halves
+from mer_jax.data.views import check_halves
 
 
 class DualPath3DNet(nn.Module):
@@ -43,7 +43,7 @@ class DualPath3DNet(nn.Module):
     the 8 pixels of a window, and subjects differ by more.
     """
 
-    takes: ClassVar[str] = "halves"
+    view: ClassVar[str] = "halves"
 
     num_classes: int = 3
     features: int = 8

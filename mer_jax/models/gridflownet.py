@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.grid_flow import grid_flow, mirror_flow, rise_and_fall
+from mer_jax.data.views import check_halves
 from mer_jax.errors import ShapeError
-from mer_jax.inputs import check_halves
 
 
 class GridFlowNet(nn.Module):
@@ -40,7 +40,7 @@ class GridFlowNet(nn.Module):
     Source: none; ours, chosen on a surrogate. It makes no claim on recordings of people.
     """
 
-    takes: ClassVar[str] = "halves"
+    view: ClassVar[str] = "halves"
 
     num_classes: int = 3
     window: int = 16

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.conv_pool import ConvReluPool, Size3
 from mer_jax.blocks.region import eyes_and_mouth
-from mer_jax.inputs import check_halves
+from mer_jax.data.views import check_halves
 
 
 class IntermediateMicroExpFuseNet(nn.Module):
@@ -40,7 +40,7 @@ class IntermediateMicroExpFuseNet(nn.Module):
     changes nothing and is left out.
     """
 
-    takes: ClassVar[str] = "halves"
+    view: ClassVar[str] = "halves"
 
     num_classes: int = 3
     features: int = 32

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.conv_pool import ConvReluPool, Size3
 from mer_jax.blocks.region import resize_area
-from mer_jax.inputs import check_halves
+from mer_jax.data.views import check_halves
 
 
 class MicroExpSTCNN(nn.Module):
@@ -38,7 +38,7 @@ class MicroExpSTCNN(nn.Module):
     normalisation of each clip; theirs is normalised over training and test set together.
     """
 
-    takes: ClassVar[str] = "halves"
+    view: ClassVar[str] = "halves"
 
     num_classes: int = 3
     features: int = 32

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from mer_jax.inputs import check_motion
+from mer_jax.data.views import check_motion
 
 
 class OffApexNet(nn.Module):
@@ -32,7 +32,7 @@ class OffApexNet(nn.Module):
     features is left aside; the paper feeds the two flows only.
     """
 
-    takes: ClassVar[str] = "motion"
+    view: ClassVar[str] = "motion"
 
     num_classes: int = 3
     dropout: float = 0.5

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.conv_pool import Size3
 from mer_jax.blocks.face_path import FacePath
-from mer_jax.inputs import check_halves
+from mer_jax.data.views import check_halves
 
 
 class SinglePath3DNet(nn.Module):
@@ -34,7 +34,7 @@ class SinglePath3DNet(nn.Module):
     Path-3DNet; all sizes are ours.
     """
 
-    takes: ClassVar[str] = "halves"
+    view: ClassVar[str] = "halves"
 
     num_classes: int = 3
     features: int = 8

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from mer_jax.inputs import check_motion
+from mer_jax.data.views import check_motion
 
 
 class STSTNet(nn.Module):
@@ -31,7 +31,7 @@ class STSTNet(nn.Module):
     Differs: features from -1 to 1 with no motion at 0, instead of 0 to 255.
     """
 
-    takes: ClassVar[str] = "motion"
+    view: ClassVar[str] = "motion"
 
     num_classes: int = 3
     streams: tuple[int, ...] = (3, 5, 8)

@@ -14,7 +14,8 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mer_jax.report.gap import PAPER, Entries, measure_gap
+from mer_jax.evaluation.gap import PAPER, Entries, measure_gap
+from mer_jax.sizes import HALF_HEIGHT
 
 BLUE, VERMILLION, GRAY, INK = "#0072B2", "#D55E00", "#6B7280", "#1F2937"
 RUST = "#A84300"  # vermillion for small text, dark enough on white
@@ -30,10 +31,8 @@ class FaceExample:
     class_name: str
     clip_id: str
     subject: str
-    upper: UInt8[np.ndarray, "t h w 1"]
-    lower: UInt8[np.ndarray, "t h w 1"]
-    fed_upper: Float[np.ndarray, "t h w c"]  # normalised, not augmented; its first channel is shown
-    fed_lower: Float[np.ndarray, "t h w c"]
+    stored: UInt8[np.ndarray, "t h w"]  # the whole face
+    fed: Float[np.ndarray, "t h w"]  # normalised, not augmented
 
 
 def draw_confusion(entries: Entries) -> bytes:
@@ -174,10 +173,10 @@ def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
         A PNG.
     """
     figure, axes = make_figure(2 * len(faces), FRAMES_SHOWN, size=(10.5, 3.45 * len(faces) + 0.8))
-    all_fed = [_join_halves(face.fed_upper[..., 0], face.fed_lower[..., 0]) for face in faces]
+    all_fed = [_part_halves(face.fed) for face in faces]
     fed_scale = _choose_scale(all_fed)
     for number, (face, fed) in enumerate(zip(faces, all_fed, strict=True)):
-        stored = _join_halves(face.upper[..., 0].astype(float), face.lower[..., 0].astype(float))
+        stored = _part_halves(face.stored.astype(float))
         gray = {"cmap": "gray", "vmin": 0, "vmax": 255}
         for row, (frames, name, scale) in enumerate(((stored, "as stored", gray), (fed, "as fed", fed_scale))):
             shown = np.linspace(0, len(frames) - 1, FRAMES_SHOWN).round().astype(int)
@@ -211,10 +210,10 @@ def _describe_row(name: str, entry: Mapping[str, Any]) -> str:
     return f"{name}\n{entry['n_clips']} clips, {entry['n_subjects']} people"
 
 
-def _join_halves(upper: Float[np.ndarray, "t h w"], lower: Float[np.ndarray, "t h w"]) -> Float[np.ndarray, "t g w"]:
-    """Upper above lower, with a line of nothing between: they enter two paths of the network."""
-    line = np.full((len(upper), 4, upper.shape[2]), np.nan)
-    return np.concatenate([upper, line, lower], axis=1)
+def _part_halves(face: Float[np.ndarray, "t h w"]) -> Float[np.ndarray, "t g w"]:
+    """The upper above the lower half with a blank line between: they enter two paths of the network."""
+    line = np.full((len(face), 4, face.shape[2]), np.nan)
+    return np.concatenate([face[:, :HALF_HEIGHT], line, face[:, HALF_HEIGHT:]], axis=1)
 
 
 def _choose_scale(clips: Sequence[Float[np.ndarray, "t h w"]]) -> dict[str, Any]:

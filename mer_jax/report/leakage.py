@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from mer_jax import metrics
-from mer_jax.metrics import PredictionsError
+from mer_jax.evaluation import metrics
+from mer_jax.evaluation.intervals import Interval, bootstrap_difference, bootstrap_over_subjects
+from mer_jax.evaluation.metrics import PredictionsError
+from mer_jax.evaluation.results import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, STATISTICS, ProtocolResult
 from mer_jax.report.figures import BLUE, GRAY, INK, VERMILLION, finish_figure, make_figure
-from mer_jax.report.results import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, STATISTICS, ProtocolResult
 from mer_jax.report.table import Table
-from mer_jax.statistics import Interval, bootstrap_difference, bootstrap_over_subjects
 
 SELECTIONS = {"validation": "epoch chosen on validation", "test_best": "epoch chosen on the TEST"}
 DEFINITION = (

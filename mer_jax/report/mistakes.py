@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from mer_jax.evaluation.gap import PAPER
+from mer_jax.evaluation.intervals import wilson_interval
+from mer_jax.evaluation.results import ProtocolResult
 from mer_jax.report.figures import BLUE, GRAY, INK, RUST, VERMILLION, finish_figure, make_figure
-from mer_jax.report.gap import PAPER
-from mer_jax.report.results import ProtocolResult
-from mer_jax.statistics import wilson_interval
 
 GROUPS = 5  # of clips with similar amplitude or duration
 MIN_CLIPS = 2 * GROUPS  # fewer are not divided

@@ -10,11 +10,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from mer_jax.report import figures
-from mer_jax.report.files import write_atomically
-from mer_jax.report.gap import PAPER, find_honest, measure_gap
-from mer_jax.report.mistakes import ConfusedPair, ShownClip, draw_difficulty, draw_errors, find_confused_pairs
-from mer_jax.report.published import (
+from mer_jax.evaluation.gap import PAPER, find_honest, measure_gap
+from mer_jax.evaluation.published import (
     PAPER_CHOICE,
     PROTOCOLS,
     SOURCES,
@@ -23,7 +20,10 @@ from mer_jax.report.published import (
     find_published,
     select_published,
 )
-from mer_jax.report.results import DEFINITIONS, FoldSummary, ProtocolResult
+from mer_jax.evaluation.results import DEFINITIONS, FoldSummary, ProtocolResult
+from mer_jax.files import write_atomically
+from mer_jax.report import figures
+from mer_jax.report.mistakes import ConfusedPair, ShownClip, draw_difficulty, draw_errors, find_confused_pairs
 
 LABELS = {
     "accuracy": "Accuracy",

@@ -23,7 +23,7 @@ levels instead of LBP histograms; and the line in place of the mean where the cl
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
-from mer_jax.vision.crop import FACE_SIZE
+from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.masks import face_mask
 from mer_jax.vision.native import cv2
 

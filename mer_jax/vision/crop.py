@@ -9,11 +9,10 @@ import math
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
+from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.frames import GrayFrame
 from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, eye_centres
 from mer_jax.vision.native import cv2
-
-FACE_SIZE = 128  # as mer_jax.typing.FACE_SIZE, which cannot be imported here without JAX
 
 # The box around the 68 points gets these margins, in parts of its own width and height: forehead above, since the
 # points end at the brows.

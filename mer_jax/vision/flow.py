@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from mer_jax.sizes import MOTION_SIZE
 from mer_jax.vision.native import cv2
 
 FLOW_METHODS = ("tvl1", "farneback")
-MOTION_SIZE = 28  # height and width of the networks' input
 
 Face = UInt8[np.ndarray, "h w"]
 Flow = Float32[np.ndarray, "*t h w 2"]

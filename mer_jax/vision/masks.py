@@ -10,7 +10,7 @@ more, so there is none.
 import numpy as np
 from jaxtyping import Float, Float32
 
-from mer_jax.vision.crop import FACE_SIZE
+from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.landmarks import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, JAW, MOUTH, interocular_distance
 from mer_jax.vision.native import cv2
 

@@ -20,7 +20,7 @@ MAX_MAGNIFICATION = 100.0
 _LATER_FIELDS = ("face", "magnification")
 
 
-@dataclasses.dataclass(kw_only=True, slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class VisionOptions:
     """What `prepare_clip` does with the frames of a clip.
 

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt8
 
 from mer_jax.errors import ConfigError, NoFaceError
+from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.apex import spot_apex
 from mer_jax.vision.crop import (
-    FACE_SIZE,
     Affine,
     box_crop,
     following_crops,
@@ -28,8 +28,6 @@ from mer_jax.vision.registration import Registration, register_frames, residual_
 from mer_jax.vision.sampling import SamplingWeights, sampling_weights
 from mer_jax.vision.tracks import choose_face, follow_face
 
-HALF_HEIGHT = FACE_SIZE // 2
-
 # The onset frame, then the next sampled ones: a blink of the detector or a face that comes in late.
 _DETECTION_ATTEMPTS = 5
 _BLACK, _WHITE = 2, 253  # gray levels at or beyond which a pixel counts as clipped
@@ -38,7 +36,6 @@ _DARK_FRAME = 8.0  # mean gray level
 _FLAT_FRAME = 4.0  # standard deviation, gray levels
 
 FaceClip = UInt8[np.ndarray, "t 128 128"]
-HalfClip = UInt8[np.ndarray, "t 64 128 1"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,11 +154,6 @@ def sharpness(face: UInt8[np.ndarray, "h w"]) -> float:
 def clipped_fraction(faces: UInt8[np.ndarray, "*t h w"]) -> float:
     """Returns the share of pixels that are black or white."""
     return float(((faces <= _BLACK) | (faces >= _WHITE)).mean())
-
-
-def split_halves(faces: FaceClip) -> tuple[HalfClip, HalfClip]:
-    """Cuts faces into the upper half (brows and eyes) and the lower half (nose and mouth), with a channel axis."""
-    return faces[:, :HALF_HEIGHT, :, None], faces[:, HALF_HEIGHT:, :, None]
 
 
 def _detect_first(

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from mer_jax import metrics
-from mer_jax.metrics import PredictionsError
-from mer_jax.report.results import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, STATISTICS, ProtocolResult
-from mer_jax.report.score_text import lay_out
-from mer_jax.statistics import (
+from mer_jax.evaluation import metrics
+from mer_jax.evaluation.intervals import (
     Interval,
     PairedTest,
     PermutationTest,
@@ -20,6 +17,9 @@ from mer_jax.statistics import (
     exact_mcnemar,
     permute_subjects,
 )
+from mer_jax.evaluation.metrics import PredictionsError
+from mer_jax.evaluation.results import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, STATISTICS, ProtocolResult
+from mer_jax.evaluation.score_text import lay_out
 
 EXPLANATION = (
     "Difference: first minus second, on the items that both predict. Interval: 95 %, bootstrap over subjects, the same "

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mer_jax.statistics import Interval, newcombe_interval
+from mer_jax.evaluation.intervals import Interval, newcombe_interval
 
 PAPER = "paper"
 Entries = Mapping[str, Mapping[str, Any]]  # metrics.json: scores by protocol

@@ -14,8 +14,8 @@ from flax import struct
 from jax import lax
 from jaxtyping import Array, Bool
 
-from mer_jax.augment import augment_clip
-from mer_jax.inputs import model_inputs
+from mer_jax.data.augment import augment_clip
+from mer_jax.data.views import View
 from mer_jax.protocols import Plan
 from mer_jax.sharding import over_data
 from mer_jax.typing import Mask, PRNGKey
@@ -49,7 +49,7 @@ class Items:
 
 
 def load_batch(
-    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, kind: str, augment: Amounts, normalization: str
+    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, view: View, augment: Amounts, normalization: str
 ) -> tuple[Array, ...]:
     """Gathers clips by index and makes them into what the network takes.
 
@@ -58,16 +58,16 @@ def load_batch(
         items: b of them.
         keys: one for each item.
         augmented: which items are augmented; motion features never are.
-        kind: what the model takes, see `mer_jax.inputs`.
+        view: of the model.
         augment: names and amounts of `augment_clip`, as pairs.
-        normalization: see `make_inputs`.
+        normalization: see `mer_jax.data.views`.
 
     Returns:
         The inputs of the model: upper and lower halves [b, t, 64, 128, 1], or motion
         features [b, 28, 28, 3].
     """
-    if kind == "motion":
-        return model_inputs(data.pictures[items.clip], kind, normalization)
+    if not view.is_augmented:
+        return view.make(data.pictures[items.clip], normalization)
     amounts = dict(augment)
 
     def load(clip, keys, augmented, faces):
@@ -75,7 +75,7 @@ def load_batch(
             clip, key, is_augmented = item
             face = faces[clip].astype(jnp.float32)
             face = lax.cond(is_augmented, lambda: augment_clip(key, face, **amounts), lambda: face)
-            return model_inputs(face, kind, normalization)
+            return view.make(face, normalization)
 
         # One clip at a time stays in a CPU's cache; an accelerator wants the whole batch.
         batch_size = None if jax.default_backend() == "cpu" else clip.shape[0]

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import optax
 
 import mer_jax.models
+from mer_jax.data.views import find_view, input_shapes
 from mer_jax.errors import ConfigError, near_names
-from mer_jax.inputs import input_kind, input_shapes
-from mer_jax.steps import train_step
+from mer_jax.training.steps import train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +147,7 @@ def describe_input(model: nn.Module | type[nn.Module], num_frames: int) -> str:
     """What a network is fed, as text."""
     shapes = input_shapes(model, num_frames)
     size = "x".join(map(str, shapes[0].shape[1:]))
-    return f"{len(shapes)} halves {size}" if input_kind(model) == "halves" else f"motion {size}"
+    return f"{len(shapes)} halves {size}" if find_view(model).name == "halves" else f"motion {size}"
 
 
 def format_layers(layers: list[Layer]) -> str:

@@ -17,19 +17,19 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from mer_jax import steps
-from mer_jax.batches import Data, pad_items
 from mer_jax.blocks.conv_pool import compiler_options
-from mer_jax.checkpoint import FoldCheckpoints
-from mer_jax.clips import Clips, FlowFeatures
 from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
+from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, MemoryLimitError
-from mer_jax.inputs import check_classes, input_kind
-from mer_jax.losses import class_weights
 from mer_jax.protocols import Plan, refuse_copies
 from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
-from mer_jax.state import TrainState
-from mer_jax.steps import LaneData, Limits, Settings
+from mer_jax.training import steps
+from mer_jax.training.batches import Data, pad_items
+from mer_jax.training.checkpoint import FoldCheckpoints
+from mer_jax.training.losses import class_weights
+from mer_jax.training.state import TrainState
+from mer_jax.training.steps import LaneData, Limits, Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,14 +126,14 @@ class Program:
             return 2 * state + lowered.compile().memory_analysis().temp_size_in_bytes
 
 
-def load_data(clips: Clips | FlowFeatures, mesh: Mesh) -> Data:
+def load_data(clips: Clips, mesh: Mesh) -> Data:
     """Puts a corpus onto every device, once for all protocols."""
-    return replicate(mesh, Data(pictures=clips.pictures(), label=clips.label))
+    return replicate(mesh, Data(pictures=clips.pictures, label=clips.label))
 
 
 def make_program(
     experiment: Experiment,
-    clips: Clips | FlowFeatures,
+    clips: Clips,
     plans: Sequence[Plan],
     *,
     mesh: Mesh | None = None,
@@ -153,14 +153,14 @@ def make_program(
         ConfigError: the model takes another kind or answers another number of classes; or
             copies of motion features, which are not augmented, would be tested.
     """
-    kind = input_kind(experiment.model)
-    if kind != clips.kind:
+    view = find_view(experiment.model)
+    if view.stored != clips.kind:
         raise ConfigError(
-            f"the model {type(experiment.model).__name__} takes {kind}, the corpus holds {clips.kind}; "
-            "choose another --config"
+            f"the model {type(experiment.model).__name__} takes {view.name}, made from {view.stored}; the clips are "
+            f"{clips.kind}; choose another --config"
         )
     check_classes(experiment.model, clips.class_names)
-    if kind == "motion":
+    if not view.is_augmented:
         refuse_copies(plans[0], type(experiment.model).__name__)
     folds = [(seed, index) for seed, plan in enumerate(plans) for index in range(len(plan.folds))]
     mesh = mesh or make_mesh(len(folds))
@@ -176,10 +176,10 @@ def make_program(
     half_precision = experiment.precision == "bfloat16"
     settings = Settings(
         model=model.clone(dtype=jnp.bfloat16) if half_precision else model,
-        kind=kind,
+        view=view,
         normalization=experiment.normalization,
         augment=tuple(sorted(dataclasses.asdict(experiment.augment).items())),
-        online_augmentation=plans[0].online_augmentation and kind != "motion",
+        online_augmentation=plans[0].online_augmentation and view.is_augmented,
         optimization=tuple(sorted(dataclasses.asdict(experiment.optimization).items())),
         half_precision=half_precision,
         select_last=experiment.selection == "last",
@@ -407,3 +407,20 @@ def _rows(history: dict[str, Any], slot: int) -> list[dict[str, float]]:
     columns = {name: values[slot].tolist() for name, values in history.items()}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     return [row for row in rows if row["epoch"]]
+
+
+def check_classes(model: Any, class_names: Sequence[str]) -> None:
+    """Validates that a model's number of classes is that of a corpus.
+
+    Args:
+        model: a network or a baseline.
+        class_names: of the corpus.
+
+    Raises:
+        ConfigError: Saying what to set.
+    """
+    if model.num_classes != len(class_names):
+        raise ConfigError(
+            f"the corpus has the classes {', '.join(class_names)}, the model answers {model.num_classes}; "
+            f"set --config.model.num_classes={len(class_names)}"
+        )

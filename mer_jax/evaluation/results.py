@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mer_jax import calibration, metrics
-from mer_jax.metrics import PredictionsError
-from mer_jax.report.files import write_atomically
-from mer_jax.statistics import bootstrap_over_subjects, wilson_interval
+from mer_jax.evaluation import calibration, metrics
+from mer_jax.evaluation.intervals import bootstrap_over_subjects, wilson_interval
+from mer_jax.evaluation.metrics import PredictionsError
+from mer_jax.files import write_atomically
 
 PROVENANCES = ("licensed", "surrogate", "unstated")  # the last: a file of another system that does not say
 BOOTSTRAP_DRAWS = 10_000

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mer_jax.report.results import DEFINITIONS
+from mer_jax.evaluation.results import DEFINITIONS
 
 WIDTH = 100  # of the definitions
 # Scores of the first table, in this order.

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mer_jax.errors import near_names
-from mer_jax.metrics import PredictionsError
-from mer_jax.report.files import write_atomically
-from mer_jax.report.results import ProtocolResult
+from mer_jax.evaluation.metrics import PredictionsError
+from mer_jax.evaluation.results import ProtocolResult
+from mer_jax.files import write_atomically
 
 FIXED_COLUMNS = (
     "clip_id", "subject", "corpus", "provenance", "protocol", "fold", "seed", "copy", "true", "predicted"

@@ -104,7 +104,7 @@ def load_published() -> tuple[PublishedScore, ...]:
         >>> len([row for row in load_published() if row.table == "3"])
         4
     """
-    text = (importlib.resources.files("mer_jax.report") / "published.csv").read_text(encoding="utf-8")
+    text = (importlib.resources.files("mer_jax.evaluation") / "published.csv").read_text(encoding="utf-8")
     scores = ("accuracy", "f1", "uf1", "uar", "error_rate")
     return tuple(
         PublishedScore(

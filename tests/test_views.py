@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mer_jax.data.views import make_halves, make_motion, normalize_difference, normalize_gray
 from mer_jax.errors import ConfigError
-from mer_jax.inputs import make_inputs, model_inputs, normalize_difference, normalize_gray
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def faces():
 
 
 def test_halves_are_64_high_and_128_wide_and_join_to_the_face(faces):
-    upper, lower = make_inputs(faces, "gray")
+    upper, lower = make_halves(faces, "gray")
     assert upper.shape == lower.shape == (2, 5, 64, 128, 1)
     joined = np.concatenate([upper, lower], axis=-3)[..., 0]
     np.testing.assert_array_equal(joined, normalize_gray(faces))
@@ -48,12 +48,12 @@ def test_each_clip_is_normalised_alone(faces):
 
 def test_unknown_normalization_is_refused(faces):
     with pytest.raises(ConfigError, match="did you mean 'gray'"):
-        make_inputs(faces, "grey")
+        make_halves(faces, "grey")
 
 
 def test_motion_features_are_scaled_to_both_sides_of_nothing():
     pictures = np.zeros((2, 28, 28, 3), np.uint8)
     pictures[0], pictures[1] = 128, 255
-    (motion,) = model_inputs(jnp.asarray(pictures), "motion", "difference")
+    (motion,) = make_motion(jnp.asarray(pictures))
     np.testing.assert_array_equal(motion[0], 0)
     np.testing.assert_allclose(motion[1], 127 / 127.5)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from mer_jax.errors import DecodeError, MerError, run_command
 
 if TYPE_CHECKING:
+    from mer_jax.evaluation.results import ProtocolResult
     from mer_jax.report.inspection import InspectedClip
-    from mer_jax.report.results import ProtocolResult
     from mer_jax.vision.frames import FrameSource
     from mer_jax.vision.options import VisionOptions
     from mer_jax.vision.quality import ClipQuality
@@ -61,7 +61,7 @@ def score(parser: argparse.ArgumentParser) -> Work:
     _add_scoring_options(parser)
 
     def run(flags: argparse.Namespace) -> None:
-        from mer_jax.report.score_text import describe_definitions, describe_scores
+        from mer_jax.evaluation.score_text import describe_definitions, describe_scores
 
         results = _read_results(flags.predictions, flags)
         entries = {result.protocol: result.metrics(draws=flags.draws) for result in results}
@@ -83,7 +83,7 @@ def compare(parser: argparse.ArgumentParser) -> Work:
     _add_scoring_options(parser)
 
     def run(flags: argparse.Namespace) -> None:
-        from mer_jax.report.comparison import compare_all, correct_all, describe_comparisons
+        from mer_jax.evaluation.comparison import compare_all, correct_all, describe_comparisons
 
         if len(set(flags.runs)) != len(flags.runs) or len(flags.runs) < 2:
             raise MerError(f"got {', '.join(map(str, flags.runs))}; expected two different runs or more")
@@ -115,7 +115,7 @@ def models(parser: argparse.ArgumentParser) -> Work:
     )
 
     def run(flags: argparse.Namespace) -> None:
-        from mer_jax.report import networks
+        from mer_jax.training import cost as networks
 
         for name in ("frames", "batch"):
             if getattr(flags, name) < 1:
@@ -171,7 +171,7 @@ def _positive(text: str) -> int:
 
 
 def _read_results(path: Path, flags: argparse.Namespace) -> "tuple[ProtocolResult, ...]":
-    from mer_jax.report.predictions import read_predictions
+    from mer_jax.evaluation.predictions import read_predictions
 
     names = tuple(name.strip() for name in flags.classes.split(",")) if flags.classes else ()
     return read_predictions(path / "predictions.csv" if path.is_dir() else path, class_names=names)
@@ -187,7 +187,7 @@ def _tell_apart(paths: Sequence[Path]) -> list[str]:
 
 
 def _inspect(source: str, out: Path, options: "VisionOptions", kind: str | None, seconds: float) -> None:
-    from mer_jax.report.files import write_atomically
+    from mer_jax.files import write_atomically
     from mer_jax.report.inspection import render_inspection
     from mer_jax.vision.contact_sheet import draw_clip, encode_jpeg, encode_png, stack_sheets
     from mer_jax.vision.landmarks import FaceLandmarker
@@ -232,7 +232,7 @@ def _inspect(source: str, out: Path, options: "VisionOptions", kind: str | None,
 
 def _list_networks(num_frames: int, batch: int | None) -> None:
     from mer_jax.errors import ShapeError
-    from mer_jax.report import networks
+    from mer_jax.training import cost as networks
 
     rows = [("network", "input", "parameters", "FLOPs a clip", *([f"memory at batch {batch}"] if batch else []))]
     refused = []

@@ -24,13 +24,13 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from mer_jax.batches import Amounts, Data, Items, copy_keys, deal_batches, in_batches, load_batch
 from mer_jax.config import Optimization
-from mer_jax.inputs import model_inputs
-from mer_jax.losses import cross_entropy, focal_loss, weighted_mean
-from mer_jax.optim import make_optimizer
+from mer_jax.data.views import View
 from mer_jax.sharding import DATA, branch, lanes_sharding, over_lanes, replicated_sharding, round_up, shard_batch
-from mer_jax.state import TrainState, init_state
+from mer_jax.training.batches import Amounts, Data, Items, copy_keys, deal_batches, in_batches, load_batch
+from mer_jax.training.losses import cross_entropy, focal_loss, weighted_mean
+from mer_jax.training.optim import make_optimizer
+from mer_jax.training.state import TrainState, init_state
 from mer_jax.typing import Labels, Logits, PRNGKey, Weights
 
 
@@ -39,7 +39,7 @@ class Settings:
     """The static part of an experiment: what the compiler sees as constants."""
 
     model: nn.Module
-    kind: str  # what the model takes, see mer_jax.inputs
+    view: View  # what the model is fed
     normalization: str
     augment: Amounts
     online_augmentation: bool
@@ -55,7 +55,7 @@ class Settings:
 
     def inputs(self) -> dict[str, Any]:
         """What `load_batch` needs of them."""
-        return {"kind": self.kind, "augment": self.augment, "normalization": self.normalization}
+        return {"view": self.view, "augment": self.augment, "normalization": self.normalization}
 
     def optimizer(self, limits: "Limits") -> optax.GradientTransformation:
         """The optimiser of this experiment."""
@@ -180,7 +180,7 @@ def _load(data, items, keys, augmented, settings):
 
 def start_lane(lane: LaneData, data: Data, limits: Limits, settings: Settings) -> TrainState:
     """The state before the first epoch."""
-    sample = model_inputs(data.pictures[:1], settings.kind, settings.normalization)
+    sample = settings.view.make(data.pictures[:1], settings.normalization)
     num_watched = lane.test.clip.shape[0] if settings.watch_test else 0
     return init_state(lane.init_key, settings.model, sample, settings.optimizer(limits), num_watched=num_watched)
 

@@ -1,0 +1,1 @@
+"""The `mer` command, one file a sub-command."""

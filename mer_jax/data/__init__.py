@@ -1,0 +1,1 @@
+"""Clips in memory, the views that networks take of them, and augmentation on the device."""

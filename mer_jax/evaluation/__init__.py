@@ -1,0 +1,1 @@
+"""Scores, intervals, calibration, predictions and comparisons: plain functions of arrays."""

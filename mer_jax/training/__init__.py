@@ -1,0 +1,1 @@
+"""Training: compiled steps, lanes of folds and seeds, optimisers, losses and checkpoints."""
