@@ -1,0 +1,102 @@
+"""Loads the corpus of an experiment: the licensed one where its folder is given, a rendered surrogate otherwise."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datasets.build import build, default_data_dir
+from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
+from mer_jax.data.views import find_view
+from mer_jax.errors import CorpusError
+
+if TYPE_CHECKING:
+    from datasets.facts import ClipFacts
+
+
+def load_corpus(
+    experiment: Experiment,
+    *,
+    manual_dir: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    say: Callable[[str], None] = print,
+) -> tuple[Clips, dict[str, "ClipFacts"]]:
+    """Loads the clips of an experiment as its model takes them; builds the corpus first where that is not done yet.
+
+    Args:
+        experiment: Its corpus, variant, vision options, surrogate options and the view of its model are used.
+        manual_dir: Folder of the licensed corpus; None takes `$MER_MANUAL_DIR`. Without either, a surrogate corpus is
+            rendered into `data_dir`.
+        data_dir: Folder of built corpora; None takes `$MER_DATA_DIR`, or `data` in the working directory.
+        workers: Processes for rendering and preprocessing, 1 or more; None takes the processors at hand.
+        say: Called with each line of progress.
+
+    Returns:
+        The clips in the classes of the experiment's variant, and what else is known of each clip, by clip id.
+
+    Raises:
+        CorpusError: The folder is no such corpus, cannot be read, or has no clip of one of the classes.
+        ConfigError: An unknown corpus or variant, or clips that the model's view cannot be computed from.
+    """
+    data_dir = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    manual_dir = manual_dir or os.environ.get("MER_MANUAL_DIR")
+    if manual_dir:
+        say(f"corpus: {experiment.corpus} in {manual_dir}")
+    else:
+        say(
+            f"corpus: SURROGATE {experiment.corpus}. No --manual_dir and no MER_MANUAL_DIR: rendered faces stand in "
+            "for the licensed recordings, and no number below says anything about them."
+        )
+        manual_dir = render_surrogate(experiment, data_dir, workers=workers, say=say)
+    builder_dir = build(
+        experiment.corpus,
+        manual_dir,
+        variant=experiment.variant or None,
+        options=experiment.vision,
+        data_dir=data_dir,
+        workers=workers,
+        say=say,
+    )
+    from datasets.facts import read_facts  # TFDS takes a second to import
+    from datasets.motion import load_motion
+    from datasets.read import load_clips
+
+    if find_view(experiment.model).stored == "motion":
+        clips = load_motion(builder_dir, experiment.vision, data_dir / "motion", workers=workers, say=say)
+    else:
+        clips = load_clips(builder_dir)
+    absent = [name for name, count in zip(clips.class_names, clips.class_counts(), strict=True) if not count]
+    if absent:
+        raise CorpusError(
+            f"no clip of class {', '.join(absent)} is in {manual_dir}; expected clips of all of "
+            f"{', '.join(clips.class_names)}. Complete the copy, or use a config with other classes"
+        )
+    return clips, read_facts(builder_dir)
+
+
+def render_surrogate(
+    experiment: Experiment, data_dir: Path, *, workers: int | None = None, say: Callable[[str], None] = print
+) -> Path:
+    """Renders the surrogate corpus of an experiment into `<data_dir>/surrogate`, or finds it rendered.
+
+    Returns:
+        The folder to give as `manual_dir`.
+    """
+    from datasets.surrogate.corpus import render_corpus
+
+    name = f"{experiment.corpus}-{experiment.surrogate_difficulty}-seed{experiment.surrogate_seed}"
+    clips, subjects = experiment.surrogate_clips, experiment.surrogate_subjects
+    folder = data_dir / "surrogate" / (f"{name}-{clips or 'all'}x{subjects or 'all'}" if clips or subjects else name)
+    render_corpus(
+        folder,
+        corpus=experiment.corpus,
+        difficulty=experiment.surrogate_difficulty,
+        num_subjects=subjects or None,
+        num_clips=clips or None,
+        seed=experiment.surrogate_seed,
+        workers=workers,
+        log=say,
+    )
+    return folder
