@@ -16,8 +16,9 @@ from benchmarks import paper_net
 from benchmarks.lanes import make_clips
 from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
 from mer_jax.config import Augmentation, Optimization
+from mer_jax.data.views import VIEWS
+from mer_jax.machine import keep_freed_memory
 from mer_jax.models import HybridAttention3DNet
-from mer_jax.training.allocator import keep_freed_memory
 from mer_jax.training.batches import Data, Items, load_batch
 from mer_jax.training.optim import make_optimizer
 from mer_jax.training.steps import train_step
@@ -25,7 +26,6 @@ from mer_jax.training.steps import train_step
 
 def make_step(model, data: Data, batch: int, augmented: bool):
     """A function that loads a batch and trains on it."""
-    amounts = {name: getattr(Augmentation(), name) for name in Augmentation.__dataclass_fields__}
     optimizer = make_optimizer(
         Optimization(), learning_rate=jnp.asarray(1e-4), epochs=jnp.asarray(1), steps_per_epoch=1
     )
@@ -40,9 +40,9 @@ def make_step(model, data: Data, batch: int, augmented: bool):
             items,
             jax.random.split(load_key, batch),
             augmented,
-            augment=tuple(sorted(amounts.items())),
+            augment=Augmentation(),
             normalization="difference",
-            kind="halves",
+            view=VIEWS["halves"],
         )
         *state, logits = train_step(
             *state, inputs, data.label[items.clip], jnp.ones(batch), dropout_key, model=model, optimizer=optimizer
@@ -66,7 +66,7 @@ def main() -> None:
     arguments = make_parser(__doc__).parse_args()
     kept = keep_freed_memory()  # before JAX has threads
     clips = make_clips(10)
-    data = jax.device_put(Data(pictures=clips.pictures(), label=clips.label))
+    data = jax.device_put(Data(pictures=clips.pictures, label=clips.label))
     rows = []
     for name, model in (("paper_net", paper_net.make_model()), ("default", HybridAttention3DNet())):
         programs = {on: make_step(model, data, arguments.batch, on) for on in (False, True)}

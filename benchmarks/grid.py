@@ -20,6 +20,7 @@ import jax
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, report
+from mer_jax.machine import keep_freed_memory
 from mer_jax.models import (
     DualPath3DNet,
     HybridAttention3DNet,
@@ -27,7 +28,6 @@ from mer_jax.models import (
     SinglePath3DNet,
     SqueezeExcitation3DNet,
 )
-from mer_jax.training.allocator import keep_freed_memory
 
 NETWORKS = (HybridAttention3DNet, DualPath3DNet, SqueezeExcitation3DNet, HybridAttention3DSENet, SinglePath3DNet)
 

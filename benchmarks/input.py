@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from benchmarks.lanes import make_clips
 from benchmarks.timing import make_parser, report, summarize, time_interleaved
 from mer_jax.config import Augmentation
-from mer_jax.training.allocator import keep_freed_memory
+from mer_jax.data.views import VIEWS
+from mer_jax.machine import keep_freed_memory
 from mer_jax.training.batches import Data, Items, load_batch
 
 
@@ -24,11 +25,10 @@ def main() -> None:
     arguments = make_parser(__doc__).parse_args()
     keep_freed_memory()  # before JAX has threads
     clips, batch = make_clips(10), arguments.batch
-    faces = clips.pictures()
+    faces = clips.pictures
     data = jax.device_put(Data(pictures=faces, label=clips.label))
-    amounts = {name: getattr(Augmentation(), name) for name in Augmentation.__dataclass_fields__}
     load = jax.jit(
-        functools.partial(load_batch, augment=tuple(sorted(amounts.items())), normalization="difference", kind="halves")
+        functools.partial(load_batch, augment=Augmentation(), normalization="difference", view=VIEWS["halves"])
     )
     number = jnp.arange(batch)
     items = Items(clip=number % len(clips), copy=number, real=jnp.ones(batch, bool))

@@ -13,8 +13,8 @@ from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.models import HybridAttention3DNet
 from mer_jax.protocols import make_plan
-from mer_jax.training import steps
-from mer_jax.training.train import Program, make_program
+from mer_jax.training.lanes import make_slots, start_slot, train_epochs
+from mer_jax.training.program import Program, make_program
 from mer_jax.vision.options import VisionOptions
 
 
@@ -48,20 +48,20 @@ def make_loso(clips: Clips, *, mesh: Mesh | None = None, **fields: Any) -> Progr
     return make_program(experiment, clips, [plan], mesh=mesh)
 
 
-def make_chunk(program: Program, width: int, *, times: int = 1) -> Callable[[], Any]:
-    """A function that runs a chunk of the first `width` lanes, `times` times one after another."""
-    mesh = program.settings.mesh
+def make_chunk(program: Program, num_slots: int, *, times: int = 1) -> Callable[[], Any]:
+    """A function that runs a chunk of the first `num_slots` lanes, `times` times one after another."""
+    mesh, arrays = program.settings.mesh, (program.lane_data, program.data, program.limits)
     with jax.set_mesh(mesh):
-        one = steps.start_slot(jnp.asarray(0), program.lanes, program.data, program.limits, settings=program.settings)
-        slots = steps.make_slots(one, number=width, mesh=mesh)
+        one = start_slot(jnp.asarray(0), *arrays, settings=program.settings)
+        slots = make_slots(one, number=num_slots, mesh=mesh)
         slots = dataclasses.replace(slots, stopped=jnp.zeros_like(slots.stopped))
-    which = jnp.arange(width, dtype=jnp.int32)
+    which = jnp.arange(num_slots, dtype=jnp.int32)
 
     def run():
         nonlocal slots
         with jax.set_mesh(mesh):
             for _ in range(times):
-                slots, history = program.train_epochs(slots, which)
+                slots, history = train_epochs(slots, which, *arrays, settings=program.settings)
         return history
 
     return run

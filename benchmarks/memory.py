@@ -17,7 +17,7 @@ import jax
 
 from benchmarks import paper_net
 from benchmarks.timing import make_parser, report
-from mer_jax.training.allocator import keep_freed_memory
+from mer_jax.machine import keep_freed_memory
 
 
 def work(implementation: str, batch: int, keep: bool) -> None:

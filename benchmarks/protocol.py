@@ -9,7 +9,7 @@ engine takes them one after another by itself; on an accelerator together.
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
-from mer_jax.training.allocator import keep_freed_memory
+from mer_jax.machine import keep_freed_memory
 
 
 def main() -> None:
@@ -28,10 +28,10 @@ def main() -> None:
     seconds = time_interleaved(programs, arguments.rounds)
     rows = []
     for name, times in seconds.items():
-        items = program.lanes.train.clip.shape[1] * (1 if name == "one fold" else arguments.folds)
+        items = program.lane_data.train.clip.shape[1] * (1 if name == "one fold" else arguments.folds)
         ratio = {"times one fold": f"{median_ratio(times, seconds['one fold']):.2f}"}
         rows.append({"an epoch of": name} | summarize(times, clips=items) | ratio)
-    notes = [f"{arguments.folds} folds, {program.lanes.train.clip.shape[1]} training items in each"]
+    notes = [f"{arguments.folds} folds, {program.lane_data.train.clip.shape[1]} training items in each"]
     report(rows, arguments.json, notes=notes, folds=arguments.folds)
 
 

@@ -17,8 +17,8 @@ import jax
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, report, summarize, time_interleaved
+from mer_jax.machine import keep_freed_memory
 from mer_jax.sharding import make_mesh
-from mer_jax.training.allocator import keep_freed_memory
 
 
 def time_devices(number: int, per_subject: int, rounds: int, batch: int) -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     for factor in (1, 2, 4, 8):
         program = make_loso(make_clips(arguments.per_subject * factor), batch_size=arguments.batch)
         programs[factor] = make_chunk(program, 1)
-        items[factor] = sum(getattr(program.lanes, side).clip.shape[1] for side in ("train", "validation"))
+        items[factor] = sum(getattr(program.lane_data, side).clip.shape[1] for side in ("train", "validation"))
     seconds = time_interleaved(programs, arguments.rounds)
     rows = [
         {

@@ -12,7 +12,7 @@ import dataclasses
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,8 @@ def parse_command_line(argv: Sequence[str], *, needs_config: bool = True) -> Exp
         ConfigError: An unknown flag, config or field, or a value of the wrong kind.
     """
     if {"--help", "-h"} & set(argv[1:]):
-        print(f"{sys.modules['__main__'].__doc__}\n{flags.FLAGS.main_module_help()}")
-        print(f"\nconfig file:\n{flags.FLAGS.module_help(__name__)}")
+        modules = (__name__, "experiments.flags")
+        print("\n".join([sys.modules["__main__"].__doc__ or "", *map(flags.FLAGS.module_help, modules)]))
         raise SystemExit(0)
     plain, overrides = split_overrides(argv)
     try:
@@ -101,7 +101,20 @@ def parse_command_line(argv: Sequence[str], *, needs_config: bool = True) -> Exp
         if overrides:
             raise ConfigError(f"got --config.{overrides[0][0]} without --config; expected a config file to override")
         return None
-    experiment = load_config(find_config(_CONFIG.value))
+    return configure(_CONFIG.value, overrides)
+
+
+def configure(name: str, overrides: Iterable[tuple[str, str]] = ()) -> Experiment:
+    """Loads a config file, replaces fields, and validates the experiment.
+
+    Args:
+        name: See `find_config`.
+        overrides: Paths of fields and their values as text, see `override`.
+
+    Raises:
+        ConfigError: No such config or field, or a value that the experiment cannot have.
+    """
+    experiment = load_config(find_config(name))
     for path, text in overrides:
         experiment = override(experiment, path, text)
     experiment.validate()

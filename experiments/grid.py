@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.config_files import parse_command_line
+from experiments.config_files import configure
 from experiments.run_folder import FINISHED, locked
 from experiments.tables import write_tables
 from mer_jax.errors import ConfigError, MerError, run_command
@@ -78,12 +78,15 @@ class Grid:
         """Of a run."""
         return self.out / run.name
 
+    def fields(self, run: GridRun) -> dict[str, str]:
+        """Fields of the config that a run overrides."""
+        return {**self.overrides, **dict(run.settings)}
+
     def command(self, run: GridRun) -> list[str]:
         """What is executed."""
-        fields = {**self.overrides, **dict(run.settings)}
         return [
             *(sys.executable, "-m", "experiments.run", "--config", f"{run.corpus}_{run.net}.py"),
-            *(f"--config.{name}={value}" for name, value in fields.items()),
+            *(f"--config.{name}={value}" for name, value in self.fields(run).items()),
             *(*self.options, "--workdir", str(self.folder(run)), "--resume"),
         ]
 
@@ -313,8 +316,7 @@ def make_grid(flags: argparse.Namespace, overrides: dict[str, str]) -> Grid:
     fields = {**FIXED, **{name: value for name, value in overrides.items() if name not in AXES}}
     grid = Grid(flags.out, tuple(runs), fields, tuple(options))
     for run in runs:
-        config = [argument for argument in grid.command(run) if argument.startswith("--config.")]
-        experiment = parse_command_line(["grid", f"--config={run.corpus}_{run.net}.py", *config])
+        experiment = configure(f"{run.corpus}_{run.net}", grid.fields(run).items())
         check_protocols(experiment.protocols)
     return grid
 

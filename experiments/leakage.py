@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 
 from experiments.config_files import parse_command_line
-from experiments.run import execute, say
+from experiments.flags import read_options
+from experiments.run_experiment import run_experiment, say
 from mer_jax.errors import ConfigError, run_command
 from mer_jax.files import write_atomically
 from mer_jax.report.leakage import draw_leakage, make_leak_table, measure_leakage, to_json
@@ -36,7 +37,8 @@ def main(argv: Sequence[str]) -> None:
             "compare the others with"
         )
     experiment = dataclasses.replace(experiment, name=f"{experiment.name}_leakage", diagnostic="test_best")
-    workdir, results = execute(experiment, ["python", "-m", "experiments.leakage", *argv[1:]])
+    options = read_options(["python", "-m", "experiments.leakage", *argv[1:]])
+    workdir, results = run_experiment(experiment, options)
     if not results:  # a process other than the first
         return
     surrogate = results[0].provenance == "surrogate"

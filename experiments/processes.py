@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Iterator
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 
 from mer_jax.errors import ConfigError
@@ -54,10 +53,3 @@ def first_process_first() -> Iterator[None]:
     yield
     if jax.process_index() == 0 and jax.process_count() > 1:
         multihost_utils.sync_global_devices("the first process is done")
-
-
-def in_any_process(condition: bool) -> bool:
-    """Whether it holds in one of them; all have to ask, at the same place."""
-    if jax.process_count() == 1:
-        return condition
-    return bool(multihost_utils.process_allgather(np.asarray(condition)).any())

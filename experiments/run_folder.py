@@ -9,7 +9,6 @@ predictions.csv metrics.json *.png report.html    written when all folds are don
 import contextlib
 import datetime
 import fcntl
-import hashlib
 import json
 import math
 import os
@@ -30,6 +29,7 @@ from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
 from mer_jax.files import write_atomically
+from mer_jax.training.train import checkpoint_folder, fingerprint
 
 _PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "mediapipe", "opencv-contrib-python",
@@ -43,13 +43,13 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        fingerprint: see `make_fingerprint`.
+        fingerprint: see `mer_jax.training.train.fingerprint`.
     """
 
     def __init__(self, path: Path, experiment: Experiment, clips: Clips):
         self.path = path
         self._writing = threading.Lock()  # folds are trained in threads
-        self.fingerprint = make_fingerprint(experiment, clips)
+        self.fingerprint = fingerprint(experiment, clips)
         self._model = experiment.model
         self._config = {
             "experiment": experiment.to_dict(),
@@ -68,9 +68,14 @@ class RunFolder:
         """One JSON object a line: protocol, fold, seed, epoch, losses, accuracies, seconds."""
         return self.path / "history.jsonl"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints of all folds."""
+        return self.path / "checkpoints"
+
     def checkpoint_folder(self, protocol: str, seed: int, fold: int) -> Path:
-        """Where the checkpoints of one fold are."""
-        return self.path / "checkpoints" / protocol / f"seed_{seed}" / f"fold_{fold:02d}"
+        """Folder of the checkpoints of one fold."""
+        return checkpoint_folder(self.checkpoints, protocol, seed, fold)
 
     def open(self, argv: Sequence[str]) -> dict[str, Any]:
         """Starts the run, or goes on with it.
@@ -166,7 +171,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def check_workdir(workdir: str, resume: bool) -> None:
+def check_workdir(workdir: Path, resume: bool) -> None:
     """Refuses a `--workdir` that cannot be used, before anything is computed.
 
     Args:
@@ -176,20 +181,19 @@ def check_workdir(workdir: str, resume: bool) -> None:
     Raises:
         ConfigError: it is a file, or holds a run and `resume` is False.
     """
-    path = Path(workdir)
-    if path.exists() and not path.is_dir():
+    if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"--workdir {workdir} is a file, expected a folder or a new name")
-    if (path / "config.json").exists() and not resume:
-        state = "a finished" if (path / FINISHED).exists() else "an unfinished"
+    if (workdir / "config.json").exists() and not resume:
+        state = "a finished" if (workdir / FINISHED).exists() else "an unfinished"
         raise ConfigError(f"{workdir} holds {state} run; add --resume to go on with it, or choose another --workdir")
 
 
-def choose_workdir(experiment: Experiment, fingerprint: str, resume: bool) -> Path:
+def choose_workdir(experiment: Experiment, identity: str, resume: bool) -> Path:
     """A folder under `runs/` where the user named none.
 
     Args:
         experiment: named and fed like the run.
-        fingerprint: of experiment and data.
+        identity: fingerprint of experiment and data.
         resume: take the newest unfinished run of the same fingerprint, commit, versions
             and device, if there is one.
     """
@@ -197,19 +201,12 @@ def choose_workdir(experiment: Experiment, fingerprint: str, resume: bool) -> Pa
         for path in sorted(Path("runs").glob(f"{experiment.name}-*"), reverse=True):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 config = json.loads((path / "config.json").read_text())
-                same = config["fingerprint"] == fingerprint and config["environment"] == describe_environment(
+                same = config["fingerprint"] == identity and config["environment"] == describe_environment(
                     experiment.model
                 )
                 if same and not (path / FINISHED).exists():
                     return path
     return Path("runs") / f"{experiment.name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-
-
-def make_fingerprint(experiment: Experiment, clips: Clips) -> str:
-    """Identifies everything that decides a result: all fields of the experiment but its name, and the data."""
-    content = {**experiment.to_dict(), "data": clips.fingerprint}
-    del content["name"]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def describe_environment(model: Any) -> dict[str, Any]:

@@ -1,3 +1,67 @@
-"""Micro-expression recognition in JAX/Flax."""
+"""Micro-expression recognition in JAX/Flax.
+
+    import mer_jax
+    clips = mer_jax.Clips.from_arrays(faces, labels, subjects)
+    experiment = mer_jax.Experiment(model=mer_jax.models.HybridAttention3DNet(), protocols=("loso",))
+    mer_jax.train(experiment, clips)["loso"].scores()
+
+Names are imported when they are first used: `import mer_jax` alone imports no JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mer_jax import baselines, blocks, errors, evaluation, models, protocols, vision
+    from mer_jax.config import Augmentation, Experiment, Optimization
+    from mer_jax.data.clips import Clips
+    from mer_jax.evaluation.predictions import read_predictions
+    from mer_jax.training.fit import Callbacks
+    from mer_jax.training.train import Results, train
+    from mer_jax.vision.options import VisionOptions
+
+_HOMES = {
+    "Augmentation": "mer_jax.config",
+    "Callbacks": "mer_jax.training.fit",
+    "Clips": "mer_jax.data.clips",
+    "Experiment": "mer_jax.config",
+    "Optimization": "mer_jax.config",
+    "Results": "mer_jax.training.train",
+    "VisionOptions": "mer_jax.vision.options",
+    "read_predictions": "mer_jax.evaluation.predictions",
+    "train": "mer_jax.training.train",
+}
+_ROOMS = ("baselines", "blocks", "errors", "evaluation", "models", "protocols", "vision")
+
+__all__ = [
+    "Augmentation",
+    "Callbacks",
+    "Clips",
+    "Experiment",
+    "Optimization",
+    "Results",
+    "VisionOptions",
+    "baselines",
+    "blocks",
+    "errors",
+    "evaluation",
+    "models",
+    "protocols",
+    "read_predictions",
+    "train",
+    "vision",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"mer_jax.{name}")
+    raise AttributeError(f"module 'mer_jax' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

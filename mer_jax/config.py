@@ -80,15 +80,15 @@ class Optimization:
 class Experiment:
     """Everything that decides what a run computes.
 
-    `model` and `vision` have no default: the config file builds the real linen module
-    and the real `VisionOptions`.
+    `model` has no default: a config file builds the real linen module, and the real
+    `VisionOptions`. Without `vision`, clips have to come prepared.
     """
 
-    name: str  # of the config; names the run folder
-    corpus: str  # a folder of `datasets/`
+    name: str = "experiment"  # of the config; names the run folder
+    corpus: str = ""  # a folder of `datasets/`; "" where clips come from elsewhere
     variant: str = ""  # of the corpus: part, tree or class scheme, see its README; "" is its first
     model: Any  # a linen module: inputs -> logits
-    vision: Any  # mer_jax.vision.VisionOptions: how frames become clips
+    vision: Any = None  # mer_jax.vision.options.VisionOptions: how frames become clips
 
     # Protocols: which clips train, choose the epoch, and test.
     protocols: tuple[str, ...] = ("paper", "subject")
@@ -162,7 +162,8 @@ class Experiment:
             raise ConfigError(f"got protocols={self.protocols}, expected each protocol once")
         self.augment.validate()
         self.optimization.validate()
-        self.vision.validate()
+        if self.vision is not None:
+            self.vision.validate()
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, for config.json; the model with its class name.
@@ -179,7 +180,7 @@ class Experiment:
             if field.name not in ("parent", "name"):
                 model[field.name] = _plain(getattr(self.model, field.name))
         parts = ("vision", "augment", "optimization")
-        fields.update(model=model, **{part: dataclasses.asdict(getattr(self, part)) for part in parts})
+        fields.update(model=model, **{part: _as_dict(getattr(self, part)) for part in parts})
         return {key: _plain(value) for key, value in fields.items()}
 
 
@@ -197,6 +198,10 @@ _COUNTS = (
     ("surrogate_clips", 0, 1_000_000),
     ("surrogate_subjects", 0, 100_000),
 )
+
+
+def _as_dict(value: Any) -> dict[str, Any] | None:
+    return None if value is None else dataclasses.asdict(value)
 
 
 def _plain(value: Any) -> Any:

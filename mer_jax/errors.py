@@ -10,6 +10,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class MerError(Exception):
@@ -74,7 +75,14 @@ class NonFiniteLossError(MerError):
     Cause: nearly always the learning rate, or raw class weights that multiply it.
     Cure: lower `learning_rate`, set `class_weights='normalized'`, or clip gradients;
     the message names the folds, their epochs and the learning rate. The other folds are trained and reported.
+
+    Attributes:
+        results: Of `mer_jax.train`, of the folds that have a result.
     """
+
+    def __init__(self, message: str, *, results: Any = None):
+        super().__init__(message)
+        self.results = results
 
 
 class MemoryLimitError(MerError):

@@ -129,6 +129,13 @@ def branch(
     return jax.lax.cond(condition, if_true, if_false, *operands)
 
 
+def in_any_process(condition: bool) -> bool:
+    """Whether a condition holds in one of the processes; all of them have to ask, at the same place."""
+    if jax.process_count() == 1:
+        return condition
+    return bool(multihost_utils.process_allgather(np.asarray(condition)).any())
+
+
 def shard_batch(tree: Any) -> Any:
     """Keeps the first axis of arrays spread along `data`, where a mesh is in force."""
     mesh = jax.sharding.get_abstract_mesh()

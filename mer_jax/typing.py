@@ -13,6 +13,6 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 Logits = Float[Array, "*b k"]
 Labels = Int[Array, "*b"]
-Weights = Float[Array, "*b"]
+PerClip = Float[Array, "*b"]
 Mask = Bool[Array, "*b"]
 PRNGKey = Key[Array, "*_b"]

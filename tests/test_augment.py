@@ -12,6 +12,10 @@ from mer_jax.data.augment import augment_clip, change_speed, sample_bilinear
 NONE = dict.fromkeys(("rotation_deg", "shift", "zoom", "brightness", "contrast", "mirror"), 0.0)
 
 
+def augment(key, clip, **amounts):
+    return augment_clip(key, clip, Augmentation(**amounts))
+
+
 @pytest.fixture
 def clip():
     """A smooth picture that moves a little from frame to frame."""
@@ -21,7 +25,7 @@ def clip():
 
 
 def test_nothing_asked_nothing_done(clip):
-    np.testing.assert_allclose(augment_clip(jax.random.key(0), clip, **NONE), clip, atol=1e-3)
+    np.testing.assert_allclose(augment(jax.random.key(0), clip, **NONE), clip, atol=1e-3)
 
 
 def test_bilinear_reading_equals_scipy(clip):
@@ -33,21 +37,21 @@ def test_bilinear_reading_equals_scipy(clip):
 
 
 def test_mirror_exchanges_left_and_right(clip):
-    mirrored = augment_clip(jax.random.key(0), clip, **{**NONE, "mirror": 1.0})
+    mirrored = augment(jax.random.key(0), clip, **{**NONE, "mirror": 1.0})
     np.testing.assert_allclose(mirrored, clip[..., ::-1], atol=1e-3)
 
 
 def test_half_of_the_clips_are_mirrored(clip):
     small = clip[:1, :8, :8]
     amounts = {**NONE, "mirror": 0.5}
-    many = jax.vmap(lambda key: augment_clip(key, small, **amounts))(jax.random.split(jax.random.key(0), 400))
+    many = jax.vmap(lambda key: augment(key, small, **amounts))(jax.random.split(jax.random.key(0), 400))
     share = (np.abs(many - small[..., ::-1]).max((1, 2, 3)) < 1e-2).mean()
     assert 0.4 < share < 0.6
 
 
 def test_shift_moves_by_at_most_what_was_asked(clip):
     amounts = {**NONE, "shift": 0.05}
-    shifted = augment_clip(jax.random.key(2), clip, **amounts)
+    shifted = augment(jax.random.key(2), clip, **amounts)
     draws = jax.random.uniform(jax.random.key(2), (7,), minval=-1.0, maxval=1.0)
     y, x = np.mgrid[:48, :64]
     dx, dy = 0.05 * 64 * float(draws[3]), 0.05 * 48 * float(draws[4])
@@ -58,7 +62,7 @@ def test_shift_moves_by_at_most_what_was_asked(clip):
 
 @pytest.mark.parametrize("amounts", [{"rotation_deg": 20.0}, {"zoom": 0.5}], ids=["rotation", "zoom"])
 def test_geometry_keeps_the_middle_and_moves_the_rest(clip, amounts):
-    moved = augment_clip(jax.random.key(1), clip, **{**NONE, **amounts})
+    moved = augment(jax.random.key(1), clip, **{**NONE, **amounts})
     np.testing.assert_allclose(moved[:, 23:25, 31:33].mean(), clip[:, 23:25, 31:33].mean(), atol=1.0)
     assert np.abs(moved - clip)[:, :5].max() > 5
 
@@ -66,13 +70,13 @@ def test_geometry_keeps_the_middle_and_moves_the_rest(clip, amounts):
 def test_one_transform_for_all_frames():
     still = jnp.tile(jax.random.uniform(jax.random.key(9), (1, 32, 32)) * 255, (5, 1, 1))
     amounts = dataclasses.asdict(Augmentation())
-    moved = augment_clip(jax.random.key(4), still, **amounts)
+    moved = augment(jax.random.key(4), still, **amounts)
     np.testing.assert_allclose(moved, np.tile(moved[:1], (5, 1, 1)), atol=1e-3)
     assert np.abs(moved - still).max() > 1
 
 
 def test_lighting_stays_in_range_and_keeps_order(clip):
-    lit = augment_clip(jax.random.key(3), clip, **{**NONE, "brightness": 0.9, "contrast": 0.9})
+    lit = augment(jax.random.key(3), clip, **{**NONE, "brightness": 0.9, "contrast": 0.9})
     assert lit.min() >= 0
     assert lit.max() <= 255
     inside = (lit > 0) & (lit < 255)
@@ -82,7 +86,7 @@ def test_lighting_stays_in_range_and_keeps_order(clip):
 
 def test_same_key_same_clip(clip):
     amounts = dataclasses.asdict(Augmentation())
-    first, again, other = (augment_clip(jax.random.key(k), clip, **amounts) for k in (0, 0, 1))
+    first, again, other = (augment(jax.random.key(k), clip, **amounts) for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1
 
@@ -99,6 +103,6 @@ def test_speed_keeps_the_onset_and_reads_between_frames(clip):
 def test_speed_adds_no_other_change(clip):
     """Rotation and light are drawn as they are without it."""
     amounts = {**dataclasses.asdict(Augmentation()), "speed": 0.0}
-    still, moved = (augment_clip(jax.random.key(5), clip, **{**amounts, "speed": speed}) for speed in (0.0, 0.3))
+    still, moved = (augment(jax.random.key(5), clip, **{**amounts, "speed": speed}) for speed in (0.0, 0.3))
     np.testing.assert_allclose(still[0], moved[0], atol=0.5)
     assert np.abs(still - moved)[1:].max() > 0.5

@@ -11,7 +11,6 @@ from sklearn.decomposition import PCA
 from sklearn.svm import LinearSVC
 
 import mer_jax.baselines
-from experiments.fit_baselines import fit_baselines
 from mer_jax.baselines import LbpTop, LinearFlow
 from mer_jax.baselines.lbptop import lbp_top, local_binary_patterns, uniform_patterns
 from mer_jax.baselines.linear_svc import fit_predict_svc
@@ -20,6 +19,7 @@ from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, ShapeError
 from mer_jax.protocols import make_plan
+from mer_jax.training.baseline import fit_baseline
 from mer_jax.vision.options import VisionOptions
 
 BASELINES = [getattr(mer_jax.baselines, name) for name in mer_jax.baselines.__all__]
@@ -60,8 +60,7 @@ def make_experiment(model, **fields):
 
 
 def make_plans(clips, protocol="subject"):
-    plan = make_plan(protocol, subjects=clips.subject, labels=clips.label, seed=0, num_folds=2, num_copies=1)
-    return {protocol: [plan]}
+    return [make_plan(protocol, subjects=clips.subject, labels=clips.label, seed=0, num_folds=2, num_copies=1)]
 
 
 def test_package_exports_every_baseline():
@@ -79,16 +78,13 @@ def test_baselines_learn_what_is_there_and_repeat_it(baseline):
     assert "Source:" in baseline.__doc__
     model = baseline()
     clips = make_clips(find_view(model).stored)
-    one, again = (fit_baselines(make_experiment(model), clips, make_plans(clips))["subject"] for _ in range(2))
-    right = [
-        fit.result.probabilities.argmax(1) == clips.label[make_plans(clips)["subject"][0].clip[fit.result.item]]
-        for fit in one
-    ]
+    one, again = (fit_baseline(make_experiment(model), clips, make_plans(clips)) for _ in range(2))
+    right = [result.probabilities.argmax(1) == clips.label[make_plans(clips)[0].clip[result.item]] for result in one]
     assert np.concatenate(right).mean() > 0.9
     assert len(np.concatenate(right)) == len(clips)
-    for fit, same in zip(one, again, strict=True):
-        np.testing.assert_array_equal(fit.result.probabilities, same.result.probabilities)
-        np.testing.assert_allclose(fit.result.probabilities.sum(1), 1, atol=1e-6)
+    for result, same in zip(one, again, strict=True):
+        np.testing.assert_array_equal(result.probabilities, same.probabilities)
+        np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-6)
 
 
 def test_test_labels_and_clips_decide_nothing_of_the_training():
@@ -124,7 +120,7 @@ def test_a_class_that_was_not_trained_has_no_probability():
 def test_augmented_copies_are_refused(baseline):
     clips = make_clips(find_view(baseline).stored)
     with pytest.raises(ConfigError, match=f"and {baseline.__name__} takes clips as they are: .* expected --config"):
-        fit_baselines(make_experiment(baseline()), clips, make_plans(clips, "paper"))
+        fit_baseline(make_experiment(baseline()), clips, make_plans(clips, "paper"))
 
 
 def test_scikit_learn_is_asked_for_only_when_a_baseline_is_fitted(monkeypatch):

@@ -21,19 +21,19 @@ import json, sys
 import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 from pathlib import Path
-from mer_jax.training import train
-from tests import test_train
-clips, answers = test_train.make_clips(), {}
+from mer_jax.training.program import choose_num_slots
+from tests import test_training_lanes, toy_training
+clips, answers = toy_training.make_clips(), {}
 for protocol in ("paper", "subject"):
-    for model in (test_train.SmallNet(), test_train.NET_OF_THE_PAPER):
-        program = test_train.make_program(clips, protocol, epochs=2, model=model)
-        lanes = list(range(len(program.folds)))
+    for model in (toy_training.SmallNet(), toy_training.NET_OF_THE_PAPER):
+        program = test_training_lanes.make_program(clips, protocol, epochs=2, model=model)
+        lanes = list(range(len(program.lanes)))
         folder = Path(sys.argv[2]) / protocol / type(model).__name__
-        results, _ = test_train.fit_lanes(program, folder, lanes, width=train.choose_width(program, None))
+        results, _ = test_training_lanes.fit_lanes(program, folder, lanes, choose_num_slots(program, None))
         name = f"{protocol} {type(model).__name__}"
-        shape, steps, width = dict(program.settings.mesh.shape), program.settings.steps, program.settings.width
+        shape, batch = dict(program.settings.mesh.shape), program.settings.batch_size
         probabilities = [results[lane].probabilities.tolist() for lane in lanes]
-        answers[name] = {"mesh": shape, "steps": steps, "width": width, "probabilities": probabilities}
+        answers[name] = {"mesh": shape, "batch": batch, "probabilities": probabilities}
 print(json.dumps(answers))
 """
 
@@ -53,8 +53,8 @@ def test_eight_devices_give_the_numbers_of_one(tmp_path):
     assert {tuple(each["mesh"].values()) for each in one.values()} == {(1, 1)}
     # One fold: its batches are shared by all. Three folds: two lanes of four devices each.
     assert [tuple(each["mesh"].values()) for each in eight.values()] == [(1, 8), (1, 8), (2, 4), (2, 4)]
-    assert [each["width"] for each in one.values()] == [12, 12, 9, 9]
-    assert [each["width"] for each in eight.values()] == [16, 16, 12, 12], "padded to as many clips on each device"
+    assert [each["batch"] for each in one.values()] == [12, 12, 9, 9]
+    assert [each["batch"] for each in eight.values()] == [16, 16, 12, 12], "padded to as many clips on each device"
     for name, expected in one.items():
         for got, fold in zip(eight[name]["probabilities"], expected["probabilities"], strict=True):
             np.testing.assert_allclose(got, fold, atol=TOLERANCE, err_msg=name)
@@ -113,17 +113,18 @@ ENDLESS = ("--config.epochs=100000", "--config.patience=0")
 # Process 0 is interrupted when it has trained a protocol, where nothing is asked of the other one.
 INTERRUPTED_BETWEEN_PROTOCOLS = """
 import os, runpy, signal, sys, time
-from experiments import fit_all
+from mer_jax.training import train
 
-fit = fit_all.fit
+fit = train.fit_lanes
 
 def fit_and_interrupt(*arguments, **keywords):
-    fit(*arguments, **keywords)
+    results = fit(*arguments, **keywords)
     if "--process_id=0" in sys.argv:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)  # the signal arrives in the main thread
+    return results
 
-fit_all.fit = fit_and_interrupt
+train.fit_lanes = fit_and_interrupt
 runpy.run_module("experiments.run", run_name="__main__", alter_sys=True)
 """
 

@@ -11,18 +11,18 @@ from experiments.run_folder import (
     choose_workdir,
     describe_environment,
     locked,
-    make_fingerprint,
 )
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
 from mer_jax.models import DualPath3DNet
+from mer_jax.training.train import fingerprint
 from mer_jax.vision.options import VisionOptions
-from tests.test_train import make_clips
+from tests.toy_training import make_clips
 
 
 @pytest.fixture(scope="module")
 def clips():
-    return make_clips(num_subjects=2, per_subject=3)
+    return make_clips(sizes=(3, 3))
 
 
 def make_experiment(**fields):
@@ -30,18 +30,18 @@ def make_experiment(**fields):
 
 
 def test_fingerprint_follows_every_field_but_the_name(clips):
-    fingerprint = make_fingerprint(make_experiment(), clips)
-    assert make_fingerprint(make_experiment(name="other"), clips) == fingerprint
-    assert make_fingerprint(make_experiment(learning_rate=2e-3), clips) != fingerprint
-    assert make_fingerprint(make_experiment(), clips.select([0, 1, 2])) != fingerprint
+    identity = fingerprint(make_experiment(), clips)
+    assert fingerprint(make_experiment(name="other"), clips) == identity
+    assert fingerprint(make_experiment(learning_rate=2e-3), clips) != identity
+    assert fingerprint(make_experiment(), clips.select([0, 1, 2])) != identity
 
 
 def test_resuming_takes_the_newest_unfinished_run_of_the_same_experiment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for stamp, fingerprint, finished in [("1", "a", False), ("2", "a", False), ("3", "a", True), ("4", "b", False)]:
+    for stamp, identity, finished in [("1", "a", False), ("2", "a", False), ("3", "a", True), ("4", "b", False)]:
         folder = tmp_path / "runs" / f"toy-{stamp}"
         folder.mkdir(parents=True)
-        config = {"fingerprint": fingerprint, "environment": describe_environment(make_experiment().model)}
+        config = {"fingerprint": identity, "environment": describe_environment(make_experiment().model)}
         (folder / "config.json").write_text(json.dumps(config))
         if finished:
             (folder / "report.html").touch()
@@ -107,7 +107,7 @@ def test_a_loss_that_is_no_number_is_null_in_the_history(clips, tmp_path):
 def test_workdir_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file, expected a folder"):
-        check_workdir(str(tmp_path / "file"), resume=False)
+        check_workdir(tmp_path / "file", resume=False)
 
 
 # The forked child executes nothing of JAX, which other tests have loaded.

@@ -4,38 +4,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mer_jax.config import Augmentation
 from mer_jax.typing import PRNGKey
 
 
-def augment_clip(
-    key: PRNGKey,
-    clip: Float[Array, "t h w"],
-    *,
-    rotation_deg: float,
-    shift: float,
-    zoom: float,
-    brightness: float,
-    contrast: float,
-    mirror: float,
-    speed: float = 0.0,
-) -> Float[Array, "t h w"]:
+def augment_clip(key: PRNGKey, clip: Float[Array, "t h w"], amounts: Augmentation) -> Float[Array, "t h w"]:
     """Rotates, shifts, zooms, mirrors and relights one clip.
 
     The geometric parts are one affine map, so that pixels are resampled once; every
     frame gets the same map, so that no motion is added.
 
     Args:
-        key: of this clip in this epoch.
-        clip: gray values from 0 to 255.
-        rotation_deg: most degrees of rotation, either way.
-        shift: most displacement along each axis, as a share of the width and height.
-        zoom: most change of size, as a share.
-        brightness: most change of level, as a share of 255.
-        contrast: most change of contrast about the clip's mean, as a share.
-        mirror: probability of exchanging left and right, in all frames and both halves.
-        speed: most change of speed, as a share. Frame 0, the onset, stays where it is;
-            later frames are read between their neighbours, the last one is held. 0 leaves
-            time as it is, and costs nothing: it has to be a Python number.
+        key: Key of this clip in this epoch.
+        clip: Gray values from 0 to 255; frame 0 is the onset.
+        amounts: Ranges of the random changes. With a `speed` above 0 the onset stays where it is; later frames are
+            interpolated between their neighbours, and the last one is held.
 
     Returns:
         The clip, clipped to 0 to 255.
@@ -44,19 +27,20 @@ def augment_clip(
     brightness, contrast).
     """
     draws = jax.random.uniform(key, (7,), minval=-1.0, maxval=1.0)
-    angle = jnp.deg2rad(rotation_deg) * draws[0]
-    scale = 1.0 / (1.0 + zoom * draws[1])
-    flip = jnp.where(draws[2] < 2 * mirror - 1, -1.0, 1.0)
+    angle = jnp.deg2rad(amounts.rotation_deg) * draws[0]
+    scale = 1.0 / (1.0 + amounts.zoom * draws[1])
+    flip = jnp.where(draws[2] < 2 * amounts.mirror - 1, -1.0, 1.0)
+    shift = amounts.shift
     height, width = clip.shape[-2:]
     # Source position of every output pixel: the inverse of the motion, about the middle.
     y, x = jnp.meshgrid(jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2, indexing="ij")
     source_x = scale * flip * (jnp.cos(angle) * x + jnp.sin(angle) * y) + (width - 1) / 2 + shift * width * draws[3]
     source_y = scale * (jnp.cos(angle) * y - jnp.sin(angle) * x) + (height - 1) / 2 + shift * height * draws[4]
     clip = sample_bilinear(clip, source_y, source_x)
-    if speed:
-        clip = change_speed(clip, 1.0 + speed * jax.random.uniform(jax.random.fold_in(key, 1), minval=-1.0))
+    if amounts.speed:
+        clip = change_speed(clip, 1.0 + amounts.speed * jax.random.uniform(jax.random.fold_in(key, 1), minval=-1.0))
     mean = clip.mean()
-    clip = (clip - mean) * (1.0 + contrast * draws[5]) + mean + 255.0 * brightness * draws[6]
+    clip = (clip - mean) * (1.0 + amounts.contrast * draws[5]) + mean + 255.0 * amounts.brightness * draws[6]
     return jnp.clip(clip, 0.0, 255.0)
 
 

@@ -14,14 +14,12 @@ from flax import struct
 from jax import lax
 from jaxtyping import Array, Bool
 
+from mer_jax.config import Augmentation
 from mer_jax.data.augment import augment_clip
 from mer_jax.data.views import View
 from mer_jax.protocols import Plan
 from mer_jax.sharding import over_data
 from mer_jax.typing import Mask, PRNGKey
-
-Amounts = tuple[tuple[str, float], ...]  # of the augmentation, hashable
-
 
 # The fields of these two are checked by nobody: jax.tree puts placeholders of its own into them.
 
@@ -49,7 +47,7 @@ class Items:
 
 
 def load_batch(
-    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, view: View, augment: Amounts, normalization: str
+    data: Data, items: Items, keys: PRNGKey, augmented: Mask, *, view: View, augment: Augmentation, normalization: str
 ) -> tuple[Array, ...]:
     """Gathers clips by index and makes them into what the network takes.
 
@@ -59,7 +57,7 @@ def load_batch(
         keys: one for each item.
         augmented: which items are augmented; motion features never are.
         view: of the model.
-        augment: names and amounts of `augment_clip`, as pairs.
+        augment: amounts of augmentation.
         normalization: see `mer_jax.data.views`.
 
     Returns:
@@ -68,13 +66,12 @@ def load_batch(
     """
     if not view.is_augmented:
         return view.make(data.pictures[items.clip], normalization)
-    amounts = dict(augment)
 
     def load(clip, keys, augmented, faces):
         def one(item):
             clip, key, is_augmented = item
             face = faces[clip].astype(jnp.float32)
-            face = lax.cond(is_augmented, lambda: augment_clip(key, face, **amounts), lambda: face)
+            face = lax.cond(is_augmented, lambda: augment_clip(key, face, augment), lambda: face)
             return view.make(face, normalization)
 
         # One clip at a time stays in a CPU's cache; an accelerator wants the whole batch.
@@ -89,14 +86,15 @@ def copy_keys(key: PRNGKey, items: Items) -> PRNGKey:
     return jax.vmap(lambda clip, copy: jax.random.fold_in(jax.random.fold_in(key, clip), copy))(items.clip, items.copy)
 
 
-def in_batches(items: Items, width: int) -> Items:
-    """[m] -> [ceil(m / width), width], padded with items that are not real."""
-    return jax.tree.map(lambda a: a.reshape(-1, width), _pad(items, -items.clip.shape[0] % width))
+def in_batches(items: Items, batch_size: int) -> Items:
+    """[m] -> [ceil(m / batch_size), batch_size], padded with items that are not real."""
+    return jax.tree.map(lambda a: a.reshape(-1, batch_size), _pad(items, -items.clip.shape[0] % batch_size))
 
 
-def deal_batches(items: Items, steps: int, width: int) -> Items:
-    """[m] -> [steps, width], item i in batch i % steps, then padding."""
-    return jax.tree.map(lambda a: a.reshape(width, steps).T, _pad(items, steps * width - items.clip.shape[0]))
+def deal_batches(items: Items, steps: int, batch_size: int) -> Items:
+    """[m] -> [steps, batch_size], item i in batch i % steps, then padding."""
+    padded = _pad(items, steps * batch_size - items.clip.shape[0])
+    return jax.tree.map(lambda a: a.reshape(batch_size, steps).T, padded)
 
 
 def _pad(items: Items, number: int) -> Items:

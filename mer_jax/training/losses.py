@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mer_jax.config import Optimization
 from mer_jax.errors import ConfigError, near_names
-from mer_jax.typing import Labels, Logits, Weights
+from mer_jax.typing import Labels, Logits, PerClip
 
 EFFECTIVE_BETA = 0.99  # Cui et al. try 0.9 to 0.9999, for thousands of items; corpora here have a few hundred
 
 
-def cross_entropy(logits: Logits, labels: Labels, *, label_smoothing: float = 0.0) -> Weights:
+def cross_entropy(logits: Logits, labels: Labels, *, label_smoothing: float = 0.0) -> PerClip:
     """Categorical cross-entropy of each example, in nats.
 
     Args:
@@ -28,7 +29,7 @@ def cross_entropy(logits: Logits, labels: Labels, *, label_smoothing: float = 0.
     return loss
 
 
-def focal_loss(logits: Logits, labels: Labels, *, gamma: float, label_smoothing: float = 0.0) -> Weights:
+def focal_loss(logits: Logits, labels: Labels, *, gamma: float, label_smoothing: float = 0.0) -> PerClip:
     """Cross-entropy of each example times `(1 - p)^gamma`, p the probability of its class: easy ones count less.
 
     Args:
@@ -42,6 +43,20 @@ def focal_loss(logits: Logits, labels: Labels, *, gamma: float, label_smoothing:
     p = jnp.take_along_axis(jax.nn.softmax(logits), labels[..., None], axis=-1)[..., 0]
     # The gradient of 0^gamma is infinite or undefined for gamma below 1.
     return jnp.maximum(1.0 - p, 1e-6) ** gamma * cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def example_loss(logits: Logits, labels: Labels, *, optimization: Optimization) -> PerClip:
+    """Loss of each example, as the options say.
+
+    Args:
+        logits: unnormalised log probabilities.
+        labels: class indices from 0.
+        optimization: its `loss`, `focal_gamma` and `label_smoothing`.
+    """
+    smoothing = optimization.label_smoothing
+    if optimization.loss == "focal":
+        return focal_loss(logits, labels, gamma=optimization.focal_gamma, label_smoothing=smoothing)
+    return cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 def class_weights(labels: Int[np.ndarray, " n"], num_classes: int, kind: str) -> Float[np.ndarray, " k"]:

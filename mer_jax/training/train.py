@@ -1,426 +1,322 @@
-"""Training on the host's side: lanes go into slots, chunks of epochs run, results come out.
-
-A lane is one fold under one seed. A program has some slots, each holding a lane; when a lane
-is done, its slot gets the next one. The compiled part is in `steps.py`. What a lane
-computes depends on neither its slot nor its neighbours, nor on when it was resumed.
-"""
+"""Training a whole experiment: every fold of every protocol under every seed."""
 
 import contextlib
-import dataclasses
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
 
+import flax.linen as nn
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
 
-from mer_jax.blocks.conv_pool import compiler_options
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
-from mer_jax.errors import ConfigError, MemoryLimitError
-from mer_jax.protocols import Plan, refuse_copies
-from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
-from mer_jax.training import steps
-from mer_jax.training.batches import Data, pad_items
+from mer_jax.errors import NonFiniteLossError
+from mer_jax.evaluation.results import FoldSummary, ProtocolResult
+from mer_jax.machine import count_processors
+from mer_jax.protocols import Plan, make_plan, refuse_copies
+from mer_jax.sharding import DATA, FOLD, in_any_process, make_mesh
+from mer_jax.training.baseline import fit_baseline
 from mer_jax.training.checkpoint import FoldCheckpoints
-from mer_jax.training.losses import class_weights
-from mer_jax.training.state import TrainState
-from mer_jax.training.steps import LaneData, Limits, Settings
+from mer_jax.training.collect import collect_folds, summarize_folds
+from mer_jax.training.fit import Callbacks, FoldResult, fit_lanes
+from mer_jax.training.program import (
+    Lane,
+    Program,
+    check_clips,
+    check_model,
+    choose_num_slots,
+    load_data,
+    make_program,
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class TestBest:
-    """What choosing the epoch by its test accuracy would have shown: the diagnostic `test_best`."""
-
-    __test__ = False  # no test case of pytest's
-
-    probabilities: Float[np.ndarray, "m k"]
-    epoch: int
-
-
-@dataclasses.dataclass(frozen=True)
-class FoldResult:
-    """What one fold leaves behind.
+class Results(Mapping[str, ProtocolResult]):
+    """Results by protocol: `results["loso"].scores()`.
 
     Attributes:
-        item: indices of the test items in the plan.
-        probabilities: of each test item [m, k], from the weights of the chosen epoch; None
-            where the loss was not finite.
-        epochs: epochs done.
-        best_epoch: epoch whose weights were tested, counted from 1; 0 for none.
-        stop_reason: `early stopping`, `all epochs`, or `loss not finite` with its epoch.
-        test_best: of the diagnostic; None where that is off.
+        experiment: What was trained.
+        plans: Plans of each protocol, one for each seed: which clips train, validate and test.
+        folds: How the training of each fold went, by protocol; folds without a result too.
     """
 
-    item: Int[np.ndarray, " m"]
-    probabilities: Float[np.ndarray, "m k"] | None
-    epochs: int
-    best_epoch: int
-    stop_reason: str
-    test_best: TestBest | None = None
+    def __init__(
+        self,
+        experiment: Experiment,
+        plans: Mapping[str, Sequence[Plan]],
+        folds: Mapping[str, Sequence[FoldSummary]],
+        protocols: Mapping[str, ProtocolResult],
+    ):
+        self.experiment, self.plans, self.folds = experiment, plans, folds
+        self._protocols = dict(protocols)
+
+    def __getitem__(self, protocol: str) -> ProtocolResult:
+        """The result of one protocol."""
+        return self._protocols[protocol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._protocols)
+
+    def __len__(self) -> int:
+        return len(self._protocols)
+
+    def __repr__(self) -> str:
+        return f"Results({', '.join(self._protocols)})"
+
+    @property
+    def failed(self) -> list[tuple[str, FoldSummary]]:
+        """Protocol and fold of every loss that was not finite."""
+        return [(name, fold) for name, folds in self.folds.items() for fold in folds if fold.missing]
 
 
-@runtime_checkable
-class Listener(Protocol):
-    """Who is told how training goes on; lanes are named by their index in the program."""
+class _OnEpochs(Callbacks):
+    """Callbacks of one function."""
 
-    def on_restore(self, lane: int, epoch: int) -> None:
-        """A lane starts: with that many epochs in its newest checkpoint."""
+    def __init__(self, function: Callable[[Lane, list[dict[str, float]]], None]):
+        self._function = function
 
-    def on_chunk(self, lane: int, rows: list[dict[str, float]]) -> None:
-        """A chunk of epochs is done, its checkpoint not yet written."""
-
-    def on_result(self, lane: int, result: FoldResult) -> None:
-        """A lane is trained and tested."""
-
-    def after_chunk(self) -> contextlib.AbstractContextManager[None]:
-        """Surrounds `on_chunk` and the saving of checkpoints. What it raises at the end, ends the training."""
+    def on_epochs(self, lane: Lane, rows: list[dict[str, float]]) -> None:
+        self._function(lane, rows)
 
 
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """A protocol made ready for the device: shared by all its lanes, compiled once.
-
-    Several threads may fit different lanes of it at the same time, on one device.
-
-    Attributes:
-        plans: one for each seed.
-        seeds: theirs.
-        folds: of every lane: which seed (index into `plans`), and which fold of its plan.
-    """
-
-    plans: tuple[Plan, ...]
-    seeds: tuple[int, ...]
-    folds: tuple[tuple[int, int], ...]
-    settings: Settings
-    limits: Limits
-    data: Data
-    lanes: LaneData
-    compiling: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
-    compiled: set[int] = dataclasses.field(default_factory=set, repr=False)
-
-    def train_epochs(self, slots: TrainState, which: Int[Array, " f"]) -> tuple[TrainState, dict[str, Array]]:
-        """A chunk of epochs; of threads that come first together, one compiles."""
-        width = which.shape[0]
-        with self.compiling if width not in self.compiled else contextlib.nullcontext():
-            result = steps.train_epochs(slots, which, self.lanes, self.data, self.limits, settings=self.settings)
-            self.compiled.add(width)
-        return result
-
-    def lane_bytes(self) -> int:
-        """Estimate of what one lane more takes on a device: its state twice, and its intermediates."""
-        with jax.set_mesh(self.settings.mesh):
-            one = jax.eval_shape(
-                lambda: steps.start_slot(jnp.asarray(0), self.lanes, self.data, self.limits, settings=self.settings)
-            )
-            state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
-            number = self.settings.mesh.shape[FOLD]
-            slots = jax.eval_shape(lambda one: steps.make_slots(one, number=number, mesh=self.settings.mesh), one)
-            lowered = steps.train_epochs.lower(
-                slots, jnp.zeros(number, jnp.int32), self.lanes, self.data, self.limits, settings=self.settings
-            )
-            return 2 * state + lowered.compile().memory_analysis().temp_size_in_bytes
-
-
-def load_data(clips: Clips, mesh: Mesh) -> Data:
-    """Puts a corpus onto every device, once for all protocols."""
-    return replicate(mesh, Data(pictures=clips.pictures, label=clips.label))
-
-
-def make_program(
+def train(
     experiment: Experiment,
     clips: Clips,
-    plans: Sequence[Plan],
     *,
-    mesh: Mesh | None = None,
-    data: Data | None = None,
-) -> Program:
-    """Pads every fold of a protocol to one shape and makes it ready for the device.
+    checkpoints: str | Path | None = None,
+    on_epochs: Callable[[Lane, list[dict[str, float]]], None] | None = None,
+    callbacks: Callbacks | None = None,
+    jobs: int | None = None,
+    fold_parallel: int | None = None,
+) -> Results:
+    """Trains and tests a model under every protocol of an experiment. Writes nothing unless `checkpoints` is given.
 
     Args:
-        experiment: validated.
-        clips: the corpus, of the kind that the model takes.
-        plans: of the protocol over these clips, one for each seed from `experiment.seed` on. The largest fold of all
-            of them decides how many batches an epoch has.
-        mesh: from `make_mesh`; one for this number of lanes by default.
-        data: from `load_data`; loaded by default.
-
-    Raises:
-        ConfigError: the model takes another kind or answers another number of classes; or
-            copies of motion features, which are not augmented, would be tested.
-    """
-    view = find_view(experiment.model)
-    if view.stored != clips.kind:
-        raise ConfigError(
-            f"the model {type(experiment.model).__name__} takes {view.name}, made from {view.stored}; the clips are "
-            f"{clips.kind}; choose another --config"
-        )
-    check_classes(experiment.model, clips.class_names)
-    if not view.is_augmented:
-        refuse_copies(plans[0], type(experiment.model).__name__)
-    folds = [(seed, index) for seed, plan in enumerate(plans) for index in range(len(plan.folds))]
-    mesh = mesh or make_mesh(len(folds))
-    longest = {
-        side: max(int(getattr(fold, side).sum()) for plan in plans for fold in plan.folds)
-        for side in ("train", "validation", "test")
-    }
-    # The paper's batch of 80 would leave a remainder: we make batches of at most that size, all as full as each other,
-    # and as many clips on each device.
-    num_steps = -(-longest["train"] // experiment.batch_size)
-    width = round_up(-(-longest["train"] // num_steps), mesh.shape[DATA])
-    model = experiment.model
-    half_precision = experiment.precision == "bfloat16"
-    settings = Settings(
-        model=model.clone(dtype=jnp.bfloat16) if half_precision else model,
-        view=view,
-        normalization=experiment.normalization,
-        augment=tuple(sorted(dataclasses.asdict(experiment.augment).items())),
-        online_augmentation=plans[0].online_augmentation and view.is_augmented,
-        optimization=tuple(sorted(dataclasses.asdict(experiment.optimization).items())),
-        half_precision=half_precision,
-        select_last=experiment.selection == "last",
-        watch_test=experiment.diagnostic == "test_best",
-        steps=num_steps,
-        width=width,
-        epochs_per_chunk=experiment.epochs_per_chunk,
-        mesh=mesh,
-        compiler_options=compiler_options(getattr(model, "implementation", None)),
-    )
-    limits = Limits(
-        learning_rate=jnp.asarray(experiment.learning_rate, jnp.float32),
-        epochs=jnp.asarray(experiment.epochs),
-        min_epochs=jnp.asarray(experiment.min_epochs),
-        patience=jnp.asarray(0 if settings.select_last else experiment.patience),
-    )
-    lanes = []
-    for seed, index in folds:
-        plan, fold = plans[seed], plans[seed].folds[index]
-        copy_key, fold_key = jax.random.split(jax.random.key(experiment.seed + seed))
-        init_key, train_key = jax.random.split(jax.random.fold_in(fold_key, index))
-        labels = clips.label[plan.clip[fold.train]]
-        lanes.append(
-            LaneData(
-                **{side: pad_items(plan, getattr(fold, side), longest[side]) for side in longest},
-                class_weights=jnp.asarray(class_weights(labels, len(clips.class_names), experiment.class_weights)),
-                init_key=init_key,
-                train_key=train_key,
-                copy_key=copy_key,
-            )
-        )
-    stacked = jax.tree.map(lambda *each: jnp.stack(each), *lanes)
-    return Program(
-        plans=tuple(plans),
-        seeds=tuple(experiment.seed + seed for seed in range(len(plans))),
-        folds=tuple(folds),
-        settings=settings,
-        limits=replicate(mesh, limits),
-        data=data if data is not None else load_data(clips, mesh),
-        lanes=replicate(mesh, stacked),
-    )
-
-
-def choose_width(program: Program, asked: int | None) -> int:
-    """How many lanes are trained at once: a multiple of the devices along `fold`, at most what there is to do.
-
-    Args:
-        program: from `make_program`.
-        asked: by the user; None chooses: on a CPU one a device, since XLA has no fast
-            convolution there for several sets of filters at once; elsewhere as many as
-            the memory holds by `Program.lane_bytes`.
-    """
-    devices = program.settings.mesh.shape[FOLD]
-    most = round_up(len(program.folds), devices)
-    if asked is not None:
-        return min(round_up(asked, devices), most)
-    free = free_bytes(program.settings.mesh)
-    if free is None or len(program.folds) <= devices:
-        return devices
-    return min(devices * lanes_that_fit(free, program.lane_bytes()), most)
-
-
-def fit(
-    program: Program,
-    lanes: Sequence[int],
-    *,
-    width: int,
-    open_checkpoints: Callable[[int], FoldCheckpoints],
-    listener: Listener,
-    may_shrink: bool = True,
-) -> dict[int, FoldResult]:
-    """Trains and tests lanes, each from its newest checkpoint if there is one.
-
-    A lane whose loss is not finite ends with its reason; the others go on.
-
-    Args:
-        program: from `make_program`.
-        lanes: indices into `program.folds`.
-        width: slots, a multiple of the devices along `fold`; see `choose_width`.
-        open_checkpoints: of a lane.
-        listener: is told of everything.
-        may_shrink: halve `width` and go on from the checkpoints where the device has no
-            room, instead of an error.
+        experiment: Model, protocols and training; `vision` and the surrogate's fields are not used.
+        clips: The corpus, of the kind that the model takes.
+        checkpoints: Folder of checkpoints. Called again with the same experiment and clips, training continues from
+            the newest of them, bit for bit on the same CPU.
+        on_epochs: Called after every chunk of epochs with the lane (protocol, seed, fold) and a row for each epoch;
+            short for `callbacks` with this one method.
+        callbacks: All callbacks.
+        jobs: Folds trained at the same time on one CPU, each in a thread; None takes the processors at hand. Results
+            do not depend on it.
+        fold_parallel: Folds trained at the same time as an axis of one compiled program; None chooses by the memory
+            of the device, and is 1 on a CPU.
 
     Returns:
-        A result for each lane.
+        Results by protocol.
 
     Raises:
-        MemoryLimitError: the device has no room for that many lanes.
-        CheckpointError: a checkpoint is of another experiment, or cannot be written.
+        ConfigError: The experiment is not valid, or does not go with the clips.
+        CorpusError: Too few people or clips for a protocol.
+        NonFiniteLossError: A fold's loss was not finite; raised after all others are trained, with their `results`.
+        CheckpointError: A checkpoint is of another experiment, or cannot be written.
+
+    Example:
+        >>> import numpy as np
+        >>> from mer_jax.models.ststnet import STSTNet
+        >>> flow = np.random.default_rng(0).integers(0, 255, (12, 28, 28, 3), np.uint8)
+        >>> clips = Clips.from_arrays(flow, labels=[0, 1, 2] * 4, subjects=list("aaabbbcccddd"))
+        >>> experiment = Experiment(model=STSTNet(), protocols=("loso",), epochs=2, min_epochs=1)
+        >>> results = train(experiment, clips)
+        >>> results["loso"].probabilities.shape
+        (12, 3)
     """
-    results: dict[int, FoldResult] = {}
-    while True:
-        left = [lane for lane in lanes if lane not in results]
-        try:
-            with jax.set_mesh(program.settings.mesh):
-                for lane, result in _fit_in_slots(program, left, width, open_checkpoints, listener):
-                    results[lane] = result
-                    listener.on_result(lane, result)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            width = _shrink(program, width, may_shrink, error)
-            continue
-        return results
-
-
-def _shrink(program: Program, width: int, may_shrink: bool, error: Exception) -> int:
-    devices = program.settings.mesh.shape[FOLD]
-    # Of several processes one alone may be short of memory: they could not go on with different programs.
-    if may_shrink and width > devices and jax.process_count() == 1:
-        return round_up(width // 2, devices)
-    raise MemoryLimitError(
-        f"the device has no room for {width // devices} folds at once, each of about {program.lane_bytes() / 1e6:.0f} "
-        "MB; use a lower --fold_parallel, then a lower --config.batch_size or --config.model.features; --resume goes "
-        "on from the checkpoints"
-    ) from error
-
-
-def _fit_in_slots(
-    program: Program,
-    lanes: Sequence[int],
-    width: int,
-    open_checkpoints: Callable[[int], FoldCheckpoints],
-    listener: Listener,
-) -> Iterator[tuple[int, FoldResult]]:
-    mesh, settings = program.settings.mesh, program.settings
-    waiting, slots = list(lanes), None
-    holds: dict[int, int] = {}  # slot -> lane
-    with contextlib.ExitStack() as stack:
-        checkpoints: dict[int, FoldCheckpoints] = {}
-        while True:
-            for slot in sorted(set(range(width)) - set(holds)):
-                if waiting:
-                    lane = holds[slot] = waiting.pop(0)
-                    checkpoints[lane] = stack.enter_context(open_checkpoints(lane))
-                    one = _start(program, lane, checkpoints[lane], listener)
-                    slots = steps.make_slots(one, number=width, mesh=mesh) if slots is None else slots
-                    slots = steps.put_slot(slots, jnp.asarray(slot), one, mesh=mesh)
-            if not holds:
-                return
-            which = jnp.asarray([holds.get(slot, 0) for slot in range(width)], jnp.int32)
-            if not np.asarray(steps.read_stopped(slots, mesh=mesh))[list(holds)].all():
-                slots, history = program.train_epochs(slots, which)
-                history = {name: np.asarray(values) for name, values in history.items()}
-                with listener.after_chunk():
-                    _hand_over(slots, holds, history, checkpoints, listener, mesh)
-            stopped = np.asarray(steps.read_stopped(slots, mesh=mesh))
-            done = [slot for slot in holds if stopped[slot]]
-            if done:
-                probabilities = np.asarray(
-                    steps.predict_lanes(slots, which, program.lanes, program.data, settings=settings)
-                )
-            for slot in done:
-                lane = holds.pop(slot)
-                checkpoints.pop(lane).close()
-                yield lane, _result(program, lane, _take(slots, slot, mesh), probabilities[slot])
-
-
-def _hand_over(
-    slots: TrainState,
-    holds: Mapping[int, int],
-    history: Mapping[str, np.ndarray],
-    checkpoints: Mapping[int, FoldCheckpoints],
-    listener: Listener,
-    mesh: Mesh,
-) -> None:
-    """What a chunk gave, to the listener and the checkpoints."""
-    failure = None
-    for slot, lane in holds.items():
-        if rows := _rows(history, slot):
-            state = _take(slots, slot, mesh)  # all processes take part, whatever one of them cannot write
-            try:
-                if failure is None:
-                    listener.on_chunk(lane, rows)
-                    if not state.failed_epoch:  # the last good one stays the newest
-                        checkpoints[lane].save(int(state.epoch), state)
-            except Exception as error:
-                failure = error
-    if failure is not None:
-        raise failure
-
-
-def _start(program: Program, lane: int, checkpoints: FoldCheckpoints, listener: Listener) -> TrainState:
-    """The state of a lane from its newest checkpoint, or before its first epoch."""
-    index = jnp.asarray(lane)
-    fresh = steps.start_slot(index, program.lanes, program.data, program.limits, settings=program.settings)
-    kept = checkpoints.restore_newest(_on_host(fresh))
-    listener.on_restore(lane, 0 if kept is None else int(kept.epoch))
-    if kept is None:
-        return fresh
-    return replicate(program.settings.mesh, jax.tree.map(lambda leaf: np.asarray(leaf)[None], kept))
-
-
-def _take(slots: TrainState, slot: int, mesh: Mesh) -> TrainState:
-    return _on_host(steps.take_slot(slots, jnp.asarray(slot), mesh=mesh))
-
-
-def _on_host(one: TrainState) -> TrainState:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], one)
-
-
-def _result(program: Program, lane: int, state: TrainState, probabilities: Float[np.ndarray, "m k"]) -> FoldResult:
-    seed, index = program.folds[lane]
-    item = np.flatnonzero(program.plans[seed].folds[index].test)
-    epochs, failed = int(state.epoch), int(state.failed_epoch)
-    if failed:
-        reason = f"loss not finite in epoch {failed}"
+    experiment.validate()
+    check_clips(experiment.model, clips)
+    plans = make_plans(experiment, clips)
+    results = {}
+    if is_baseline(experiment.model):
+        results = {name: fit_baseline(experiment, clips, each) for name, each in plans.items()}
     else:
-        reason = "all epochs" if epochs >= int(program.limits.epochs) else "early stopping"
-    test_best = None
-    if state.test_best is not None and not failed:
-        test_best = TestBest(state.test_best["probabilities"][: len(item)], int(state.test_best["epoch"]))
-    return FoldResult(
-        item=item,
-        probabilities=None if failed else probabilities[: len(item)],
-        epochs=epochs,
-        best_epoch=int(state.best_epoch),
-        stop_reason=reason,
-        test_best=test_best,
-    )
+        check_model(experiment.model, clips.num_frames)
+        callbacks = callbacks or (_OnEpochs(on_epochs) if on_epochs else Callbacks())
+        open_checkpoints = _checkpoint_opener(checkpoints, fingerprint(experiment, clips))
+        results = _fit_networks(experiment, clips, plans, open_checkpoints, callbacks, jobs, fold_parallel)
+    folds = {name: summarize_folds(experiment, plans[name], each) for name, each in results.items()}
+    collected = {name: collect_folds(experiment, clips, plans[name], results[name], folds[name]) for name in results}
+    trained = Results(experiment, plans, folds, {name: each for name, each in collected.items() if each is not None})
+    if trained.failed:
+        where = "; ".join(f"{name} fold {fold.name!r}: {fold.stop_reason}" for name, fold in trained.failed)
+        raise NonFiniteLossError(
+            f"{len(trained.failed)} of {sum(map(len, folds.values()))} folds have no result, at learning rate "
+            f"{experiment.learning_rate:g}: {where}. Lower --config.learning_rate, or set "
+            "--config.class_weights=normalized or --config.optimization.clip_norm=1, in another --workdir",
+            results=trained,
+        )
+    return trained
 
 
-def _rows(history: dict[str, Any], slot: int) -> list[dict[str, float]]:
-    columns = {name: values[slot].tolist() for name, values in history.items()}
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return [row for row in rows if row["epoch"]]
-
-
-def check_classes(model: Any, class_names: Sequence[str]) -> None:
-    """Validates that a model's number of classes is that of a corpus.
-
-    Args:
-        model: a network or a baseline.
-        class_names: of the corpus.
+def make_plans(experiment: Experiment, clips: Clips) -> dict[str, list[Plan]]:
+    """Draws the folds of every protocol under every seed.
 
     Raises:
-        ConfigError: Saying what to set.
+        ConfigError: An unknown protocol, or one of augmented copies for a model that takes clips as they are.
+        CorpusError: Too few people or clips.
     """
-    if model.num_classes != len(class_names):
-        raise ConfigError(
-            f"the corpus has the classes {', '.join(class_names)}, the model answers {model.num_classes}; "
-            f"set --config.model.num_classes={len(class_names)}"
+    plans = {
+        name: [
+            make_plan(
+                name,
+                subjects=clips.subject,
+                corpora=clips.corpus,
+                labels=clips.label,
+                seed=experiment.seed + number,
+                num_folds=experiment.num_folds,
+                num_copies=experiment.num_copies,
+            )
+            for number in range(experiment.num_seeds)
+        ]
+        for name in experiment.protocols
+    }
+    if is_baseline(experiment.model) or not find_view(experiment.model).is_augmented:
+        for each in plans.values():
+            refuse_copies(each[0], type(experiment.model).__name__)
+    return plans
+
+
+def is_baseline(model: Any) -> bool:
+    """Whether a model is no network but one of `mer_jax.baselines`."""
+    return not isinstance(model, nn.Module)
+
+
+def fingerprint(experiment: Experiment, clips: Clips) -> str:
+    """Identifies everything that decides a result: all fields of the experiment but its name, and the clips."""
+    content = {**experiment.to_dict(), "data": clips.fingerprint}
+    del content["name"]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def checkpoint_folder(checkpoints: Path, protocol: str, seed: int, fold: int) -> Path:
+    """Folder of the checkpoints of one fold."""
+    return checkpoints / protocol / f"seed_{seed}" / f"fold_{fold:02d}"
+
+
+def _checkpoint_opener(folder: str | Path | None, identity: str) -> Callable[[Lane], FoldCheckpoints] | None:
+    if folder is None:
+        return None
+    root = Path(folder).expanduser()
+    return lambda lane: FoldCheckpoints(checkpoint_folder(root, lane.protocol, lane.seed, lane.fold), identity)
+
+
+def _fit_networks(
+    experiment: Experiment,
+    clips: Clips,
+    plans: Mapping[str, Sequence[Plan]],
+    open_checkpoints: Callable[[Lane], FoldCheckpoints] | None,
+    callbacks: Callbacks,
+    jobs: int | None,
+    fold_parallel: int | None,
+) -> dict[str, list[FoldResult]]:
+    """Trains the folds of all protocols, in threads on a CPU and as an axis of one program elsewhere."""
+    meshes = {name: make_mesh(sum(len(plan.folds) for plan in each)) for name, each in plans.items()}
+    data = load_data(clips, next(iter(meshes.values())))
+    programs = {
+        name: make_program(experiment, clips, each, mesh=meshes[name], data=data) for name, each in plans.items()
+    }
+    jobs = _num_threads(jobs, fold_parallel)
+    stop = _Stop(callbacks)
+    tasks = []
+    for name, program in programs.items():
+        num_slots = choose_num_slots(program, fold_parallel)
+        for line in _describe_layout(name, program, num_slots):
+            callbacks.on_message(line)
+        lanes = list(range(len(program.lanes)))
+        # Threads share the folds; else the program itself has all of them.
+        tasks += [(name, share, num_slots) for share in ([[lane] for lane in lanes] if jobs > 1 else [lanes])]
+    results: dict[str, dict[int, FoldResult]] = {name: {} for name in programs}
+
+    def work(name: str, lanes: list[int], num_slots: int) -> None:
+        results[name].update(
+            fit_lanes(
+                programs[name],
+                lanes,
+                num_slots=num_slots,
+                open_checkpoints=open_checkpoints,
+                callbacks=stop,
+                may_shrink=fold_parallel is None,
+            )
         )
+
+    _run_tasks([lambda task=task: work(*task) for task in tasks], jobs, stop)
+    return {name: [each[lane] for lane in sorted(each)] for name, each in results.items()}
+
+
+def _num_threads(jobs: int | None, fold_parallel: int | None) -> int:
+    # One clip after another keeps one processor of a CPU busy; other folds keep the others. Several devices are one
+    # program's: threads of them would wait for each other for ever.
+    in_threads = jax.default_backend() == "cpu" and jax.device_count() == 1 and (fold_parallel or 1) == 1
+    return (jobs or count_processors()) if in_threads else 1
+
+
+class _Stop(Callbacks):
+    """Passes callbacks on, and ends all lanes, in all processes, after the chunk in which one is interrupted."""
+
+    def __init__(self, callbacks: Callbacks):
+        self._callbacks = callbacks
+        self.on_start, self.on_epochs = callbacks.on_start, callbacks.on_epochs
+        self.on_result, self.on_message = callbacks.on_result, callbacks.on_message
+        self.asked = threading.Event()  # by this process
+        self.ended = threading.Event()  # in this process; `asked`, which the others do not know of yet, ends nothing
+
+    @contextlib.contextmanager
+    def after_chunk(self) -> Iterator[None]:
+        try:
+            with self._callbacks.after_chunk():
+                yield
+        except BaseException:
+            in_any_process(True)
+            raise
+        self.check()
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt where this process, or another, has to stop; all have to ask at the same place."""
+        if in_any_process(self.asked.is_set()):
+            if not self.asked.is_set():
+                self.on_message("another process stops, so this one does")
+            raise KeyboardInterrupt
+
+
+def _run_tasks(tasks: Sequence[Callable[[], None]], jobs: int, stop: _Stop) -> None:
+    def run(task: Callable[[], None]) -> None:
+        if stop.ended.is_set():
+            return
+        try:
+            stop.check()
+            task()
+        except BaseException:
+            stop.ended.set()  # before this thread takes the next task
+            stop.asked.set()
+            raise
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            futures = [pool.submit(run, task) for task in tasks]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            errors = [error for future in done if (error := future.exception())]
+            if errors:  # what stopped the others, before what the others say to it
+                raise min(errors, key=lambda error: isinstance(error, KeyboardInterrupt))
+        except BaseException as error:
+            stop.asked.set()  # tasks that wait are not cancelled: where each begins, processes ask each other
+            if isinstance(error, KeyboardInterrupt):
+                stop.on_message("stopping when the chunks in hand are saved")
+            raise
+
+
+def _describe_layout(name: str, program: Program, num_slots: int) -> list[str]:
+    """What several devices do, and what their number costs."""
+    mesh, settings, lines = program.settings.mesh, program.settings, []
+    if num_slots > 1:
+        lines.append(f"{name}: {min(num_slots, len(program.lanes))} of {len(program.lanes)} folds at once")
+    if mesh.size > 1:
+        lines.append(f"{name}: {mesh.shape[FOLD]} devices along folds, {mesh.shape[DATA]} share each batch")
+    largest = max(int(fold.train.sum()) for plan in program.plans for fold in plan.folds)
+    full = -(-largest // settings.steps_per_epoch)
+    if settings.batch_size != full:
+        lines.append(f"{name}: batches of {full} clips are padded to {settings.batch_size}, as many on each device")
+    return lines

@@ -1,17 +1,23 @@
-"""The C library's allocator, told to keep what training will want again.
+"""The machine that a process runs on: processors that it may use, and the C library's allocator.
 
-A training step asks for some hundred megabytes and gives them back, over and over. glibc
+A training step allocates some hundred megabytes and frees them, over and over. glibc
 returns every block above 32 MiB to the kernel at once; the next step gets it as fresh
 pages, each of which costs a fault and is filled with zeros. On the network of the
 paper's shape with 34 million weights that is a third of a step (benchmarks/RESULTS.md).
 """
 
 import ctypes
+import os
 import platform
 import sys
 
 # <malloc.h>
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+
+
+def count_processors() -> int:
+    """Number of processors that this process may use: those of its affinity mask, where the system has one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_freed_memory() -> bool:

@@ -1,0 +1,52 @@
+"""Baselines in a protocol: features and a classifier, fitted in seconds, without epochs or checkpoints."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
+from mer_jax.protocols import Plan, refuse_copies
+from mer_jax.training.fit import FoldResult
+from mer_jax.training.program import check_clips
+
+
+def fit_baseline(experiment: Experiment, clips: Clips, plans: Sequence[Plan]) -> list[FoldResult]:
+    """Fits and tests every fold of a protocol under every seed.
+
+    A baseline chooses no epoch, so the validation clips of a fold are training clips too.
+
+    Args:
+        experiment: Validated; its model is one of `mer_jax.baselines`.
+        clips: The corpus, of the kind that the baseline takes.
+        plans: Plans of the protocol, one for each seed.
+
+    Returns:
+        Results in the order of seeds and folds.
+
+    Raises:
+        ConfigError: A protocol of augmented copies, which baselines do not take; see also `check_clips`.
+    """
+    check_clips(experiment.model, clips)
+    refuse_copies(plans[0], type(experiment.model).__name__)
+    features = experiment.model.features(clips.pictures)
+    results = []
+    for number, plan in enumerate(plans):
+        for fold in plan.folds:
+            start = time.perf_counter()
+            train, item = plan.clip[fold.train | fold.validation], np.flatnonzero(fold.test)
+            probabilities = experiment.model.fit_predict(
+                features[train], clips.label[train], features[plan.clip[item]], experiment.seed + number
+            )
+            results.append(
+                FoldResult(
+                    item=item,
+                    probabilities=probabilities.astype(np.float32),
+                    epochs=0,
+                    best_epoch=0,
+                    stop_reason="no epochs",
+                    seconds=round(time.perf_counter() - start, 2),
+                )
+            )
+    return results

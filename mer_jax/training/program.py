@@ -1,0 +1,257 @@
+"""A protocol made ready for the device: every fold padded to one shape, all of them one compiled program."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mer_jax.blocks.conv_pool import compiler_options
+from mer_jax.config import Experiment
+from mer_jax.data.clips import Clips
+from mer_jax.data.views import find_view, input_shapes
+from mer_jax.errors import ConfigError
+from mer_jax.protocols import Plan, refuse_copies
+from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
+from mer_jax.training import lanes as compiled_lanes
+from mer_jax.training.batches import Data, Items, pad_items
+from mer_jax.training.losses import class_weights
+from mer_jax.training.settings import LaneData, Limits, Settings
+
+SIDES = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One fold under one seed.
+
+    Attributes:
+        protocol: Name of the protocol.
+        seed: Seed of the plan, initial weights, order, augmentation and dropout.
+        fold: Index of the fold in its plan, from 0.
+        name: What the fold tests, such as a subject.
+        num_folds: Folds of the plan.
+    """
+
+    protocol: str
+    seed: int
+    fold: int
+    name: str
+    num_folds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """One protocol on the device: shared by all its lanes, compiled once.
+
+    Several threads may fit different lanes of it at the same time, on one device.
+
+    Attributes:
+        plans: Plan of each seed.
+        lanes: Every fold under every seed; `plan_of` and `test_items` go back to the plans.
+        settings: What the compiler sees as constants.
+        limits: Numbers that it takes as values.
+        data: The corpus.
+        lane_data: Items, class weights and keys of all lanes, stacked.
+    """
+
+    plans: tuple[Plan, ...]
+    lanes: tuple[Lane, ...]
+    settings: Settings
+    limits: Limits
+    data: Data
+    lane_data: LaneData
+
+    def plan_of(self, lane: int) -> Plan:
+        """The plan that a lane is of."""
+        return self.plans[self.lanes[lane].seed - self.lanes[0].seed]
+
+    def test_items(self, lane: int) -> np.ndarray:
+        """Indices of a lane's test items in its plan."""
+        return np.flatnonzero(self.plan_of(lane).folds[self.lanes[lane].fold].test)
+
+    def lane_bytes(self) -> int:
+        """Estimate of what one lane more takes on a device: its state twice, and its intermediates."""
+        with jax.set_mesh(self.settings.mesh):
+            arguments = self.lane_data, self.data, self.limits
+            one = jax.eval_shape(lambda: compiled_lanes.start_slot(jnp.asarray(0), *arguments, settings=self.settings))
+            state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
+            number = self.settings.mesh.shape[FOLD]
+            slots = jax.eval_shape(
+                lambda one: compiled_lanes.make_slots(one, number=number, mesh=self.settings.mesh), one
+            )
+            lowered = compiled_lanes.train_epochs.lower(
+                slots, jnp.zeros(number, jnp.int32), *arguments, settings=self.settings
+            )
+            return 2 * state + lowered.compile().memory_analysis().temp_size_in_bytes
+
+
+def check_model(model: nn.Module, num_frames: int) -> None:
+    """Validates that a network can take clips, before any clip is read.
+
+    Args:
+        model: Linen module.
+        num_frames: Frames of a clip.
+
+    Raises:
+        ConfigError: The network keeps collections other than batch statistics.
+        ShapeError: It cannot take clips of that many frames.
+    """
+    variables = jax.eval_shape(
+        lambda *inputs: model.init(jax.random.key(0), *inputs, is_training=False),
+        *input_shapes(model, num_frames),
+    )
+    if others := set(variables) - {"params", "batch_stats"}:
+        raise ConfigError(
+            f"{type(model).__name__} keeps the collections {', '.join(sorted(others))}; "
+            "expected params, and batch_stats at most"
+        )
+
+
+def check_clips(model: Any, clips: Clips) -> None:
+    """Validates that clips are what a model takes.
+
+    Args:
+        model: A network or a baseline.
+        clips: The corpus.
+
+    Raises:
+        ConfigError: The model takes another kind of pictures or answers another number of classes, or a class has no
+            clip.
+    """
+    view, name = find_view(model), type(model).__name__
+    if view.stored != clips.kind:
+        raise ConfigError(
+            f"the model {name} takes {view.name}, made from {view.stored}; the clips are {clips.kind}; choose another "
+            "--config"
+        )
+    if model.num_classes != len(clips.class_names):
+        raise ConfigError(
+            f"the corpus has the classes {', '.join(clips.class_names)}, the model answers {model.num_classes}; "
+            f"set --config.model.num_classes={len(clips.class_names)}"
+        )
+
+
+def make_program(
+    experiment: Experiment,
+    clips: Clips,
+    plans: Sequence[Plan],
+    *,
+    mesh: Mesh | None = None,
+    data: Data | None = None,
+) -> Program:
+    """Pads every fold of a protocol to one shape and puts it on the device.
+
+    Args:
+        experiment: Validated.
+        clips: The corpus, of the kind that the model takes.
+        plans: Plans of the protocol over these clips, one for each seed from `experiment.seed` on. The largest fold of
+            all of them decides how many batches an epoch has.
+        mesh: From `make_mesh`; one for this number of lanes by default.
+        data: From `load_data`; loaded by default.
+
+    Raises:
+        ConfigError: See `check_clips`; or copies of motion features, which are not augmented, would be tested.
+    """
+    check_clips(experiment.model, clips)
+    view = find_view(experiment.model)
+    if not view.is_augmented:
+        refuse_copies(plans[0], type(experiment.model).__name__)
+    lanes = tuple(
+        Lane(plan.protocol, experiment.seed + number, index, fold.name, len(plan.folds))
+        for number, plan in enumerate(plans)
+        for index, fold in enumerate(plan.folds)
+    )
+    mesh = mesh or make_mesh(len(lanes))
+    longest = {side: max(int(getattr(fold, side).sum()) for plan in plans for fold in plan.folds) for side in SIDES}
+    settings = _make_settings(experiment, plans[0], longest["train"], mesh)
+    limits = Limits(
+        learning_rate=jnp.asarray(experiment.learning_rate, jnp.float32),
+        epochs=jnp.asarray(experiment.epochs),
+        min_epochs=jnp.asarray(experiment.min_epochs),
+        patience=jnp.asarray(0 if settings.select_last else experiment.patience),
+    )
+    each = [
+        _make_lane(experiment, clips, plan, seed=experiment.seed + number, index=index, longest=longest)
+        for number, plan in enumerate(plans)
+        for index in range(len(plan.folds))
+    ]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    return Program(
+        plans=tuple(plans),
+        lanes=lanes,
+        settings=settings,
+        limits=replicate(mesh, limits),
+        data=data if data is not None else load_data(clips, mesh),
+        lane_data=replicate(mesh, stacked),
+    )
+
+
+def load_data(clips: Clips, mesh: Mesh) -> Data:
+    """Puts a corpus onto every device, once for all protocols."""
+    return replicate(mesh, Data(pictures=clips.pictures, label=clips.label))
+
+
+def choose_num_slots(program: Program, asked: int | None) -> int:
+    """Number of lanes trained at once: a multiple of the devices along `fold`, at most the number of lanes.
+
+    Args:
+        program: From `make_program`.
+        asked: By the user; None chooses: on a CPU one a device, since XLA has no fast
+            convolution there for several sets of filters at once; elsewhere as many as
+            the memory holds by `Program.lane_bytes`.
+    """
+    devices = program.settings.mesh.shape[FOLD]
+    most = round_up(len(program.lanes), devices)
+    if asked is not None:
+        return min(round_up(asked, devices), most)
+    free = free_bytes(program.settings.mesh)
+    if free is None or len(program.lanes) <= devices:
+        return devices
+    return min(devices * lanes_that_fit(free, program.lane_bytes()), most)
+
+
+def _make_settings(experiment: Experiment, plan: Plan, longest_train: int, mesh: Mesh) -> Settings:
+    # The paper's batch of 80 would leave a remainder: we make batches of at most that size, all as full as each other,
+    # and as many clips on each device.
+    steps_per_epoch = -(-longest_train // experiment.batch_size)
+    model: nn.Module = experiment.model
+    view = find_view(model)
+    half_precision = experiment.precision == "bfloat16"
+    return Settings(
+        model=model.clone(dtype=jnp.bfloat16) if half_precision else model,
+        view=view,
+        normalization=experiment.normalization,
+        augment=experiment.augment,
+        online_augmentation=plan.online_augmentation and view.is_augmented,
+        optimization=experiment.optimization,
+        half_precision=half_precision,
+        select_last=experiment.selection == "last",
+        watch_test=experiment.diagnostic == "test_best",
+        steps_per_epoch=steps_per_epoch,
+        batch_size=round_up(-(-longest_train // steps_per_epoch), mesh.shape[DATA]),
+        epochs_per_chunk=experiment.epochs_per_chunk,
+        mesh=mesh,
+        compiler_options=compiler_options(getattr(model, "implementation", None)),
+    )
+
+
+def _make_lane(
+    experiment: Experiment, clips: Clips, plan: Plan, *, seed: int, index: int, longest: dict[str, int]
+) -> LaneData:
+    fold = plan.folds[index]
+    copy_key, fold_key = jax.random.split(jax.random.key(seed))
+    init_key, train_key = jax.random.split(jax.random.fold_in(fold_key, index))
+    labels = clips.label[plan.clip[fold.train]]  # class weights are of the training items alone
+    sides: dict[str, Items] = {side: pad_items(plan, getattr(fold, side), longest[side]) for side in SIDES}
+    return LaneData(
+        **sides,
+        class_weights=jnp.asarray(class_weights(labels, len(clips.class_names), experiment.class_weights)),
+        init_key=init_key,
+        train_key=train_key,
+        copy_key=copy_key,
+    )

@@ -1,0 +1,80 @@
+"""What a compiled program is made for: its static settings, its numbers, and the data of its lanes."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+from flax import struct
+from jax.sharding import Mesh
+
+from mer_jax.config import Augmentation, Optimization
+from mer_jax.data.views import View
+from mer_jax.sharding import DATA, round_up
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The static part of an experiment: what the compiler sees as constants.
+
+    Attributes:
+        model: Linen module.
+        view: What the model is fed.
+        normalization: Of the view.
+        augment: Amounts of augmentation.
+        online_augmentation: Whether every epoch augments anew; else copies are augmented by fixed keys.
+        optimization: Optimiser, schedule and loss.
+        half_precision: Whether the model is fed bfloat16.
+        select_last: Whether the last epoch is tested, instead of the one of the lowest validation loss.
+        watch_test: Diagnostic `test_best`.
+        steps_per_epoch: Batches in an epoch.
+        batch_size: Items in a batch, padding included.
+        epochs_per_chunk: Epochs of one compiled call.
+        mesh: Devices.
+        compiler_options: For XLA, as `mer_jax.models.options.compiler_options` gives them.
+    """
+
+    model: nn.Module
+    view: View
+    normalization: str
+    augment: Augmentation
+    online_augmentation: bool
+    optimization: Optimization
+    half_precision: bool
+    select_last: bool
+    watch_test: bool
+    steps_per_epoch: int
+    batch_size: int
+    epochs_per_chunk: int
+    mesh: Mesh
+    compiler_options: Any
+
+    def even_batch(self, number: int) -> int:
+        """Size of equal batches of `number` items: of at most the batch size, as many clips on each device."""
+        batches = -(-number // self.batch_size)
+        return round_up(-(-number // batches), self.mesh.shape[DATA])
+
+
+# The fields of these two are not type-checked: jax.tree puts placeholders of its own into them.
+
+
+@struct.dataclass
+class Limits:
+    """The numbers of an experiment that the compiled program takes as values, not as constants."""
+
+    learning_rate: Any  # Float[Array, ""]
+    epochs: Any  # Int[Array, ""]: at most
+    min_epochs: Any  # Int[Array, ""]: the first epoch that may be chosen
+    patience: Any  # Int[Array, ""]: epochs without a better one before a fold stops; 0 never stops it
+
+
+@struct.dataclass
+class LaneData:
+    """One fold under one seed: its three sides, class weights and keys."""
+
+    train: Any  # Items
+    validation: Any
+    test: Any
+    class_weights: Any  # Float[Array, "*f k"]
+    init_key: Any  # PRNGKey
+    train_key: Any
+    copy_key: Any  # of the fixed augmented copies: the same in all folds of a seed
