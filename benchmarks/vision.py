@@ -32,7 +32,7 @@ from datasets.surrogate.studio import make_renderer, render_clip, state_at
 from mer_jax.vision.crop import box_crop, transform_points
 from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker, ibug_from_mesh, interocular_distance
-from mer_jax.vision.native import cv2, load_mediapipe
+from mer_jax.vision.libraries import cv2, load_mediapipe
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import prepare_clip
 from mer_jax.vision.registration import register_frames

@@ -31,10 +31,11 @@ from experiments.processes import first_process_first, initialize_processes
 from experiments.repeat import compare_predictions, read_record
 from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked, make_fingerprint
 from experiments.tensorboard import Curves
+from mer_jax.cli.command import run_command
 from mer_jax.config import DIAGNOSTICS, Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view, input_shapes
-from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError, run_command
+from mer_jax.errors import ConfigError, CorpusError, NonFiniteLossError
 from mer_jax.evaluation.gap import find_honest, summarize
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import ProtocolResult, write_metrics

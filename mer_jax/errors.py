@@ -5,11 +5,7 @@ print the message alone, without a traceback, and exit with code 1.
 """
 
 import difflib
-import errno
-import os
-import select
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 
 class MerError(Exception):
@@ -103,46 +99,3 @@ def near_names(name: str, known: Iterable[str]) -> str:
     if close:
         return "did you mean " + " or ".join(repr(each) for each in close) + "?"
     return "known: " + ", ".join(repr(each) for each in known)
-
-
-# What the operating system says when a place cannot be written to.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-
-
-def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
-    """Runs a command; turns a user's mistake into one message on stderr.
-
-    Args:
-        command: does the work.
-        on_interrupt: what to tell after Ctrl-C.
-
-    Returns:
-        The exit code: 0, also where a reader such as `head` cuts the output off; 1 after a
-        MerError, or where a file could not be written; 130 after Ctrl-C.
-
-    Example:
-        >>> run_command(lambda: None, on_interrupt="stopped")
-        0
-    """
-    try:
-        command()
-        sys.stdout.flush()
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-        if not poll.poll(0):  # the reader of stdout is there: it was another pipe
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes it
-        return 0
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
-            raise
-        print(f"error: {error}; make room or choose another folder, then run again", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\n{on_interrupt}", file=sys.stderr)
-        return 130
-    return 0

@@ -1,7 +1,8 @@
-"""Files: the cache folder and atomic writes."""
+"""Files: the cache folder, atomic writes, and the order of names."""
 
 import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,16 @@ def user_cache_dir() -> Path:
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         return Path(xdg).expanduser() / "mer_jax"
     return Path.home() / ".cache" / "mer_jax"
+
+
+def natural_key(name: str) -> tuple[tuple[int, str], ...]:
+    """Sort key for names with numbers in them: `s2` before `s10`, in any case.
+
+    Example:
+        >>> sorted(["s10", "S2"], key=natural_key)
+        ['S2', 's10']
+    """
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name.casefold()))
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:

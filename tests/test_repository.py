@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 import mer_jax
 from experiments.config_files import CONFIG_FOLDER, load_config
-from mer_jax.vision.native import DEBIAN_PACKAGES
+from mer_jax.vision.libraries import DEBIAN_PACKAGES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")

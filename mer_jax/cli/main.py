@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mer_jax.errors import DecodeError, MerError, run_command
+from mer_jax.cli.command import run_command
+from mer_jax.errors import DecodeError, MerError
 
 if TYPE_CHECKING:
     from mer_jax.evaluation.results import ProtocolResult
@@ -331,7 +332,7 @@ def _environment(source: str, options: "VisionOptions") -> dict[str, str]:
     import platform
 
     import mer_jax
-    from mer_jax.vision.native import cv2, load_mediapipe
+    from mer_jax.vision.libraries import cv2, load_mediapipe
     from mer_jax.vision.options import VISION_VERSION
 
     chosen = ", ".join(f"{name}={value}" for name, value in dataclasses.asdict(options).items())

@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from mer_jax.sizes import FACE_SIZE
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.masks import face_mask
-from mer_jax.vision.native import cv2
 
 _SMOOTHING_SIGMA_PX = 2.0  # what lies below it is camera noise
 _SMOOTHING_FRAMES = 1.0  # sigma along the curve

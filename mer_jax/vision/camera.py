@@ -8,7 +8,7 @@ from jaxtyping import Float64
 
 from mer_jax.errors import DecodeError
 from mer_jax.vision.frames import ArrayFrames
-from mer_jax.vision.native import cv2, quiet_opencv
+from mer_jax.vision.libraries import cv2, quiet_opencv
 
 
 class CameraFrames(ArrayFrames):

@@ -5,7 +5,7 @@ from jaxtyping import UInt8
 
 from mer_jax.vision.findings import count_frames
 from mer_jax.vision.landmarks import Landmarks
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.quality import PICTURES, ClipQuality
 
 _COLUMNS = PICTURES

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, Float64, UInt8
 from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.frames import GrayFrame
 from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, eye_centres
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 # The box around the 68 points gets these margins, in parts of its own width and height: forehead above, since the
 # points end at the brows.

@@ -10,7 +10,7 @@ import numpy as np
 from mer_jax.vision.camera import CameraFrames
 from mer_jax.vision.frames import FolderFrames, Frame, FrameSource
 from mer_jax.vision.landmarks import MAX_FACES, FaceLandmarker, eye_centres
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.tracks import Track, frame_runs
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from mer_jax.sizes import MOTION_SIZE
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 FLOW_METHODS = ("tvl1", "farneback")
 

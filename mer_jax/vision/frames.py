@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from mer_jax.errors import DecodeError
-from mer_jax.vision.native import cv2, quiet_opencv
+from mer_jax.vision.libraries import cv2, quiet_opencv
 
 FRAME_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png")
 

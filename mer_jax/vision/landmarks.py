@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 from mer_jax.errors import FaceModelError
 from mer_jax.vision.face_model import find_face_model
 from mer_jax.vision.frames import Frame
-from mer_jax.vision.native import cv2, describe_load_failure, load_mediapipe, without_start_messages
+from mer_jax.vision.libraries import cv2, describe_load_failure, load_mediapipe, without_start_messages
 
 # The two vertices of MediaPipe's mesh between which each iBUG point lies, iBUG 1..68 in their order; a point that
 # lies on a vertex has it twice. The subject's right is image left. The map is mirror-symmetric and uses only the 468

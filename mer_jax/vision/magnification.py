@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float32
 
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 # The band in time: the difference of two first-order low passes, as in the authors' own fast filter. Per frame of the
 # prepared clip: movements that take two to some twenty of its frames.

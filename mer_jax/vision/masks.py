@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 
 from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.landmarks import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, JAW, MOUTH, interocular_distance
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 # Growth of the hulls in parts of the inter-ocular distance.
 _GROW_BROW_AND_EYE = 0.12

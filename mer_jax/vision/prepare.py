@@ -20,9 +20,9 @@ from mer_jax.vision.crop import (
 from mer_jax.vision.findings import name_frames
 from mer_jax.vision.frames import FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker, Landmarks, Points68, interocular_distance
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.magnification import magnify_motion
 from mer_jax.vision.masks import face_mask
-from mer_jax.vision.native import cv2
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.registration import Registration, register_frames, residual_shifts_px
 from mer_jax.vision.sampling import SamplingWeights, sampling_weights

@@ -16,7 +16,7 @@ from mer_jax.vision.crop import box_crop, transform_points, warp_gray
 from mer_jax.vision.findings import RARE_FACE, Finding, find_faults, find_turn
 from mer_jax.vision.frames import Frame, FrameSource, SelectedFrames, VideoFrames
 from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, FaceLandmarker, Landmarks, interocular_distance
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import PreparedClip, clipped_fraction, prepare_clip, sharpness
 from mer_jax.vision.registration import register_frames

@@ -20,7 +20,7 @@ from jaxtyping import Float, Float32, Float64, UInt8
 from mer_jax.vision.crop import Affine, similarity_crop, transform_points, warp_gray
 from mer_jax.vision.frames import GrayFrame
 from mer_jax.vision.landmarks import EYE_LEFT, EYE_RIGHT
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 _ITERATIONS = 20
 _STOP_AT_GAIN = 1e-4  # of the correlation coefficient, from one iteration to the next

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mer_jax.vision.native import without_start_messages
+from mer_jax.vision.libraries import without_start_messages
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = "libegl1 libgles2 libgl1 libglib2.0-0"
