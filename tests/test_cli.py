@@ -103,7 +103,7 @@ def test_two_faces_are_named_and_one_can_be_chosen(talker, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("none.mp4", "none.mp4 is not there; expected a video"),
+        ("none.mp4", "none.mp4 does not exist; expected a video"),
         (".", "holds neither videos"),
         ("camera:77", "camera 77"),
     ],

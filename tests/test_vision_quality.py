@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from mer_jax.vision.contact_sheet import draw_clip, stack_sheets
-from mer_jax.vision.findings import find_turn, name_frames
+from mer_jax.vision.findings import find_turn
+from mer_jax.vision.frame_runs import name_frames
 from mer_jax.vision.frames import ArrayFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions

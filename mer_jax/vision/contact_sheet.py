@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import UInt8
 
-from mer_jax.vision.findings import count_frames
+from mer_jax.vision.frame_runs import count_frames
 from mer_jax.vision.landmarks import Landmarks
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.quality import PICTURES, ClipQuality

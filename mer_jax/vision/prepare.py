@@ -17,10 +17,10 @@ from mer_jax.vision.crop import (
     transform_points,
     warp_gray,
 )
-from mer_jax.vision.findings import name_frames
+from mer_jax.vision.figures import clipped_fraction, sharpness
+from mer_jax.vision.frame_runs import name_frames
 from mer_jax.vision.frames import FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker, Landmarks, Points68, interocular_distance
-from mer_jax.vision.libraries import cv2
 from mer_jax.vision.magnification import magnify_motion
 from mer_jax.vision.masks import face_mask
 from mer_jax.vision.options import VisionOptions
@@ -30,7 +30,6 @@ from mer_jax.vision.tracks import choose_face, follow_face
 
 # The onset frame, then the next sampled ones: a blink of the detector or a face that comes in late.
 _DETECTION_ATTEMPTS = 5
-_BLACK, _WHITE = 2, 253  # gray levels at or beyond which a pixel counts as clipped
 
 _DARK_FRAME = 8.0  # mean gray level
 _FLAT_FRAME = 4.0  # standard deviation, gray levels
@@ -144,16 +143,6 @@ def clip_weights(num_frames: int, options: VisionOptions, apex: int | None = Non
         if not 0 <= apex < num_frames:
             raise ConfigError(f"the apex is given as frame {apex} of a clip of {num_frames} frames (0 is the first)")
     return sampling_weights(num_frames, options.num_frames, options.sampling, apex)
-
-
-def sharpness(face: UInt8[np.ndarray, "h w"]) -> float:
-    """Returns the variance of the Laplacian of a face; small is blurred."""
-    return float(cv2.Laplacian(face, cv2.CV_32F).var())
-
-
-def clipped_fraction(faces: UInt8[np.ndarray, "*t h w"]) -> float:
-    """Returns the share of pixels that are black or white."""
-    return float(((faces <= _BLACK) | (faces >= _WHITE)).mean())
 
 
 def _detect_first(

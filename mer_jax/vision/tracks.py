@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mer_jax.errors import SeveralFacesError
+from mer_jax.vision.frame_runs import frame_runs
 from mer_jax.vision.landmarks import Landmarks
 
 # A face belongs to a track if its middle has moved by less than this many face widths since the track's last frame, and
@@ -51,23 +52,6 @@ class Track:
         """
         absent = [index for index in frames if self.first_frame < index < self.last_frame and index not in self.faces]
         return frame_runs(absent, frames)
-
-
-def frame_runs(chosen: Sequence[int], frames: Sequence[int]) -> list[tuple[int, int]]:
-    """Joins frames that follow one another among those looked at into runs of (first, last).
-
-    Example:
-        >>> frame_runs([2, 4, 10], frames=[0, 2, 4, 6, 8, 10])
-        [(2, 4), (10, 10)]
-    """
-    place = {frame: number for number, frame in enumerate(frames)}
-    runs: list[tuple[int, int]] = []
-    for frame in sorted(chosen):
-        if runs and place[frame] == place[runs[-1][1]] + 1:
-            runs[-1] = runs[-1][0], frame
-        else:
-            runs.append((frame, frame))
-    return runs
 
 
 def link_faces(detections: Mapping[int, Sequence[Landmarks]]) -> list[Track]:
