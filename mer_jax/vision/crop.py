@@ -114,7 +114,7 @@ def warp_gray(
     part = gray[top:bottom, left:right]
 
     # warpAffine has no area filter: take away first what the smaller image cannot hold.
-    scale_x, scale_y = np.linalg.norm(inverse[:2, 0]), np.linalg.norm(inverse[:2, 1])
+    scale_x, scale_y = np.linalg.norm(inverse[:2, :2], axis=0).tolist()
     sigma_x, sigma_y = _anti_alias_sigma(scale_x), _anti_alias_sigma(scale_y)
     if sigma_x > 0 or sigma_y > 0:
         kernel = (_kernel_size(sigma_x), _kernel_size(sigma_y))

@@ -85,8 +85,9 @@ def measure_picture(gray: GrayFrame, before: GrayFrame | None) -> PictureFigures
         gray: The frame.
         before: The previous examined frame, if there is one.
     """
-    same_size = before is not None and before.shape == gray.shape
-    change = float(cv2.absdiff(gray, before).mean()) if same_size else float("nan")
+    change = float("nan")
+    if before is not None and before.shape == gray.shape:
+        change = float(cv2.absdiff(gray, before).mean())
     return PictureFigures(float(gray.mean()), float(gray.std()), change)
 
 

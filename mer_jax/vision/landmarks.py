@@ -1,11 +1,14 @@
 """Where the face is: MediaPipe's mesh of 478 points, and the 68 iBUG points read off it."""
 
+import ctypes
 import dataclasses
 import math
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -140,8 +143,8 @@ def interocular_distance(ibug: Float[np.ndarray, "68 2"]) -> float:
 class FaceLandmarker:
     """MediaPipe's face landmarker, one frame at a time, with low jitter.
 
-    Use it as a context manager, or call `close()`. One object serves one process: create it after a fork or
-    in each spawned worker (60 ms), never before.
+    Use it as a context manager or call `close()`; otherwise it closes at garbage collection or at interpreter exit.
+    One object serves one process: create it in each worker (60 ms), after the fork.
 
     It works in IMAGE mode: VIDEO mode smooths over time, which takes away half of a micro-expression
     (gain .43 at the brows against .82). The detector looks at a slightly blurred copy (sigma 2 pixels at 640x480),
@@ -171,11 +174,13 @@ class FaceLandmarker:
         )
         try:
             with without_start_messages():
-                self._landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
+                landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
         except OSError as error:
             raise describe_load_failure("MediaPipe", error) from error
         except (RuntimeError, ValueError) as error:
             raise FaceModelError(f"MediaPipe does not start with {model}: {error}") from error
+        self._landmarker = landmarker
+        self._close = weakref.finalize(self, _close_in_own_process, landmarker, os.getpid())
 
     def detect(self, frame: Frame, *, views: int = 1) -> Landmarks | None:
         """Finds the largest face.
@@ -197,7 +202,7 @@ class FaceLandmarker:
             views: From 1 to 8: how many times the frame is looked at, each time turned, scaled and shifted a little;
                 the mesh is the mean. Blendshapes and pose are those of the first view.
         """
-        if self._landmarker is None:
+        if not self._close.alive:
             raise RuntimeError("this FaceLandmarker is closed; create another one")
         if os.getpid() != self._process:
             raise RuntimeError("this FaceLandmarker was created in another process; create one in each worker")
@@ -232,7 +237,8 @@ class FaceLandmarker:
             return ()
         meshes = np.array([[(p.x, p.y, p.z) for p in face] for face in result.face_landmarks], np.float32)
         # MediaPipe counts from the outer edge of the image; in OpenCV the first pixel's centre is 0. z is scaled as x.
-        meshes = meshes * np.float32([width, height, width]) - np.float32([0.5, 0.5, 0])
+        meshes *= np.array([width, height, width], np.float32)
+        meshes -= np.array([0.5, 0.5, 0], np.float32)
         widths = np.ptp(meshes[:, :, 0], axis=1)
         faces = []
         for index in np.argsort(-widths, kind="stable"):
@@ -246,16 +252,25 @@ class FaceLandmarker:
         return tuple(faces)
 
     def close(self) -> None:
-        """Ends MediaPipe's threads; closing twice is fine."""
-        if self._landmarker is not None:
-            self._landmarker.close()
-            self._landmarker = None
+        """Stops MediaPipe's threads; may be called more than once."""
+        self._close()
 
     def __enter__(self) -> "FaceLandmarker":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _close_in_own_process(landmarker: Any, process: int) -> None:
+    if os.getpid() != process:  # a forked child has none of the threads and would wait for them forever
+        return
+    try:
+        landmarker.close()
+    except RuntimeError:
+        # At interpreter exit Python has stopped MediaPipe's executor already. A reference that is never released keeps
+        # MediaPipe's finalizer from failing in the same way, with a traceback; the process ends anyway.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
 
 
 def _move_mesh(mesh: Float32[np.ndarray, "478 3"], matrix: Float[np.ndarray, "3 3"]) -> Float32[np.ndarray, "478 3"]:
@@ -275,7 +290,7 @@ def _mean_mesh(
         away = [float(np.linalg.norm((each - mesh)[:, :2].mean(axis=0))) for each in meshes]
         if away and min(away) < farthest:
             same.append(meshes[int(np.argmin(away))])
-    return np.mean(same, axis=0, dtype=np.float64).astype(np.float32)
+    return np.stack(same).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def _read_pose(matrix: Float[np.ndarray, "4 4"]) -> HeadPose:

@@ -99,7 +99,7 @@ def prepare_clip(
 
     if weights is None:
         apex = spot_apex(unmasked, points)
-        weights = clip_weights(len(frames), options, apex)
+        weights = sampling_weights(len(frames), options.num_frames, options.sampling, apex)
         picked = np.flatnonzero(weights.any(axis=0))
         unmasked, needed = unmasked[picked], needed[picked]
         reference = int(np.abs(picked - reference).argmin())
@@ -121,7 +121,7 @@ def prepare_clip(
         "blur": sharpness(unmasked[0]),
         "clipped_fraction": clipped_fraction(unmasked),
     }
-    if options.sampling == "apex":
+    if options.sampling == "apex" and apex is not None:
         quality["apex_frame"] = float(apex)
     return PreparedClip(faces, found.ibug, needed[weights.argmax(axis=1)], quality)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from mer_jax.errors import DecodeError, NoFaceError
 from mer_jax.vision.apex import HALF_INTERVAL_S, movement_curve
@@ -174,7 +174,7 @@ def inspect_clip(
             refusal = str(error)
         half = None if kind == "clip" else max(1, round(HALF_INTERVAL_S * (rate or 25.0) / step))
         movement_index = np.array([index for index in inside if index in track.faces])
-        movement = _measure_movement(_Grays(SelectedFrames(frames, movement_index.tolist())), track, half)
+        movement = _measure_movement(frames, movement_index.tolist(), track, half)
 
     summary = _summarise(figures, track, prepared, blinks, step)
     doubtful = summary["detection_rate"] < RARE_FACE
@@ -252,26 +252,16 @@ def _longest_stretch(track: Track, inside: Sequence[int]) -> list[int]:
     return max(stretches, key=len)
 
 
-class _Grays(Sequence):
-    """The gray frames of a source, decoded when they are asked for: a long video does not fit into memory."""
-
-    def __init__(self, source: FrameSource) -> None:
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w"]:
-        return self._source.gray(index)
-
-
-def _measure_movement(grays: _Grays, track: Track, half: int | None) -> PerFrame:
-    if len(grays) < 3:
-        return np.zeros(len(grays))
-    points = next(iter(track.faces.values())).ibug
+def _measure_movement(frames: FrameSource, indices: Sequence[int], track: Track, half: int | None) -> PerFrame:
+    if len(indices) < 3:
+        return np.zeros(len(indices))
+    points = track.faces[indices[0]].ibug
     held = box_crop(points)
-    corrections = register_frames(grays, points, 0).corrections
-    faces = np.stack([warp_gray(gray, held @ each) for gray, each in zip(grays, corrections, strict=True)])
+    # Decoded twice instead of kept: a long video does not fit into memory.
+    corrections = register_frames(map(frames.gray, indices), points, 0).corrections
+    faces = np.stack(
+        [warp_gray(frames.gray(index), held @ each) for index, each in zip(indices, corrections, strict=True)]
+    )
     return movement_curve(faces, transform_points(held, points), half)
 
 

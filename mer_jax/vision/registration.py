@@ -12,7 +12,7 @@ Frames are smoothed before the window is cut, not after.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
@@ -54,7 +54,7 @@ class Registration:
     failures: int
 
 
-def register_frames(grays: Sequence[GrayFrame], ibug: Float[np.ndarray, "68 2"], reference: int) -> Registration:
+def register_frames(grays: Iterable[GrayFrame], ibug: Float[np.ndarray, "68 2"], reference: int) -> Registration:
     """Aligns what surrounds the eyes, and the nose, in each frame to the reference frame by shift and turn.
 
     The search starts from the result of the frame before, outwards from the reference in both directions.

@@ -27,7 +27,7 @@ class Track:
         faces: frame number, 0-based, to the face there, in temporal order; frames in which it was not seen are not in.
     """
 
-    faces: Mapping[int, Landmarks]
+    faces: dict[int, Landmarks]
 
     @property
     def first_frame(self) -> int:
@@ -37,7 +37,7 @@ class Track:
     @property
     def last_frame(self) -> int:
         """The last frame that it is seen in."""
-        return next(reversed(self.faces))
+        return next(reversed(self.faces.keys()))
 
     @property
     def median_width_px(self) -> float:
