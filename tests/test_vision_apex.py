@@ -65,7 +65,7 @@ def test_sampling_around_the_apex_spots_it_where_it_is_not_given(clips, landmark
     np.testing.assert_array_equal(given.frame_indices, spotted.frame_indices)
     # The alignment of all frames and that of the picked ones start from different neighbours.
     assert np.abs(given.faces.astype(int) - spotted.faces).mean() < 0.5
-    with pytest.raises(ConfigError, match=f"frame {len(clip)} of a clip of {len(clip)} frames"):
+    with pytest.raises(ConfigError, match=f"the apex is frame {len(clip)}, but the clip has {len(clip)} frames"):
         prepare_clip(ArrayFrames(clip), options, landmarker, apex=len(clip))
 
 
