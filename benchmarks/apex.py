@@ -1,11 +1,10 @@
-"""How many frames is the spotted apex away from the true one?
+"""Error of the spotted apex, in frames.
 
     python -m benchmarks.apex [--clips 40] [--videos 8] [--json FILE]
 
-Clips of surrogate SMIC run from onset to offset; the middle frame is what a spotter that sees nothing would answer. In
-the raw videos of two seconds head, light, lips and eyes go on moving before and after the expression, which lies
-anywhere. The surrogate's apex is known; a real face's is a
-coder's judgement, so these errors are a lower bound of what to expect.
+Clips of surrogate SMIC run from onset to offset; the baseline always answers the middle frame. In the uncut videos of
+two seconds, head, light, lips and eyes keep moving before and after the expression, whose position is random. The apex
+of the surrogate is known, while that of a real face is a coder's judgement: these errors are a lower bound.
 """
 
 import argparse
@@ -32,18 +31,18 @@ VIDEO_S = 2.0
 
 
 def plan_clip(rng: np.random.Generator, subject, class_name: str, difficulty: str) -> ClipSpec:
-    """One clip, onset to offset."""
+    """Plans one clip, onset to offset."""
     return sample_clip(
         rng, subject, class_name, DIFFICULTIES[difficulty], fps=GEOMETRY.fps, duration_s=GEOMETRY.duration_s
     )
 
 
 def plan_video(rng: np.random.Generator, subject, class_name: str, difficulty: str) -> ClipSpec:
-    """A short clip's expression within two seconds of everything else that moves."""
+    """Plans two seconds of other motion with the expression of a short clip inside."""
     clip = plan_clip(rng, subject, class_name, difficulty)
     while any(
         abs(path[0]) > 1e-6 for path in clip.activations.values()
-    ):  # no disturbances of its own, which would jump
+    ):  # its own disturbances would start with a jump
         clip = plan_clip(rng, subject, class_name, difficulty)
     quiet = dataclasses.replace(DIFFICULTIES[difficulty], amplitude=0.0)
     lengths = (VIDEO_S, VIDEO_S, VIDEO_S)
@@ -52,7 +51,7 @@ def plan_video(rng: np.random.Generator, subject, class_name: str, difficulty: s
     start = int(rng.integers(half, video.num_frames - half - clip.num_frames))
     activations = dict(video.activations)
     for key, path in clip.activations.items():
-        after = path[-1] * np.linspace(1, 0, 30).clip(0)  # what remains at the offset fades within .3 s
+        after = path[-1] * np.linspace(1, 0, 30).clip(0)  # the rest at the offset fades within .3 s
         long = np.zeros(video.num_frames)
         long[start : start + clip.num_frames] = path
         rest = min(30, video.num_frames - start - clip.num_frames)
@@ -62,7 +61,7 @@ def plan_video(rng: np.random.Generator, subject, class_name: str, difficulty: s
 
 
 def measure(plan, half_interval: int | None, count: int, difficulty: str, seed: int) -> dict[str, list[int]]:
-    """Spots the apex in rendered clips or videos; returns true and spotted frames and lengths."""
+    """Spots the apex in rendered clips or videos; returns true frames, spotted frames and lengths."""
     found = {"apex": [], "spotted": [], "length": []}
     camera = Camera(GEOMETRY.shape, GEOMETRY.noise)
     classes = list(UNIT_SETS)
@@ -85,7 +84,7 @@ def measure(plan, half_interval: int | None, count: int, difficulty: str, seed: 
 
 
 def main() -> None:
-    """Prints the table and, if asked, writes JSON."""
+    """Prints the table and optionally writes JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--videos", type=int, default=8)
@@ -97,7 +96,7 @@ def main() -> None:
     for difficulty in ("medium", "real"):
         for kind, plan, interval, count in (
             ("clip", plan_clip, None, arguments.clips),
-            ("raw video", plan_video, half, arguments.videos),
+            ("uncut video", plan_video, half, arguments.videos),
         ):
             found = measure(plan, interval, count, difficulty, arguments.seed)
             errors = [abs(a - b) for a, b in zip(found["apex"], found["spotted"], strict=True)]

@@ -1,14 +1,14 @@
-"""How fast and how exact is the way from frames to halves?
+"""Speed and accuracy of the preprocessing from frames to faces.
 
     python -m benchmarks.vision [--clips 12] [--rounds 5] [--json FILE]
 
-Surrogate SMIC: 640x480, JPEG on the disk, OpenCV held to one thread. Speeds are per core: frames by the CPU seconds of
-the whole process, MediaPipe's threads included; by the clock they depend on what else the machine does, and are printed
-beside. A clip's frames all count, whether the sampling decodes them or not.
+Surrogate SMIC: 640x480, JPEG on disk, OpenCV limited to one thread. Speeds are per core: frames per CPU second of the
+whole process, including MediaPipe's threads. Frames per wall-clock second, which depend on the load of the machine, are
+printed too. All frames of a clip count, whether the sampling decodes them or not.
 
-Exactness is against the renderer's truth: jitter of a face that stands still under camera noise and JPEG, and how far
-the head's own points are from where they were in the onset crop once the crop is registered. Where dlib can be imported
-and DLIB_LANDMARKS names its 68-point predictor, both run on the same frames; neither is a dependency.
+Accuracy is measured against the renderer's ground truth: the jitter of a still face under camera noise and JPEG, and
+the distance of the head's points from their position in the onset crop after registration. If dlib can be imported and
+DLIB_LANDMARKS names its 68-point predictor, both run on the same frames; neither is a dependency.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from datasets.surrogate.studio import make_renderer, render_clip, state_at
 from mer_jax.vision.crop import box_crop, transform_points
 from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker, ibug_from_mesh, interocular_distance
-from mer_jax.vision.native import cv2, load_mediapipe
+from mer_jax.vision.libraries import cv2, load_mediapipe
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import prepare_clip
 from mer_jax.vision.registration import register_frames
@@ -40,13 +40,13 @@ from mer_jax.vision.registration import register_frames
 SEED = 7
 NOISY_FRAMES = 30
 SUBJECTS = 4
-STEADY_VIEWS = 4  # of one frame, whose mean is steadier than one
+STEADY_VIEWS = 4  # views per frame that are averaged
 
 Clip = tuple[Path, FaceRenderer, ClipSpec]
 
 
 def render(folder: Path, count: int) -> list[Clip]:
-    """Writes clips as a corpus has them: one JPEG a frame."""
+    """Writes clips like a corpus: one JPEG per frame."""
     camera = Camera(GEOMETRY.shape, GEOMETRY.noise)
     renderers = [make_renderer(sample_subject(SEED, number, GEOMETRY.tones), GEOMETRY) for number in range(SUBJECTS)]
     clips = []
@@ -63,7 +63,7 @@ def render(folder: Path, count: int) -> list[Clip]:
 
 
 def time_rounds(work: Callable[[], int], rounds: int) -> dict[str, list[float]]:
-    """Frames per second of each round, by CPU time and by the clock; one round before is not counted."""
+    """Returns frames per second of each round, by CPU and wall-clock time, after one warm-up round."""
     work()
     rates: dict[str, list[float]] = {"cpu": [], "clock": []}
     for _ in range(rounds):
@@ -75,7 +75,7 @@ def time_rounds(work: Callable[[], int], rounds: int) -> dict[str, list[float]]:
 
 
 def measure_speed(clips: list[Clip], landmarker: FaceLandmarker, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Whole clips to halves with the default options, and landmarks on every frame; decoding is part of both."""
+    """Measures whole clips with the default options, and landmarks on every frame; both include decoding."""
     options = VisionOptions()
 
     def prepare() -> int:
@@ -96,14 +96,14 @@ def measure_speed(clips: list[Clip], landmarker: FaceLandmarker, rounds: int) ->
         return len([landmarker.detect(frame, views=STEADY_VIEWS) for frame in frames])
 
     return {
-        "whole clip to halves, default options": time_rounds(prepare, rounds),
+        "whole clip to faces, default options": time_rounds(prepare, rounds),
         "landmarks on every frame": time_rounds(detect, rounds),
         f"the same, {STEADY_VIEWS} views": time_rounds(detect_steadily, rounds),
     }
 
 
 def still_frames(renderer: FaceRenderer, camera: Camera) -> list[np.ndarray]:
-    """A face that does not move, as it comes off the disk; RGB."""
+    """Returns RGB frames of a still face with camera noise, after JPEG compression."""
     light, frames = renderer.render(FaceState()), []
     for number in range(NOISY_FRAMES):
         noisy = camera.expose(light, 1.0, np.random.default_rng([SEED, number]))
@@ -113,20 +113,20 @@ def still_frames(renderer: FaceRenderer, camera: Camera) -> list[np.ndarray]:
 
 
 def jitter_percent(points: np.ndarray) -> float:
-    """Root mean square of the 68 points about their means, % of the distance between the eyes; `[t 68 2]`."""
+    """Returns the RMS deviation of the 68 points `[t 68 2]` from their means, % of the distance between the eyes."""
     away = points - points.mean(axis=0)
     return float(100 * np.sqrt((away**2).sum(axis=-1).mean()) / interocular_distance(points.mean(axis=0)))
 
 
 def measure_residuals(clips: list[Clip], landmarker: FaceLandmarker) -> dict[str, list[float]]:
-    """By clip: root mean square way of the head's inner points from the onset crop, pixels of the 128x128 face."""
+    """Returns per clip the RMS distance of the inner points from the onset crop, pixels of the 128x128 face."""
     residuals: dict[str, list[float]] = {"registered": [], "held, not registered": []}
     for folder, renderer, spec in clips:
         frames = FolderFrames(folder)
         found = landmarker.detect(frames[0])
         held = box_crop(found.ibug)
         corrections = register_frames([frames.gray(index) for index in range(len(frames))], found.ibug, 0).corrections
-        # The head alone: the same pose without any expression.
+        # Head motion only: the same poses without expression.
         poses = [state_at(spec, index).pose for index in range(spec.num_frames)]
         truth = [ibug_from_mesh(renderer.landmarks(FaceState(pose=pose)))[17:] for pose in poses]
         for name, crops in (("registered", held @ corrections), ("held, not registered", [held] * len(truth))):
@@ -138,7 +138,7 @@ def measure_residuals(clips: list[Clip], landmarker: FaceLandmarker) -> dict[str
 def measure_dlib(
     stills: list[list[np.ndarray]], landmarker: FaceLandmarker, rounds: int
 ) -> dict[str, dict[str, list[float]]] | str:
-    """Ours and dlib's in turn, on the same frames in memory, or why there are no figures."""
+    """Measures ours and dlib in turn on the same frames in memory, or says why not."""
     try:
         import dlib
     except ImportError:
@@ -166,7 +166,7 @@ def measure_dlib(
 
 
 def main() -> None:
-    """Prints the tables and, if asked, writes JSON."""
+    """Prints the table and optionally writes JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
@@ -193,7 +193,7 @@ def main() -> None:
     for name, rates in speeds.items():
         target = {"whole": "400 or more", "landmarks": "90 or more"}.get(name.split()[0], "")
         rows.append(row(f"{name}, frames/s by CPU time", rates["cpu"], target, 0))
-        rows.append(row(f"{name}, frames/s by the clock", rates["clock"], "", 0))
+        rows.append(row(f"{name}, frames/s by wall clock", rates["clock"], "", 0))
     for views, values in jitters.items():
         seen = "one view" if views == 1 else f"{views} views"
         target = ".15 or less" if views == STEADY_VIEWS else ""

@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from datasets.cache import ClipPreparer
 from datasets.records import ClipRecord
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.options import VisionOptions
 
 

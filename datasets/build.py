@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 from datasets.cache import PROCESSES, CachedCorpus
 from datasets.records import Corpus
-from mer_jax.errors import ConfigError, CorpusError, near_names, run_command
+from mer_jax.cli.command import run_command
+from mer_jax.errors import ConfigError, CorpusError, near_names
 from mer_jax.vision.options import CROPS, MASKS, SAMPLINGS, VisionOptions
 
 if TYPE_CHECKING:

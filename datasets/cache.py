@@ -32,7 +32,7 @@ from datasets.records import ClipRecord
 from mer_jax.errors import ConfigError, CorpusError, DecodeError, MerError, NoFaceError
 from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import PreparedClip, clip_weights, prepare_clip
 

@@ -32,7 +32,8 @@ from typing import Any
 from experiments.config_files import configure
 from experiments.run_folder import FINISHED, locked
 from experiments.tables import write_tables
-from mer_jax.errors import ConfigError, MerError, run_command
+from mer_jax.cli.command import run_command
+from mer_jax.errors import ConfigError, MerError
 from mer_jax.files import write_atomically
 from mer_jax.protocols import check_protocols
 

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from experiments.config_files import parse_command_line
 from experiments.flags import read_options
 from experiments.run_experiment import run_experiment, say
-from mer_jax.errors import ConfigError, run_command
+from mer_jax.cli.command import run_command
+from mer_jax.errors import ConfigError
 from mer_jax.files import write_atomically
 from mer_jax.report.leakage import draw_leakage, make_leak_table, measure_leakage, to_json
 from mer_jax.report.page import load_template

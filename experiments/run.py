@@ -17,7 +17,8 @@ from pathlib import Path
 from experiments import flags
 from experiments.config_files import parse_command_line
 from experiments.run_experiment import repeat_run, run_experiment
-from mer_jax.errors import ConfigError, run_command
+from mer_jax.cli.command import run_command
+from mer_jax.errors import ConfigError
 
 
 def main(argv: Sequence[str]) -> None:

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.errors import ConfigError, run_command
+from mer_jax.cli.command import run_command
+from mer_jax.errors import ConfigError
 from mer_jax.evaluation.published import (
     PAPER_CHOICE,
     PROTOCOLS,

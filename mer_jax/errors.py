@@ -1,67 +1,58 @@
-"""The errors that a user can cause.
+"""Errors that a user can cause.
 
-Every message says what was got, what was expected and what to do. The commands
-print the message alone, without a traceback, and exit with code 1.
+Every message says what was given, what was expected and what to do. The commands print only the message, without a
+traceback, and exit with code 1.
 """
 
 import difflib
-import errno
-import os
-import select
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 
 class MerError(Exception):
-    """Base of all errors whose cause lies with the input, not with the code."""
+    """Base class of all errors caused by the input rather than by a bug."""
 
 
 class ConfigError(MerError, ValueError):
-    """An experiment that cannot be run as it is written.
+    """An experiment with an invalid configuration.
 
-    Cause: an unknown field, a value out of its range, or two fields that contradict
-    each other. Cure: change the field that the message names, in the config file or
-    with `--config.<field>=value`.
+    Cause: an unknown field, a value out of range, or two fields that contradict each other. Cure: change the field
+    that the message names, in the config file or with `--config.<field>=value`.
     """
 
 
 class ShapeError(MerError, ValueError):
-    """An array that a model or block cannot take.
+    """An array with the wrong shape or dtype for a model or block.
 
-    Cause: clips of another size than the network was built for, too few frames for
-    its kernels, integers where floats are expected. Cure: as the message says;
-    nothing has been compiled yet.
+    Cause: clips of another size than the network was built for, too few frames for its kernels, integers instead of
+    floats. Cure: as the message says; nothing has been compiled yet.
     """
 
 
 class CorpusError(MerError):
-    """A corpus folder that is not what its name promises.
+    """A corpus folder with unexpected content.
 
-    Cause: a wrong path, half a copy, a damaged frame or an annotation that cannot be
-    read. Cure: the message names the folder or file, and lists what was looked for
-    and what was found.
+    Cause: a wrong path, an incomplete copy, a damaged frame or unreadable annotations. Cure: the message names the
+    folder or file, and lists what was expected and what was found.
     """
 
 
 class FaceModelError(MerError):
-    """The face landmark model is missing, is another file, or cannot be started.
+    """The face landmark model is missing, has another checksum, or does not start.
 
-    Cause: `face_landmarker.task` is not in any known place, its checksum differs, or
-    MediaPipe lacks a system library. Cure: `make setup` fetches the file; the README
-    names the system libraries.
+    Cause: `face_landmarker.task` is in none of the known places, its checksum differs, or MediaPipe lacks a system
+    library. Cure: `make setup` downloads the file; the README lists the system libraries.
     """
 
 
 class NoFaceError(MerError):
-    """No usable face in the frames that the pipeline looked at."""
+    """No usable face in the examined frames."""
 
 
 class SeveralFacesError(NoFaceError):
-    """Several faces, and the options say to ask which one is meant.
+    """Several faces, and the options require an explicit choice.
 
-    Cause: `face="ask"`. Cure: name one of the faces that the message lists, or let
-    the largest be taken.
+    Cause: `face="ask"`. Cure: choose one of the faces that the message lists, or `largest`.
     """
 
 
@@ -70,14 +61,14 @@ class DecodeError(MerError):
 
 
 class NonFiniteLossError(MerError):
-    """Training left the finite numbers.
+    """The training loss is not finite.
 
-    Cause: nearly always the learning rate, or raw class weights that multiply it.
-    Cure: lower `learning_rate`, set `class_weights='normalized'`, or clip gradients;
-    the message names the folds, their epochs and the learning rate. The other folds are trained and reported.
+    Cause: nearly always the learning rate, or raw class weights that multiply it. Cure: lower `learning_rate`, set
+    `class_weights='normalized'`, or clip gradients; the message names the folds, their epochs and the learning rate.
+    The other folds are trained and reported.
 
     Attributes:
-        results: Of `mer_jax.train`, of the folds that have a result.
+        results: Results of `mer_jax.train`, of the folds that have one.
     """
 
     def __init__(self, message: str, *, results: Any = None):
@@ -86,19 +77,19 @@ class NonFiniteLossError(MerError):
 
 
 class MemoryLimitError(MerError):
-    """A device has no room for what was asked of it.
+    """Out of memory on a device.
 
-    Cause: too many folds at once, too large a batch or network. Cure: lower what the
-    message names; checkpoints stay, and `--resume` goes on from them.
+    Cause: too many folds at once, or too large a batch or network. Cure: lower what the message names; checkpoints are
+    kept, and `--resume` continues from them.
     """
 
 
 class CheckpointError(MerError):
-    """A checkpoint that does not belong to this experiment, or cannot be read."""
+    """A checkpoint of another experiment, or one that cannot be read."""
 
 
 def near_names(name: str, known: Iterable[str]) -> str:
-    """Says which known names resemble an unknown one, or lists them all.
+    """Suggests known names similar to an unknown one, or lists them all.
 
     Example:
         >>> near_names("learnig_rate", ["learning_rate", "seed"])
@@ -111,46 +102,3 @@ def near_names(name: str, known: Iterable[str]) -> str:
     if close:
         return "did you mean " + " or ".join(repr(each) for each in close) + "?"
     return "known: " + ", ".join(repr(each) for each in known)
-
-
-# What the operating system says when a place cannot be written to.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-
-
-def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
-    """Runs a command; turns a user's mistake into one message on stderr.
-
-    Args:
-        command: does the work.
-        on_interrupt: what to tell after Ctrl-C.
-
-    Returns:
-        The exit code: 0, also where a reader such as `head` cuts the output off; 1 after a
-        MerError, or where a file could not be written; 130 after Ctrl-C.
-
-    Example:
-        >>> run_command(lambda: None, on_interrupt="stopped")
-        0
-    """
-    try:
-        command()
-        sys.stdout.flush()
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-        if not poll.poll(0):  # the reader of stdout is there: it was another pipe
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes it
-        return 0
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
-            raise
-        print(f"error: {error}; make room or choose another folder, then run again", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\n{on_interrupt}", file=sys.stderr)
-        return 130
-    return 0

@@ -1,13 +1,14 @@
-"""Files: the cache folder and atomic writes."""
+"""Files: the cache folder, atomic writes, and the order of names."""
 
 import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
 
 def user_cache_dir() -> Path:
-    """Returns our cache folder: $MER_CACHE_DIR, else $XDG_CACHE_HOME/mer_jax, else ~/.cache/mer_jax."""
+    """Returns the cache folder: $MER_CACHE_DIR, else $XDG_CACHE_HOME/mer_jax, else ~/.cache/mer_jax."""
     if own := os.environ.get("MER_CACHE_DIR"):
         return Path(own).expanduser()
     if xdg := os.environ.get("XDG_CACHE_HOME"):
@@ -15,12 +16,22 @@ def user_cache_dir() -> Path:
     return Path.home() / ".cache" / "mer_jax"
 
 
+def natural_key(name: str) -> tuple[tuple[int, str], ...]:
+    """Sort key for names with numbers in them: `s2` before `s10`, in any case.
+
+    Example:
+        >>> sorted(["s10", "S2"], key=natural_key)
+        ['S2', 's10']
+    """
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name.casefold()))
+
+
 def write_atomically(path: Path, content: str | bytes) -> Path:
-    """Writes a file under another name and renames it once it is complete and on the disk.
+    """Writes a file atomically: under a temporary name, synced to disk, then renamed.
 
     Args:
-        path: The file; its folder must exist. An older file is replaced.
-        content: Text, written as UTF-8 with the line ends it has, or bytes.
+        path: The file; its folder must exist. An existing file is replaced.
+        content: Text, written as UTF-8 with its line ends unchanged, or bytes.
 
     Returns:
         The path.
@@ -32,7 +43,7 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp creates files that only their owner can read
         os.replace(name, path)
     except BaseException:  # Ctrl-C too
         with contextlib.suppress(FileNotFoundError):
@@ -42,6 +53,6 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
 
 
 def _umask() -> int:
-    mask = os.umask(0)  # the only way to read it is to set it
+    mask = os.umask(0)  # it can only be read by setting it
     os.umask(mask)
     return mask

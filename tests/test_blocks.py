@@ -9,7 +9,7 @@ from mer_jax.blocks.region import area_weights, eyes_and_mouth, resize_area
 from mer_jax.blocks.spatial_attention import SpatialAttention
 from mer_jax.blocks.squeeze_excitation import SqueezeExcitation
 from mer_jax.blocks.temporal_attention import TemporalAttention
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 
 def random_params(block, x, key=0):

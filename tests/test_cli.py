@@ -1,7 +1,6 @@
 """`mer inspect` as a user runs it, on real faces and on everything that is not one."""
 
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -12,18 +11,15 @@ import numpy as np
 import pytest
 
 from mer_jax.cli.main import COMMANDS, main
-from mer_jax.vision.frames import VideoFrames
+from tests.face_clips import read_clip
 
 ROOT = Path(__file__).parents[1]
-FACES = Path(os.environ.get("MER_FACES_DIR", ROOT.parent / "shared" / "faces"))
-needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason="the clips of real faces are not here (MER_FACES_DIR)")
 LENGTH = 12
 
 
 @pytest.fixture(scope="module")
 def talker() -> np.ndarray:
-    with VideoFrames(FACES / "lbax4n.mpg") as frames:
-        return np.stack([frames[index] for index in range(LENGTH)])
+    return read_clip("lbax4n", 0, LENGTH)
 
 
 def write_video(path: Path, frames) -> Path:
@@ -40,7 +36,6 @@ def inspect(source: Path, out: Path, *flags: str) -> tuple[int, dict]:
     return code, json.loads(report.read_text())["clips"] if report.exists() else {}
 
 
-@needs_faces
 def test_a_video_gives_a_page_a_picture_and_numbers(talker, tmp_path, capsys):
     code, clips = inspect(write_video(tmp_path / "talk <1>.avi", talker), tmp_path / "out")
     assert code == 0
@@ -61,7 +56,6 @@ def test_a_video_gives_a_page_a_picture_and_numbers(talker, tmp_path, capsys):
     assert str(tmp_path / "out" / "inspect.html") in capsys.readouterr().out
 
 
-@needs_faces
 def test_a_folder_keeps_the_good_and_names_the_bad(talker, tmp_path, capsys):
     corpus = tmp_path / "corpus"
     (corpus / "s1" / "ep1").mkdir(parents=True)
@@ -90,7 +84,6 @@ def test_a_folder_keeps_the_good_and_names_the_bad(talker, tmp_path, capsys):
     assert "Overview" in (tmp_path / "out" / "inspect.html").read_text()
 
 
-@needs_faces
 def test_two_faces_are_named_and_one_can_be_chosen(talker, tmp_path, capsys):
     small = np.stack([cv2.resize(frame, None, fx=0.8, fy=0.8) for frame in talker[:4]])
     small = np.pad(small, ((0, 0), (0, 288 - small.shape[1]), (0, 0), (0, 0)), mode="edge")
@@ -110,7 +103,7 @@ def test_two_faces_are_named_and_one_can_be_chosen(talker, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("none.mp4", "none.mp4 is not there; expected a video"),
+        ("none.mp4", "none.mp4 does not exist; expected a video"),
         (".", "holds neither videos"),
         ("camera:77", "camera 77"),
     ],

@@ -132,7 +132,7 @@ def test_the_command_compares_run_folders_and_files(tmp_path, capsys):
     assert entry["names"] == ["one", "two"]
     assert entry["holm"]["mcnemar"] == entry["mcnemar"]["p_value"], "one comparison needs no correction"
     assert main(["compare", runs[0]]) == 1
-    assert "expected two different runs or more" in capsys.readouterr().err
+    assert "expected two or more different runs" in capsys.readouterr().err
 
 
 NAME = ("negative", "positive", "surprise")

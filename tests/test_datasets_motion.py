@@ -7,7 +7,7 @@ from datasets.motion import FULL_SCALE, compute_motion, quantize
 from mer_jax.data.clips import Clips
 from mer_jax.errors import CorpusError
 from mer_jax.sizes import MOTION_ZERO
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 
 def make_clips(shifts):

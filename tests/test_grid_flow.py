@@ -7,7 +7,7 @@ import pytest
 
 from mer_jax.blocks.grid_flow import grid_flow, mirror_flow, rise_and_fall, smoothing_matrix, window_matrix
 from mer_jax.errors import ShapeError
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 
 def make_clip(motion, frames=9, contrast=1.0):

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 import mer_jax
 from experiments.config_files import CONFIG_FOLDER, load_config
-from mer_jax.vision.native import DEBIAN_PACKAGES
+from mer_jax.vision.libraries import DEBIAN_PACKAGES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
@@ -96,7 +96,17 @@ def test_wheel_holds_every_file_of_the_library(wheel):
 
 
 def test_wheel_carries_the_licence(wheel):
-    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+    for name in ("LICENSE", "NOTICE"):
+        assert any(member.endswith(f"licenses/{name}") for member in wheel.namelist())
+
+
+def test_clips_of_real_faces_are_attributed():
+    notice, source = (ROOT / "NOTICE").read_text(), (ROOT / "tests" / "faces" / "README.md").read_text()
+    for path in (ROOT / "tests" / "faces").glob("*.mpg"):
+        assert path.name in source
+    for said in ("Cooke", "Barker", "Cunningham", "Shao", "10.5281/zenodo.3625687", "licenses/by/4.0", "unchanged"):
+        assert said in " ".join(notice.split())
+        assert said in source
 
 
 IMPORT_ENGINE = """

@@ -13,6 +13,7 @@ from mer_jax.vision.frames import ArrayFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import prepare_clip
+from tests.face_clips import read_clip
 
 CLIPS = 4
 
@@ -64,7 +65,7 @@ def test_sampling_around_the_apex_spots_it_where_it_is_not_given(clips, landmark
     np.testing.assert_array_equal(given.frame_indices, spotted.frame_indices)
     # The alignment of all frames and that of the picked ones start from different neighbours.
     assert np.abs(given.faces.astype(int) - spotted.faces).mean() < 0.5
-    with pytest.raises(ConfigError, match=f"frame {len(clip)} of a clip of {len(clip)} frames"):
+    with pytest.raises(ConfigError, match=f"the apex is frame {len(clip)}, but the clip has {len(clip)} frames"):
         prepare_clip(ArrayFrames(clip), options, landmarker, apex=len(clip))
 
 
@@ -83,6 +84,25 @@ def test_in_a_raw_video_the_expression_is_found_between_still_frames(clips, land
         assert curve.shape == (len(video),)
         errors.append(abs(int(curve.argmax()) - (60 + apex)))
     assert np.median(errors) <= 5  # of 170 frames and more
+
+
+def test_the_apex_is_exact_to_the_frame_where_the_motion_is_known(landmarker):
+    """A smooth swelling of one cheek in a still picture, largest in frame 9 of 16."""
+    picture = read_clip("lbax4n", 0, 1)[0]
+    left, top, right, bottom = landmarker.detect(picture).box
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    distance = np.hypot(columns - (0.7 * right + 0.3 * left), rows - (0.35 * top + 0.65 * bottom))
+    spot = 30 * np.exp(-0.5 * (distance / 12) ** 2)
+    rise = np.exp(-0.5 * ((np.arange(16) - 9) / 2.5) ** 2)
+    clip = np.stack([np.clip(picture + share * spot[..., None], 0, 255).astype(np.uint8) for share in rise])
+    prepared = prepare_clip(ArrayFrames(clip), VisionOptions(sampling="apex", num_frames=8, mask="none"), landmarker)
+    assert prepared.quality["apex_frame"] == 9
+    assert prepared.frame_indices[4] == 9
+    change = np.abs(prepared.faces.astype(int) - prepared.faces[0]).mean(axis=(1, 2))
+    assert change.argmax() == 4
+    faces, ibug = all_faces(clip, landmarker)
+    assert spot_apex(faces, ibug) == 9
+    assert spot_apex(faces, ibug, half_interval=3) == 9
 
 
 def test_drift_light_and_blinks_do_not_count(clips, landmarker):

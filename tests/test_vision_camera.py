@@ -69,5 +69,5 @@ def test_what_came_before_the_end_of_the_stream_is_kept(stream):
 
 
 def test_a_camera_that_is_not_there_is_refused():
-    with pytest.raises(DecodeError, match="camera 77 cannot be opened: there is none, another program uses it"):
+    with pytest.raises(DecodeError, match="camera 77 cannot be opened: it does not exist, another program uses it"):
         record_camera(77)

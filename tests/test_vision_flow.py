@@ -1,15 +1,10 @@
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 from mer_jax.vision.flow import FLOW_METHODS, clip_flow, motion_features, optical_flow, optical_strain
-from mer_jax.vision.frames import VideoFrames
+from tests.face_clips import read_clip
 
-FACES = Path(os.environ.get("MER_FACES_DIR", Path(__file__).parents[2] / "shared" / "faces"))
-needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason="the clips of real faces are not here (MER_FACES_DIR)")
 ROWS, COLUMNS = np.mgrid[0:128, 0:128].astype(np.float32)
 
 
@@ -68,10 +63,8 @@ def test_flow_along_a_clip_from_the_onset_or_the_frame_before():
     np.testing.assert_allclose(steps, 0.5, atol=0.1)
 
 
-@needs_faces
 def test_a_still_face_has_neither_flow_nor_strain():
-    with VideoFrames(FACES / "lbax4n.mpg") as frames:
-        face = frames.gray(0)[60:260, 90:270]
+    face = cv2.cvtColor(read_clip("lbax4n", 0, 1)[0], cv2.COLOR_RGB2GRAY)[60:260, 90:270]
     assert np.abs(motion_features(face, face)).max() == 0
 
 

@@ -1,16 +1,11 @@
 import os
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from mer_jax.vision.frames import VideoFrames
 from mer_jax.vision.landmarks import IBUG_68, FaceLandmarker, Landmarks, ibug_from_mesh, interocular_distance
-
-FACES = Path(os.environ.get("MER_FACES_DIR", Path(__file__).parents[2] / "shared" / "faces"))
-needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason="the clips of real faces are not here (MER_FACES_DIR)")
-CLIPS = ("bbaf2n", "lbax4n", "swiz3n")
+from tests.face_clips import CLIPS, FACES, read_clip
 
 # The iBUG point that mirrors each of the 68.
 MIRROR = np.concatenate(
@@ -29,8 +24,7 @@ def landmarker():
 
 
 def frame_of(clip: str, index: int = 0) -> np.ndarray:
-    with VideoFrames(FACES / f"{clip}.mpg") as frames:
-        return frames[index]
+    return read_clip(clip, index, index + 1)[0]
 
 
 def test_the_map_has_68_distinct_points_of_the_canonical_mesh():
@@ -48,20 +42,17 @@ def test_points_are_read_between_their_two_vertices():
     assert Landmarks(np.zeros((478, 3), np.float32)).ibug.shape == (68, 2)
 
 
-@needs_faces
 @pytest.mark.parametrize("clip", CLIPS)
 def test_points_agree_with_an_independent_detector(landmarker, clip):
     theirs = np.load(FACES / f"dlib68_{clip}.npz")["lm"]
     errors = []
-    with VideoFrames(FACES / f"{clip}.mpg") as frames:
-        for index, points in enumerate(theirs):
-            ours = landmarker.detect(frames[index]).ibug
-            outer_eyes = np.linalg.norm(points[36] - points[45])
-            errors.append(np.linalg.norm(ours - points, axis=1).mean() / outer_eyes)
+    for frame, points in zip(read_clip(clip), theirs, strict=True):
+        ours = landmarker.detect(frame).ibug
+        outer_eyes = np.linalg.norm(points[36] - points[45])
+        errors.append(np.linalg.norm(ours - points, axis=1).mean() / outer_eyes)
     assert np.median(errors) <= 0.05
 
 
-@needs_faces
 def test_a_mirrored_picture_gives_mirrored_points(landmarker):
     frame = frame_of("lbax4n")
     ours = landmarker.detect(frame).ibug
@@ -71,7 +62,6 @@ def test_a_mirrored_picture_gives_mirrored_points(landmarker):
     assert difference < 0.03
 
 
-@needs_faces
 def test_points_move_with_the_picture_and_are_the_same_twice(landmarker):
     frame = frame_of("bbaf2n")
     first = landmarker.detect(frame)
@@ -82,7 +72,6 @@ def test_points_move_with_the_picture_and_are_the_same_twice(landmarker):
     np.testing.assert_allclose((moved.ibug - first.ibug).mean(axis=0), [20, -10], atol=0.7)
 
 
-@needs_faces
 def test_camera_noise_moves_the_points_little(landmarker):
     frame = cv2.resize(frame_of("bbaf2n"), None, fx=1.7, fy=1.7, interpolation=cv2.INTER_CUBIC)
     rng = np.random.default_rng(0)
@@ -92,7 +81,6 @@ def test_camera_noise_moves_the_points_little(landmarker):
     assert jitter < 0.0015  # .0020 without the detector's blur
 
 
-@needs_faces
 def test_more_views_steady_the_points_where_they_are(landmarker):
     frame = cv2.resize(frame_of("swiz3n"), None, fx=1.7, fy=1.7, interpolation=cv2.INTER_CUBIC)
     rng = np.random.default_rng(0)
@@ -111,7 +99,6 @@ def test_more_views_steady_the_points_where_they_are(landmarker):
         landmarker.detect(frame, views=9)
 
 
-@needs_faces
 def test_of_two_faces_the_larger_is_taken_and_both_are_counted(landmarker):
     large, small = frame_of("lbax4n"), cv2.resize(frame_of("bbaf2n"), None, fx=0.8, fy=0.8)
     small = cv2.copyMakeBorder(small, 0, 288 - small.shape[0], 0, 0, cv2.BORDER_REPLICATE)
@@ -123,7 +110,6 @@ def test_of_two_faces_the_larger_is_taken_and_both_are_counted(landmarker):
         assert np.abs(found.ibug - alone.ibug - [left_edge, 0]).max() < 6
 
 
-@needs_faces
 def test_a_face_of_40_pixels_is_found_in_a_small_frame(landmarker):
     frame = frame_of("lbax4n")
     small = cv2.resize(frame, None, fx=40 / 120, fy=40 / 120, interpolation=cv2.INTER_AREA)
@@ -145,7 +131,6 @@ def test_no_face_is_none(landmarker, kind):
     assert landmarker.detect(frame) is None
 
 
-@needs_faces
 def test_blendshapes_only_on_request(landmarker):
     frame = frame_of("lbax4n", 30)
     assert landmarker.detect(frame).blendshapes is None
@@ -156,7 +141,6 @@ def test_blendshapes_only_on_request(landmarker):
     assert "browInnerUp" in scores
 
 
-@needs_faces
 def test_head_pose_turns_with_the_picture(landmarker):
     frame = frame_of("lbax4n")
     assert landmarker.detect(frame).pose is None
@@ -173,7 +157,6 @@ def test_head_pose_turns_with_the_picture(landmarker):
     assert abs(turned.roll - straight.roll - 15) < 2
 
 
-@needs_faces
 def test_all_faces_come_widest_first(landmarker):
     small = cv2.resize(frame_of("bbaf2n"), None, fx=0.8, fy=0.8)
     small = cv2.copyMakeBorder(small, 0, 288 - small.shape[0], 0, 0, cv2.BORDER_REPLICATE)

@@ -10,17 +10,23 @@ from mer_jax.errors import ConfigError
 from mer_jax.vision import options as options_module
 from mer_jax.vision.options import VisionOptions
 
+CHOICES = {
+    "crop": options_module.CROPS,
+    "mask": options_module.MASKS,
+    "sampling": options_module.SAMPLINGS,
+    "face": options_module.FACES,
+}
 
-def test_defaults_and_every_named_choice_are_valid():
-    VisionOptions().validate()
-    for field, known in (
-        ("crop", options_module.CROPS),
-        ("mask", options_module.MASKS),
-        ("sampling", options_module.SAMPLINGS),
-        ("face", options_module.FACES),
-    ):
+
+def test_every_named_choice_is_valid_and_has_a_fingerprint_of_its_own():
+    fingerprints = set()
+    for field, known in CHOICES.items():
+        assert VisionOptions.__dataclass_fields__[field].default in known
         for value in known:
-            VisionOptions(**{field: value}).validate()
+            options = VisionOptions(**{field: value})
+            options.validate()
+            fingerprints.add(options.fingerprint())
+    assert len(fingerprints) == 1 + sum(len(known) - 1 for known in CHOICES.values())  # the defaults coincide
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,15 @@
 import dataclasses
-import os
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from mer_jax.errors import ConfigError, DecodeError, NoFaceError, SeveralFacesError
-from mer_jax.vision.frames import ArrayFrames, FolderFrames, VideoFrames
+from mer_jax.vision.frames import ArrayFrames, FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import CROPS, MASKS, VisionOptions
 from mer_jax.vision.prepare import prepare_clip
-
-FACES = Path(os.environ.get("MER_FACES_DIR", Path(__file__).parents[2] / "shared" / "faces"))
-needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason="the clips of real faces are not here (MER_FACES_DIR)")
+from tests.face_clips import read_clip
 
 SHORT = VisionOptions(num_frames=4)
 
@@ -43,11 +39,9 @@ def landmarker():
 @pytest.fixture(scope="module")
 def clip() -> np.ndarray:
     """30 frames of a talker, RGB."""
-    with VideoFrames(FACES / "lbax4n.mpg") as frames:
-        return np.stack([frames[index] for index in range(30)])
+    return read_clip("lbax4n", 0, 30)
 
 
-@needs_faces
 @pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize("sampling", ["uniform", "linear"])
 def test_shapes_types_and_determinism(landmarker, clip, crop, sampling):
@@ -64,7 +58,6 @@ def test_shapes_types_and_determinism(landmarker, clip, crop, sampling):
     assert prepared.quality == again.quality
 
 
-@needs_faces
 @pytest.mark.parametrize("crop", CROPS)
 def test_the_face_fills_the_crop_and_the_halves_part_at_the_nose(landmarker, clip, crop):
     prepared = prepare_clip(ArrayFrames(clip), VisionOptions(crop=crop, mask="none"), landmarker)
@@ -79,7 +72,6 @@ def test_the_face_fills_the_crop_and_the_halves_part_at_the_nose(landmarker, cli
     assert abs(points[[39, 42], 0].mean() - 63.5) < 5
 
 
-@needs_faces
 def test_a_still_picture_stays_still(landmarker, clip):
     still = np.repeat(clip[:1], 6, axis=0)
     for crop in CROPS:
@@ -87,7 +79,6 @@ def test_a_still_picture_stays_still(landmarker, clip):
         assert np.abs(faces.astype(int) - faces[0]).max() <= 1
 
 
-@needs_faces
 def test_the_held_crop_shows_motion_that_registration_takes_away(landmarker, clip):
     drifting = np.stack(
         [
@@ -108,7 +99,6 @@ def test_the_held_crop_shows_motion_that_registration_takes_away(landmarker, cli
     assert change[True] < 0.2 * change[False]
 
 
-@needs_faces
 def test_the_mask_is_the_same_in_every_frame(landmarker, clip):
     plain = prepare_clip(ArrayFrames(clip), VisionOptions(mask="none"), landmarker).faces
     for mask in MASKS:
@@ -118,14 +108,12 @@ def test_the_mask_is_the_same_in_every_frame(landmarker, clip):
         assert (masked <= plain).all()
 
 
-@needs_faces
 def test_only_the_frames_needed_are_decoded(landmarker, clip):
     frames = CountingFrames(clip)
     prepared = prepare_clip(frames, SHORT, landmarker)
     assert frames.asked == {0, 10, 19, 29} == set(prepared.frame_indices.tolist())
 
 
-@needs_faces
 def test_a_clip_shorter_than_t_and_a_clip_of_one_frame(landmarker, clip):
     prepared = prepare_clip(ArrayFrames(clip[:5]), VisionOptions(), landmarker)
     assert set(prepared.frame_indices) == set(range(5))
@@ -134,7 +122,6 @@ def test_a_clip_shorter_than_t_and_a_clip_of_one_frame(landmarker, clip):
     assert (one.faces == one.faces[0]).all()
 
 
-@needs_faces
 def test_linear_sampling_lies_between_its_neighbours(landmarker, clip):
     options = VisionOptions(num_frames=3, sampling="linear", register=False, mask="none")
     ends = prepare_clip(ArrayFrames(clip[:2]), VisionOptions(num_frames=2, register=False, mask="none"), landmarker)
@@ -142,7 +129,6 @@ def test_linear_sampling_lies_between_its_neighbours(landmarker, clip):
     np.testing.assert_allclose(middle, ends.faces.astype(float).mean(axis=0), atol=0.51)
 
 
-@needs_faces
 def test_gray_and_colour_frames_give_the_same_crop(landmarker, clip):
     colour = prepare_clip(ArrayFrames(clip), SHORT, landmarker)
     gray = prepare_clip(
@@ -152,7 +138,6 @@ def test_gray_and_colour_frames_give_the_same_crop(landmarker, clip):
     assert gray.quality["num_faces"] == 1
 
 
-@needs_faces
 def test_a_face_that_comes_late_is_found_and_recorded(landmarker, clip):
     late = clip.copy()
     late[:12] = 0
@@ -179,7 +164,6 @@ def test_no_face_names_the_clip_the_frames_and_the_reason(landmarker):
         prepare_clip(ArrayFrames(noise), VisionOptions(), landmarker)
 
 
-@needs_faces
 def test_a_face_40_pixels_wide_works_in_a_small_frame_and_is_named_in_a_large_one(landmarker, clip):
     small = cv2.resize(clip[0], None, fx=1 / 3, fy=1 / 3, interpolation=cv2.INTER_AREA)
 
@@ -194,7 +178,6 @@ def test_a_face_40_pixels_wide_works_in_a_small_frame_and_is_named_in_a_large_on
         prepare_clip(on_canvas(480, 640), SHORT, landmarker)
 
 
-@needs_faces
 def test_two_faces_are_counted_and_the_larger_is_prepared(landmarker, clip):
     pair = np.concatenate([clip[:4], clip[:4]], axis=2)
     pair[:, :60, :360] = 128  # one of them a little smaller to see: cut at the forehead
@@ -202,7 +185,6 @@ def test_two_faces_are_counted_and_the_larger_is_prepared(landmarker, clip):
     assert prepared.quality["num_faces"] == 2
 
 
-@needs_faces
 def test_quality_tells_blur_and_exposure(landmarker, clip):
     options = VisionOptions(num_frames=2)
     sharp = prepare_clip(ArrayFrames(clip[:2]), options, landmarker).quality
@@ -218,7 +200,6 @@ def test_quality_tells_blur_and_exposure(landmarker, clip):
     assert 50 < sharp["interocular_px"] < 60
 
 
-@needs_faces
 def test_an_unreadable_frame_is_named_only_if_it_is_needed(landmarker, clip, tmp_path):
     for number, frame in enumerate(clip[:10]):
         cv2.imwrite(str(tmp_path / f"image{number:06d}.png"), frame[..., ::-1])
@@ -242,7 +223,6 @@ def two_people(clip) -> np.ndarray:
     return np.concatenate([np.pad(small, ((0, 0), (0, room), (0, 0), (0, 0)), mode="edge"), clip[:8]], axis=2)
 
 
-@needs_faces
 @pytest.mark.parametrize("crop", ["onset", "per_frame_bbox"])
 def test_a_face_is_chosen_by_size_by_number_or_refused(landmarker, two_people, crop):
     def prepare(face):
@@ -258,7 +238,6 @@ def test_a_face_is_chosen_by_size_by_number_or_refused(landmarker, two_people, c
         prepare("ask")
 
 
-@needs_faces
 def test_a_tracked_face_is_not_taken_for_one_that_grows_larger(landmarker, two_people):
     swelling = two_people.copy()
     swelling[4:, :, 288:] = 128  # the larger one leaves
@@ -269,7 +248,6 @@ def test_a_tracked_face_is_not_taken_for_one_that_grows_larger(landmarker, two_p
     assert jumping.quality["missed_detections"] == 0
 
 
-@needs_faces
 def test_tim_and_magnification_stay_in_range_and_move_more(landmarker, clip):
     plain = prepare_clip(ArrayFrames(clip[:6]), VisionOptions(mask="none"), landmarker).faces
     smooth = prepare_clip(ArrayFrames(clip[:6]), VisionOptions(mask="none", sampling="tim"), landmarker).faces

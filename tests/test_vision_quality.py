@@ -1,19 +1,15 @@
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 from mer_jax.vision.contact_sheet import draw_clip, stack_sheets
-from mer_jax.vision.findings import find_turn, name_frames
-from mer_jax.vision.frames import ArrayFrames, VideoFrames
+from mer_jax.vision.findings import find_turn
+from mer_jax.vision.frame_runs import name_frames
+from mer_jax.vision.frames import ArrayFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.quality import SUMMARY, inspect_clip, summarise_corpus
-
-FACES = Path(os.environ.get("MER_FACES_DIR", Path(__file__).parents[2] / "shared" / "faces"))
-needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason="the clips of real faces are not here (MER_FACES_DIR)")
+from tests.face_clips import read_clip
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +21,13 @@ def landmarker():
 @pytest.fixture(scope="module")
 def clip() -> np.ndarray:
     """16 frames of a talker who blinks from frame 8 on."""
-    with VideoFrames(FACES / "lbax4n.mpg") as frames:
-        return np.stack([frames[index] for index in range(20, 36)])
+    return read_clip("lbax4n", 20, 36)
 
 
 def said(quality) -> str:
     return "\n".join(f"{finding.level}: {finding}" for finding in quality.findings)
 
 
-@needs_faces
 def test_a_good_clip_has_its_numbers_and_its_blink(landmarker, clip):
     quality = inspect_clip(ArrayFrames(clip), landmarker)
     assert quality.usable
@@ -49,7 +43,6 @@ def test_a_good_clip_has_its_numbers_and_its_blink(landmarker, clip):
     assert overview["blinks"] == {"median": 1, "min": 1, "max": 1, "clips": 2}
 
 
-@needs_faces
 def test_jitter_is_that_of_the_noise_and_not_of_the_movement(landmarker, clip):
     rng = np.random.default_rng(0)
     still = np.clip(clip[0].astype(float) + rng.normal(0, 4, (10, *clip[0].shape)), 0, 255).astype(np.uint8)
@@ -63,7 +56,6 @@ def test_jitter_is_that_of_the_noise_and_not_of_the_movement(landmarker, clip):
     assert "the same as the one before: 4 frames [frames 1-4]" in said(frozen)
 
 
-@needs_faces
 def test_faults_are_named_with_their_frames(landmarker, clip):
     damaged = clip.copy()
     damaged[5:8] = 120
@@ -79,7 +71,6 @@ def test_faults_are_named_with_their_frames(landmarker, clip):
     assert "% of the face is black or white [frames 14-15]" in text
 
 
-@needs_faces
 def test_a_turned_a_small_and_a_drawn_face_are_told(landmarker, clip):
     small = cv2.resize(clip[0], None, fx=1 / 3, fy=1 / 3, interpolation=cv2.INTER_AREA)
     canvas = np.full((2, 288, 360, 3), 128, np.uint8)
@@ -89,7 +80,6 @@ def test_a_turned_a_small_and_a_drawn_face_are_told(landmarker, clip):
     assert "has no texture: a drawing" in said(inspect_clip(ArrayFrames(np.stack([flat, flat])), landmarker))
 
 
-@needs_faces
 @pytest.mark.parametrize(("turns", "cure"), [(2, 180), (1, None)])
 def test_pictures_on_their_head_or_side_are_told(landmarker, clip, turns, cure):
     text = said(inspect_clip(ArrayFrames(np.rot90(clip[:4], turns, axes=(1, 2))), landmarker))
@@ -100,14 +90,12 @@ def test_pictures_on_their_head_or_side_are_told(landmarker, clip, turns, cure):
         assert "unless crop is `similarity` [frames 0-3]" in text
 
 
-@needs_faces
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_how_to_turn_pictures_is_found_without_the_pose(clip, turns):
     with FaceLandmarker() as plain:
         assert find_turn([np.ascontiguousarray(np.rot90(clip[0], turns))], plain) == 90 * turns
 
 
-@needs_faces
 def test_changes_of_the_whole_picture_are_told(landmarker, clip):
     flicker = clip.copy()
     flicker[::2] = clip[::2] // 2
@@ -121,15 +109,12 @@ def test_changes_of_the_whole_picture_are_told(landmarker, clip):
     assert "blurred" not in dark
 
 
-@needs_faces
 def test_frames_that_cannot_be_aligned_are_told(landmarker, clip):
-    with VideoFrames(FACES / "bbaf2n.mpg") as frames:
-        other = np.stack([frames[index] for index in range(8)])
-    text = said(inspect_clip(ArrayFrames(np.concatenate([clip[:8], other])), landmarker))
+    both = np.concatenate([clip[:8], read_clip("bbaf2n", 0, 8)])
+    text = said(inspect_clip(ArrayFrames(both), landmarker))
     assert "8 frames of those prepared cannot be aligned with the first" in text
 
 
-@needs_faces
 def test_more_faces_than_can_be_counted(landmarker, clip):
     six = np.concatenate([np.concatenate([clip[0]] * 3, axis=1)] * 2, axis=0)
     six = cv2.resize(six, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
@@ -148,7 +133,6 @@ def test_clips_without_a_face_are_errors_with_a_reason(landmarker):
     assert quality.apex_frame is None
 
 
-@needs_faces
 def test_the_contact_sheet_shows_points_and_grows_over_several_sheets(landmarker, clip):
     quality = inspect_clip(ArrayFrames(clip[:3]), landmarker)
     picture = draw_clip(quality, "clip")

@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -9,10 +6,7 @@ from mer_jax.vision.crop import box_crop, transform_points, warp_gray
 from mer_jax.vision.frames import VideoFrames
 from mer_jax.vision.landmarks import FaceLandmarker, eye_centres
 from mer_jax.vision.registration import register_frames, residual_shifts_px
-
-FACES = Path(os.environ.get("MER_FACES_DIR", Path(__file__).parents[2] / "shared" / "faces"))
-needs_faces = pytest.mark.skipif(not FACES.is_dir(), reason="the clips of real faces are not here (MER_FACES_DIR)")
-CLIPS = ("bbaf2n", "lbax4n", "swiz3n")
+from tests.face_clips import CLIPS, FACES, read_clip
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +15,7 @@ def faces() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     result = {}
     with FaceLandmarker() as landmarker:
         for clip in CLIPS:
-            with VideoFrames(FACES / f"{clip}.mpg") as frames:
-                frame = cv2.resize(frames[0], None, fx=1.8, fy=1.8, interpolation=cv2.INTER_CUBIC)
+            frame = cv2.resize(read_clip(clip, 0, 1)[0], None, fx=1.8, fy=1.8, interpolation=cv2.INTER_CUBIC)
             result[clip] = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), landmarker.detect(frame).ibug)
     return result
 
@@ -55,7 +48,6 @@ def error_px(corrections: np.ndarray, motions: list[np.ndarray], ibug: np.ndarra
     return np.sqrt(((np.stack(landed) - wanted) ** 2).sum(axis=2).mean(axis=1))
 
 
-@needs_faces
 @pytest.mark.parametrize("clip", CLIPS)
 def test_a_known_motion_is_taken_back_to_a_quarter_of_a_pixel(faces, clip):
     gray, ibug = faces[clip]
@@ -71,7 +63,6 @@ def test_a_known_motion_is_taken_back_to_a_quarter_of_a_pixel(faces, clip):
     assert errors[1:].mean() < 0.1 * unaligned[1:].mean()
 
 
-@needs_faces
 def test_frames_before_the_reference_are_aligned_too(faces):
     gray, ibug = faces["bbaf2n"]
     rng = np.random.default_rng(0)
@@ -82,7 +73,6 @@ def test_frames_before_the_reference_are_aligned_too(faces):
     assert error_px(registration.corrections, motions, ibug).max() < 0.25
 
 
-@needs_faces
 def test_a_far_drift_is_followed_from_frame_to_frame(faces):
     gray, ibug = faces["swiz3n"]
     rng = np.random.default_rng(0)
@@ -94,7 +84,6 @@ def test_a_far_drift_is_followed_from_frame_to_frame(faces):
     assert error_px(registration.corrections, motions, ibug).max() < 0.25
 
 
-@needs_faces
 def test_frames_that_cannot_be_aligned_stay_and_are_counted(faces):
     gray, ibug = faces["lbax4n"]
     noise = np.random.default_rng(0).integers(0, 255, gray.shape, np.uint8)
@@ -105,7 +94,6 @@ def test_frames_that_cannot_be_aligned_stay_and_are_counted(faces):
     np.testing.assert_allclose(registration.corrections[4], np.eye(3), atol=1e-2)
 
 
-@needs_faces
 def test_the_residual_estimate_measures_small_shifts(faces):
     gray, ibug = faces["bbaf2n"]
     box = box_crop(ibug)
@@ -120,7 +108,6 @@ def test_the_residual_estimate_measures_small_shifts(faces):
     assert np.isfinite(residual_shifts_px(np.zeros((2, 128, 128), np.uint8), np.zeros((128, 128), np.uint8))).all()
 
 
-@needs_faces
 @pytest.mark.parametrize("clip", CLIPS)
 def test_real_heads_are_steadier_after_it(clip):
     with FaceLandmarker() as landmarker, VideoFrames(FACES / f"{clip}.mpg") as frames:
@@ -141,7 +128,6 @@ def test_real_heads_are_steadier_after_it(clip):
     assert eye_travel(corrections) < 0.5 * eye_travel(np.tile(np.eye(3), (len(points), 1, 1)))
 
 
-@needs_faces
 @pytest.mark.parametrize("clip", CLIPS)
 def test_a_blink_does_not_move_the_face(faces, clip):
     gray, ibug = faces[clip]

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import NoFaceError, SeveralFacesError
+from mer_jax.vision.frame_runs import frame_runs
 from mer_jax.vision.landmarks import Landmarks
-from mer_jax.vision.tracks import choose_face, describe_faces, follow_face, frame_runs, link_faces
+from mer_jax.vision.tracks import choose_face, describe_faces, follow_face, link_faces
 
 
 def face_at(x: float, y: float = 100.0, width: float = 80.0) -> Landmarks:

@@ -6,7 +6,7 @@ A run that was stopped continues where it was; a finished corpus is left as it i
 import argparse
 import sys
 
-from mer_jax.errors import run_command
+from mer_jax.cli.command import run_command
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from datasets.surrogate.drawing import Image
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 _STRIP = 16  # rows worked on at a time: what stays in the processor's cache is several times faster
 _SHIFTS = 257  # the noise of a frame is a window of one larger pattern at a random place

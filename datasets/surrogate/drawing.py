@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 Image = Float[np.ndarray, "h w 3"]
 Mask = Float[np.ndarray, "h w"]

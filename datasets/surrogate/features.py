@@ -27,7 +27,7 @@ from datasets.surrogate.mesh import (
     UPPER_LIP_INNER,
     upper_lid,
 )
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 RIGHT_TEMPLE, LEFT_TEMPLE = 127, 356
 RIGHT_EDGE, LEFT_EDGE = 234, 454

@@ -21,7 +21,7 @@ from datasets.surrogate.drawing import (
 )
 from datasets.surrogate.identity import Subject
 from datasets.surrogate.mesh import CHIN, FACE_OVAL, LEFT_EYE, NUM_VERTICES, RIGHT_EYE, load_mesh
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 CAMERA_DISTANCE_CM = 75.0
 AMBIENT, KEY_LIGHT = 0.56, 0.55  # shares of the two lights

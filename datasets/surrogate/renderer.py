@@ -22,7 +22,7 @@ from datasets.surrogate.mesh import (
 )
 from datasets.surrogate.portrait import Portrait
 from datasets.surrogate.scenario import LEFT, RIGHT
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 GRID = 4  # pixels between the nodes on which smooth displacements are computed
 MOUTH_COLOR = np.array([52, 26, 24], np.float32)

@@ -12,7 +12,7 @@ from datasets.surrogate.mesh import LEFT_EYE, RIGHT_EYE
 from datasets.surrogate.portrait import paint_portrait
 from datasets.surrogate.renderer import FaceRenderer, FaceState
 from datasets.surrogate.scenario import LEFT, RIGHT, ClipSpec
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 FACE_EYES = ((0.31, 0.37), (0.69, 0.37))  # where a registered face has its eyes, fractions of (width, height)
 

@@ -27,7 +27,7 @@ from datasets.surrogate.camera import Camera, encode_frame
 from datasets.surrogate.plan import MARKER_NAME, CorpusPlan, SubjectPlan
 from datasets.surrogate.studio import CorpusGeometry, cut_face, make_renderer, place_face, render_clip, state_at
 from mer_jax.errors import CorpusError
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 JPEG_BYTES_PER_PIXEL = 0.27  # measured at quality 95 with camera noise on faces cut out, rounded up
 POLL_S = 0.1

@@ -1,91 +1,137 @@
-"""`inspect.html`: what `mer inspect` found in each clip, in one file that opens offline."""
+"""`inspect.html`, `inspect.json` and contact sheets: what `mer inspect` found, in files that open offline."""
 
 import base64
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+import mer_jax
+from mer_jax.files import write_atomically
 from mer_jax.report.page import load_template
+from mer_jax.vision.contact_sheet import draw_clip, encode_jpeg, encode_png, stack_sheets
+from mer_jax.vision.inspection import InspectedClip, Inspection
+from mer_jax.vision.libraries import cv2, load_mediapipe
+from mer_jax.vision.options import VISION_VERSION
+from mer_jax.vision.quality import SUMMARY, ClipQuality
 
-_WIDTH, _HEIGHT, _PAD = 560.0, 90.0, 4.0
+_WIDTH, _HEIGHT, _PAD = 560.0, 90.0, 4.0  # of a chart, pixels
+_PICTURES_ON_PAGE = 30  # a page with more is slow to open; clips with findings come first
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Curve:
+class _Curve:
     """One quantity along a clip.
 
     Attributes:
         name: With its unit.
         index: Frame numbers.
         values: At these frames; NaN leaves a gap.
-        marks: Frames to mark with a line.
-        level: Draw a line at this value, if it is in range.
+        marks: Frames to mark with a vertical line.
+        level: Draws a horizontal line at this value, if it is in range.
     """
 
     name: str
-    index: np.ndarray
+    index: Int[np.ndarray, "n"]
     values: Float[np.ndarray, "n"]
     marks: Sequence[int] = ()
     level: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class InspectedClip:
-    """One clip on the page.
-
-    Attributes:
-        name: Of the clip.
-        facts: Name to text, shown as a list.
-        summary: The numbers by their names in `columns`; NaN is shown as a dash.
-        findings: (level, text), errors first.
-        jpeg: Its contact sheet; None where the page has no room for it.
-        curves: Along the clip.
-    """
-
-    name: str
-    facts: Mapping[str, str]
-    summary: Mapping[str, float]
-    findings: Sequence[tuple[str, str]]
-    jpeg: bytes | None
-    curves: Sequence[Curve]
-
-    @property
-    def verdict(self) -> str:
-        """The worst level of its findings."""
-        levels = {level for level, _ in self.findings}
-        return next((word for word in ("error", "warning") if word in levels), "ok")
-
-
-def render_inspection(
-    clips: Sequence[InspectedClip],
-    *,
-    title: str,
-    columns: Mapping[str, str],
-    overview: Mapping[str, Mapping[str, float]],
-    environment: Mapping[str, str],
-) -> str:
-    """Renders the page.
+def write_inspection(inspection: Inspection, out: Path) -> Path:
+    """Writes the page, the JSON file and the contact sheets.
 
     Args:
-        clips: In the order to show them.
-        title: What was inspected.
-        columns: Name of a number in the summaries to what it means.
-        overview: Over all clips: name to `median`, `min`, `max` and `clips`.
-        environment: Versions and options, by name.
+        inspection: What was found.
+        out: Folder to write to; created if it does not exist.
+
+    Returns:
+        The path of the page.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    measured = {name: clip.quality for name, clip in inspection.clips.items() if clip.quality is not None}
+    pictures = {name: draw_clip(quality, name) for name, quality in measured.items()}
+    for number, sheet in enumerate(stack_sheets(list(pictures.values())) if pictures else [], 1):
+        write_atomically(out / f"contact_sheet{'' if number == 1 else f'_{number}'}.png", encode_png(sheet))
+    ordered = sorted(measured, key=lambda name: inspection.clips[name].verdict == "ok")
+    jpegs = {name: encode_jpeg(pictures[name]) for name in ordered[:_PICTURES_ON_PAGE]}
+    write_atomically(out / "inspect.json", json.dumps(inspection.to_plain(), indent=2))
+    return write_atomically(out / "inspect.html", _render(inspection, jpegs))
+
+
+def _render(inspection: Inspection, jpegs: Mapping[str, bytes]) -> str:
+    clips = inspection.clips
+    unmeasured = dict.fromkeys(SUMMARY, np.nan)
+    entries = [
+        {
+            "name": name,
+            "verdict": clip.verdict,
+            "findings": [(finding.level, str(finding)) for finding in clip.findings],
+            "facts": _facts(clip.quality) if clip.quality else {},
+            "summary": clip.quality.summary if clip.quality else unmeasured,
+            "picture": base64.b64encode(jpegs[name]).decode() if name in jpegs else None,
+            "charts": [_draw(curve) for curve in _curves(clip.quality)] if clip.quality else [],
+        }
+        for name, clip in clips.items()
+    ]
     return load_template("inspect.html.j2").render(
-        clips=clips,
-        title=title,
-        columns=columns,
-        overview=overview,
-        environment=environment,
-        counts={word: sum(clip.verdict == word for clip in clips) for word in ("ok", "warning", "error")},
-        pictures=[None if clip.jpeg is None else base64.b64encode(clip.jpeg).decode() for clip in clips],
-        charts=[[_draw(curve) for curve in clip.curves] for clip in clips],
+        clips=entries,
+        title=inspection.source,
+        columns=SUMMARY,
+        overview=inspection.overview,
+        environment=_environment(inspection),
+        counts={word: _count(clips.values(), word) for word in ("ok", "warning", "error")},
         number=_format_number,
     )
+
+
+def _count(clips: Iterable[InspectedClip], verdict: str) -> int:
+    return sum(clip.verdict == verdict for clip in clips)
+
+
+def _facts(clip: ClipQuality) -> dict[str, str]:
+    facts = {"frames": str(clip.num_frames)}
+    if clip.frame_size:
+        facts["size"] = f"{clip.frame_size[0]}x{clip.frame_size[1]} pixels"
+    if clip.frames_per_s:
+        facts["rate"] = f"{clip.frames_per_s:.4g} frames/s"
+    facts["faces"] = f"{clip.num_tracks} tracked over the clip"
+    if clip.blinks:
+        facts["eyes closed"] = ", ".join(f"{first}-{last}" for first, last in clip.blinks)
+    if clip.apex_frame is not None:
+        facts["largest motion"] = f"frame {clip.apex_frame}; whether it is an expression is not judged"
+    return facts
+
+
+def _curves(clip: ClipQuality) -> list[_Curve]:
+    figures = clip.figures
+    if clip.track is None or len(figures.index) < 2:
+        return []
+    apex = [] if clip.apex_frame is None else [clip.apex_frame]
+    curves = [
+        _Curve("motion, gray levels", clip.movement_index, clip.movement, apex),
+        _Curve("eyes closed, 0 to 1", figures.index, figures.eye_closure, level=0.5),
+        _Curve("yaw, degrees", figures.index, figures.yaw, level=0.0),
+        _Curve("pitch, degrees", figures.index, figures.pitch, level=0.0),
+        _Curve("sharpness", figures.index, figures.sharpness),
+        _Curve("brightness of the frame, gray levels", figures.index, figures.brightness),
+    ]
+    return [curve for curve in curves if len(curve.index) > 1]
+
+
+def _environment(inspection: Inspection) -> dict[str, str]:
+    chosen = ", ".join(f"{name}={value}" for name, value in dataclasses.asdict(inspection.options).items())
+    return {
+        "source": inspection.source,
+        "options": f"{chosen} (fingerprint {inspection.options.fingerprint()}, version {VISION_VERSION})",
+        "versions": f"mer_jax {mer_jax.__version__}, Python {platform.python_version()}, OpenCV {cv2.__version__}, "
+        f"MediaPipe {load_mediapipe().__version__}",
+    }
 
 
 def _format_number(value: float) -> str:
@@ -94,8 +140,8 @@ def _format_number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"
 
 
-def _draw(curve: Curve) -> dict:
-    """Places of a curve in the pixels of an SVG: polylines between gaps, and where the marks go."""
+def _draw(curve: _Curve) -> dict[str, Any]:
+    """Returns a curve in SVG pixels: polylines between gaps, and the positions of marks and level."""
     finite = curve.values[np.isfinite(curve.values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     low = min(low, 0.0)

@@ -1,20 +1,22 @@
-"""From frames of a face to the clips that a network takes: NumPy, OpenCV and MediaPipe, no JAX.
+"""From frames of a face to clips for a network, with NumPy, OpenCV and MediaPipe; no JAX.
 
 | module | question it answers |
 |---|---|
+| `sources` | which clips a video, a folder or a corpus contains |
 | `frames`, `camera` | how a folder, a video, an array or a camera becomes RGB frames, one at a time |
-| `face_model` | where the landmark model file is, and whether it is the right one |
+| `face_model`, `libraries` | where the landmark model and the libraries are, and whether they work |
 | `landmarks` | where the face is: 478 mesh points and the 68 iBUG points |
-| `tracks` | who is who from frame to frame, and whom to take of several |
+| `tracks` | which face is which from frame to frame, and which of several to use |
 | `sampling` | which frames of the clip make the T frames that the network sees |
 | `crop` | which part of each frame becomes the 128x128 face |
 | `registration` | how far each frame has moved since the onset, below a pixel |
 | `masks` | which areas of the face stay visible |
-| `magnification` | how small movements are made larger |
-| `apex` | in which frame the movement is largest |
+| `magnification` | how small motions are amplified |
+| `apex` | in which frame the motion is largest |
 | `flow` | how each pixel moves, and how the skin is strained |
-| `options`, `prepare` | all of it together, as one pure function of (frames, options) |
-| `quality`, `findings`, `contact_sheet` | what a clip is worth, what is wrong with it, and a picture of both |
+| `options`, `prepare` | all of this as one pure function of (frames, options) |
+| `figures`, `quality`, `findings` | what is measured on each frame, and what is wrong with a clip |
+| `inspection`, `contact_sheet` | the same for all clips of a source, and a picture of each |
 
-The package itself imports nothing; a module loads OpenCV or MediaPipe when it is imported or used.
+The package itself imports nothing; its modules load OpenCV on import and MediaPipe on first use.
 """

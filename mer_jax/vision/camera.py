@@ -1,4 +1,4 @@
-"""A camera as a source of frames: what it shows for a while, with the times at which it showed it."""
+"""Records a camera or a network stream, with the arrival time of each frame."""
 
 import time
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from jaxtyping import Float64
 
 from mer_jax.errors import DecodeError
 from mer_jax.vision.frames import ArrayFrames
-from mer_jax.vision.native import cv2, quiet_opencv
+from mer_jax.vision.libraries import cv2, quiet_opencv
 
 
 class CameraFrames(ArrayFrames):
-    """Frames that a camera took, held in memory.
+    """Frames recorded from a camera, in memory.
 
     Args:
         array: RGB `[t h w 3]`, uint8.
-        timestamps_s: When each frame arrived, in seconds since the first.
-        name: What messages call it.
-        asked_s: For how long it was to be recorded, seconds.
+        timestamps_s: Arrival time of each frame in seconds since the first.
+        name: Name for messages.
+        asked_s: Requested duration, seconds.
     """
 
     def __init__(self, array: np.ndarray, timestamps_s: Float64[np.ndarray, "t"], name: str, asked_s: float) -> None:
@@ -28,31 +28,31 @@ class CameraFrames(ArrayFrames):
 
     @property
     def timestamps_s(self) -> Float64[np.ndarray, "t"]:
-        """When each frame arrived, by the clock of this machine, in seconds since the first."""
+        """Arrival time of each frame by this machine's clock, in seconds since the first."""
         return self._timestamps_s
 
     @property
     def asked_s(self) -> float:
-        """For how long it was to be recorded, seconds; it stopped by itself if the last frame came earlier."""
+        """Requested duration, seconds; the camera stopped early if the last frame arrived before."""
         return self._asked_s
 
 
 def record_camera(
     device: int | str = 0, duration_s: float = 3.0, *, clock: Callable[[], float] = time.monotonic
 ) -> CameraFrames:
-    """Records a camera, or a network stream, until the time is over or the frames end.
+    """Records a camera or a network stream for a given time, or until it ends.
 
-    A camera in the dark lowers its frame rate while it says nothing of it, so each frame has the time at which it
-    arrived. Ten seconds of 640x480 at 30 frames a second take 280 MB.
+    Cameras lower their frame rate in the dark without reporting it, so each frame gets its arrival time. Ten seconds of
+    640x480 at 30 frames/s take 280 MB.
 
     Args:
-        device: Number of the camera, 0 is the first; or the address of a stream.
-        duration_s: How long, seconds.
-        clock: Seconds that only grow.
+        device: Number of the camera, 0 is the first, or the address of a stream.
+        duration_s: Duration, seconds.
+        clock: Monotonic clock, seconds.
 
     Raises:
-        DecodeError: There is no such camera, it gives no frame, it is in use by another program, or its pictures change
-            in size.
+        DecodeError: There is no such camera, it delivers no frame, another program uses it, or the size of its frames
+            changes.
     """
     name = f"camera {device}"
     with quiet_opencv():
@@ -62,8 +62,8 @@ def record_camera(
             raise DecodeError(f"{name} cannot be opened: no video comes from this address")
         if not capture.isOpened():
             raise DecodeError(
-                f"{name} cannot be opened: there is none, another program uses it, or you may not "
-                "(on Linux cameras are /dev/video0 and so on, for members of the group video)"
+                f"{name} cannot be opened: it does not exist, another program uses it, or you lack permission "
+                "(on Linux: /dev/video0 and so on, for members of the group video)"
             )
         images, times = [], []
         while not times or times[-1] - times[0] < duration_s:
@@ -80,5 +80,5 @@ def record_camera(
     finally:
         capture.release()
     if not images:
-        raise DecodeError(f"{name} opens but gives no frame; is it in use by another program?")
+        raise DecodeError(f"{name} opens but delivers no frame; is another program using it?")
     return CameraFrames(np.stack(images), np.asarray(times) - times[0], name, duration_s)

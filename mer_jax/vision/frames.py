@@ -6,8 +6,8 @@ picks. The content of a file decides its format, not its name.
 
 import operator
 import re
-from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from mer_jax.errors import DecodeError
-from mer_jax.vision.native import cv2, quiet_opencv
+from mer_jax.vision.libraries import cv2, quiet_opencv
 
 FRAME_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png")
 
@@ -29,12 +29,16 @@ _CONTAINER_MARKS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"RIFF"), (0, 
 _LAST_DIGITS = re.compile(r"(\d+)\D*$")
 
 
-class FrameSource(Sequence):
+class FrameSource(ABC):
     """Frames of one clip in temporal order: `len(source)`, `source[i]` in RGB, `source.gray(i)`.
 
     Indices are whole numbers, 0-based; negative ones count from the end. Slices are refused, since they would
     decode everything.
     """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Returns the number of frames."""
 
     @abstractmethod
     def __getitem__(self, index: SupportsIndex) -> Frame:
@@ -57,6 +61,9 @@ class FrameSource(Sequence):
     def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
         """When each frame was shown or taken, in seconds; None where nothing says so, as for a folder."""
         return None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (self[index] for index in range(len(self)))
 
     def _position(self, index: SupportsIndex) -> int:
         try:

@@ -1,11 +1,14 @@
-"""Where the face is: MediaPipe's mesh of 478 points, and the 68 iBUG points read off it."""
+"""Face landmarks: MediaPipe's mesh of 478 points, and the 68 iBUG points derived from it."""
 
+import ctypes
 import dataclasses
 import math
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -13,13 +16,13 @@ from jaxtyping import Float, Float32
 from mer_jax.errors import FaceModelError
 from mer_jax.vision.face_model import find_face_model
 from mer_jax.vision.frames import Frame
-from mer_jax.vision.native import cv2, describe_load_failure, load_mediapipe, without_start_messages
+from mer_jax.vision.libraries import cv2, describe_load_failure, load_mediapipe, without_start_messages
 
-# The two vertices of MediaPipe's mesh between which each iBUG point lies, iBUG 1..68 in their order; a point that
-# lies on a vertex has it twice. The subject's right is image left. The map is mirror-symmetric and uses only the 468
-# vertices that the canonical mesh has. Chosen against an independent detector (dlib) on real faces: lips and eyes are
-# the best single vertices; jaw, brows and nose the best vertices or midpoints of mesh edges on three talkers, which
-# left-out talkers confirm. The jaw is never exact: iBUG's is the silhouette in the image, the mesh's is on the skin.
+# For each iBUG point, 1 to 68, the two mesh vertices whose midpoint it is; a point on a vertex lists it twice. The
+# subject's right is image left. The map is mirror-symmetric and uses only the 468 vertices of the canonical mesh. It
+# was fitted to an independent detector (dlib) on real faces: single vertices for lips and eyes; vertices or midpoints
+# of mesh edges for jaw, brows and nose, on three talkers, confirmed on held-out talkers. The jaw is never exact: iBUG
+# marks the silhouette in the image, the mesh lies on the skin.
 IBUG_68 = np.concatenate(
     [
         # jaw, from image left to image right
@@ -49,14 +52,14 @@ EYE_LEFT, EYE_RIGHT = slice(36, 42), slice(42, 48)
 MOUTH = slice(48, 60)  # the outer lip line
 EYE_CORNERS = (36, 39, 42, 45)
 
-# The blur that halves the jitter of the points under camera noise, in pixels of a frame whose shorter side is 480
-# pixels or more. Smaller frames get less: their faces are smaller, and a mouth must not melt into a beard.
+# This blur halves the jitter of the points under camera noise; in pixels of a frame whose shorter side is 480 pixels
+# or more. Smaller frames, whose faces are smaller, are blurred less.
 _DETECTOR_BLUR_SIGMA_PX = 2.0
 _FULL_BLUR_FROM_SIDE_PX = 480
 MAX_FACES = 4  # in one frame
 
-# How the frame is turned (degrees), scaled and shifted (pixels) for each view. The network's answer depends on where
-# the pixels of the face lie on its own grid; views that differ by fractions of it average that out.
+# Rotation (degrees), scale and shift (pixels) of the frame for each view. The network's output depends on how the
+# face falls on its pixel grid; views that differ by fractions of a grid step average this out.
 _VIEWS = (
     (0, 1.0, 0.0, 0.0), (6, 0.95, 3.3, -2.6), (-6, 1.05, -2.7, 3.4), (3, 1.1, -4.5, -4.2),
     (-3, 0.9, 4.6, 4.3), (9, 1.0, 1.5, 5.7), (-9, 1.02, -5.5, 1.4), (1.5, 0.98, 6.3, -5.6),
@@ -70,12 +73,12 @@ Points68 = Float32[np.ndarray, "68 2"]
 
 @dataclasses.dataclass(frozen=True)
 class HeadPose:
-    """Which way a head is turned, in degrees; all 0 is straight into the camera.
+    """Rotation of the head in degrees; all zero faces the camera.
 
     Attributes:
-        yaw: positive towards the right edge of the picture.
-        pitch: positive upwards.
-        roll: positive clockwise in the picture.
+        yaw: Positive towards the right edge of the picture.
+        pitch: Positive upwards.
+        roll: Positive clockwise in the picture.
     """
 
     yaw: float
@@ -89,9 +92,9 @@ class Landmarks:
 
     Attributes:
         mesh: x and y in pixels of the frame, z (depth) in the same unit; y points down.
-        num_faces: Faces seen in the frame, at most 4.
-        blendshapes: Score from 0 to 1 of each of MediaPipe's 52 blendshapes, if they were asked for.
-        pose: How the head is turned, if it was asked for.
+        num_faces: Faces detected in the frame, at most 4.
+        blendshapes: Scores of MediaPipe's 52 blendshapes, 0 to 1; None unless requested.
+        pose: Rotation of the head; None unless requested.
     """
 
     mesh: Float32[np.ndarray, "478 3"]
@@ -118,7 +121,7 @@ class Landmarks:
 
 
 def ibug_from_mesh(mesh: Float[np.ndarray, "vertices c"]) -> Float[np.ndarray, "68 c"]:
-    """Reads the 68 iBUG points off MediaPipe's mesh.
+    """Computes the 68 iBUG points from MediaPipe's mesh.
 
     Args:
         mesh: 468 or 478 vertices, in any unit and with any number of coordinates.
@@ -140,19 +143,19 @@ def interocular_distance(ibug: Float[np.ndarray, "68 2"]) -> float:
 class FaceLandmarker:
     """MediaPipe's face landmarker, one frame at a time, with low jitter.
 
-    Use it as a context manager, or call `close()`. One object serves one process: create it after a fork or
-    in each spawned worker (60 ms), never before.
+    Use it as a context manager or call `close()`; otherwise it closes at garbage collection or at interpreter exit.
+    One object serves one process: create it in each worker (60 ms), after the fork.
 
-    It works in IMAGE mode: VIDEO mode smooths over time, which takes away half of a micro-expression
-    (gain .43 at the brows against .82). The detector looks at a slightly blurred copy (sigma 2 pixels at 640x480),
-    which halves the jitter of the points; the frame itself is left alone. Jitter of a still face under camera noise is
-    then .20 % of the distance between the eyes. `views=4` takes it below .15 %, at four to five times the time: the
-    frame alone is looked at, so nothing is smoothed over time.
+    It runs in IMAGE mode: VIDEO mode smooths over time, which removes half of a micro-expression (gain .43 at the
+    brows instead of .82). The detector looks at a slightly blurred copy (sigma 2 pixels at 640x480),
+    which halves the jitter of the points: a still face under camera noise then jitters by .20 % of the distance between
+    the eyes. `views=4` reduces this to less than .15 % in four to five times the time, without any smoothing over
+    time.
 
     Args:
         model_path: The face model; None looks where `find_face_model` does.
-        with_blendshapes: Whether `Landmarks.blendshapes` is filled in.
-        with_pose: Whether `Landmarks.pose` is filled in.
+        with_blendshapes: Whether to compute `Landmarks.blendshapes`.
+        with_pose: Whether to compute `Landmarks.pose`.
     """
 
     def __init__(
@@ -171,33 +174,35 @@ class FaceLandmarker:
         )
         try:
             with without_start_messages():
-                self._landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
+                landmarker = tasks.vision.FaceLandmarker.create_from_options(options)
         except OSError as error:
             raise describe_load_failure("MediaPipe", error) from error
         except (RuntimeError, ValueError) as error:
             raise FaceModelError(f"MediaPipe does not start with {model}: {error}") from error
+        self._landmarker = landmarker
+        self._close = weakref.finalize(self, _close_in_own_process, landmarker, os.getpid())
 
     def detect(self, frame: Frame, *, views: int = 1) -> Landmarks | None:
-        """Finds the largest face.
+        """Detects the largest face.
 
         Args:
             frame: RGB.
             views: See `detect_all`.
 
         Returns:
-            The face, or None if there is none.
+            The face, or None.
         """
         return next(iter(self.detect_all(frame, views=views)), None)
 
     def detect_all(self, frame: Frame, *, views: int = 1) -> tuple[Landmarks, ...]:
-        """Finds up to 4 faces, the widest first.
+        """Detects up to 4 faces, the widest first.
 
         Args:
             frame: RGB.
-            views: From 1 to 8: how many times the frame is looked at, each time turned, scaled and shifted a little;
-                the mesh is the mean. Blendshapes and pose are those of the first view.
+            views: Number of slightly rotated, scaled and shifted copies of the frame to average the mesh over, 1 to 8.
+                Blendshapes and pose are those of the first view.
         """
-        if self._landmarker is None:
+        if not self._close.alive:
             raise RuntimeError("this FaceLandmarker is closed; create another one")
         if os.getpid() != self._process:
             raise RuntimeError("this FaceLandmarker was created in another process; create one in each worker")
@@ -208,8 +213,8 @@ class FaceLandmarker:
         if views == 1:
             return self._look(cv2.GaussianBlur(frame, (0, 0), sigma))
         soft = cv2.GaussianBlur(frame.astype(np.float32), (0, 0), _VIEWS_BLUR * sigma)
-        # The blurred levels hardly differ from neighbour to neighbour: plain rounding would turn noise into moving
-        # contour lines, which the network follows. A fixed pattern added before keeps them from forming.
+        # Neighbouring blurred levels hardly differ, and plain rounding would turn noise into moving contour lines that
+        # the network follows. A fixed dither pattern prevents this.
         pattern = np.random.default_rng(0).random(soft.shape, np.float32) - np.float32(0.5)
         looks = []
         for degrees, scale, right, down in _VIEWS[:views]:
@@ -231,8 +236,9 @@ class FaceLandmarker:
         if not result.face_landmarks:
             return ()
         meshes = np.array([[(p.x, p.y, p.z) for p in face] for face in result.face_landmarks], np.float32)
-        # MediaPipe counts from the outer edge of the image; in OpenCV the first pixel's centre is 0. z is scaled as x.
-        meshes = meshes * np.float32([width, height, width]) - np.float32([0.5, 0.5, 0])
+        # MediaPipe's origin is the corner of the image, OpenCV's the centre of the first pixel. z is scaled like x.
+        meshes *= np.array([width, height, width], np.float32)
+        meshes -= np.array([0.5, 0.5, 0], np.float32)
         widths = np.ptp(meshes[:, :, 0], axis=1)
         faces = []
         for index in np.argsort(-widths, kind="stable"):
@@ -246,16 +252,25 @@ class FaceLandmarker:
         return tuple(faces)
 
     def close(self) -> None:
-        """Ends MediaPipe's threads; closing twice is fine."""
-        if self._landmarker is not None:
-            self._landmarker.close()
-            self._landmarker = None
+        """Stops MediaPipe's threads; may be called more than once."""
+        self._close()
 
     def __enter__(self) -> "FaceLandmarker":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _close_in_own_process(landmarker: Any, process: int) -> None:
+    if os.getpid() != process:  # a forked child has none of the threads and would wait for them forever
+        return
+    try:
+        landmarker.close()
+    except RuntimeError:
+        # At interpreter exit Python has stopped MediaPipe's executor already. A reference that is never released keeps
+        # MediaPipe's finalizer from failing in the same way, with a traceback; the process ends anyway.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
 
 
 def _move_mesh(mesh: Float32[np.ndarray, "478 3"], matrix: Float[np.ndarray, "3 3"]) -> Float32[np.ndarray, "478 3"]:
@@ -268,20 +283,20 @@ def _move_mesh(mesh: Float32[np.ndarray, "478 3"], matrix: Float[np.ndarray, "3 
 def _mean_mesh(
     mesh: Float32[np.ndarray, "478 3"], looks: Sequence[Sequence[Float32[np.ndarray, "478 3"]]]
 ) -> Float32[np.ndarray, "478 3"]:
-    """The mean over the views in which this face was found."""
+    """Averages the mesh over the views in which this face was detected."""
     farthest = _SAME_FACE_WIDTHS * float(np.ptp(mesh[:, 0]))
     same = []
     for meshes in looks:
         away = [float(np.linalg.norm((each - mesh)[:, :2].mean(axis=0))) for each in meshes]
         if away and min(away) < farthest:
             same.append(meshes[int(np.argmin(away))])
-    return np.mean(same, axis=0, dtype=np.float64).astype(np.float32)
+    return np.stack(same).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def _read_pose(matrix: Float[np.ndarray, "4 4"]) -> HeadPose:
-    """Reads angles off MediaPipe's matrix, which turns the canonical face: x right, y up, z to the viewer.
+    """Computes angles from MediaPipe's matrix, which rotates the canonical face: x right, y up, z to the viewer.
 
-    The direction of the nose gives yaw and pitch; the line between the eyes gives the roll.
+    The direction of the nose gives yaw and pitch, the line between the eyes the roll.
     """
     eyes, nose = matrix[:3, 0], matrix[:3, 2] / np.linalg.norm(matrix[:3, 2])
     return HeadPose(

@@ -1,32 +1,32 @@
-"""Eulerian motion magnification: small movements made larger, without following a single point."""
+"""Eulerian motion magnification: amplifies small motions without tracking points."""
 
 import numpy as np
 from jaxtyping import Float32
 
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
-# The band in time: the difference of two first-order low passes, as in the authors' own fast filter. Per frame of the
-# prepared clip: movements that take two to some twenty of its frames.
+# Temporal band: the difference of two first-order low-pass filters, as in the authors' fast filter. Coefficients per
+# frame of the prepared clip; they pass motions that last two to about twenty frames.
 _FAST, _SLOW = 0.4, 0.05
-# Movements of details smaller than this get less, or their edges would break up; pixels of the 128x128 face.
+# Smaller details are amplified less, or their edges would break up; pixels of the 128x128 face.
 _SHORTEST_FULL_WAVELENGTH_PX = 16.0
 _LEVELS = 4
 
 
 def magnify_motion(faces: Float32[np.ndarray, "t h w"], factor: float) -> Float32[np.ndarray, "t h w"]:
-    """Adds `factor` times each movement to a clip that is held still.
+    """Amplifies motion in a registered clip.
 
-    Each level of a Laplacian pyramid is filtered in time, multiplied and added again. The first frame is left as it
-    is: the filters start at rest there.
+    Each level of a Laplacian pyramid is band-pass filtered in time, multiplied by a factor and added back. The first
+    frame stays unchanged, since the filters start at rest there.
 
     Args:
-        faces: Registered gray faces in temporal order, 0 to 255; the result may reach beyond.
+        faces: Registered gray faces in temporal order, 0 to 255; the result may exceed this range.
         factor: alpha of the source, 0 or more.
 
     Source: Wu et al., "Eulerian video magnification for revealing subtle changes in the world", SIGGRAPH 2012,
     sections 3.2 (the bound on alpha by wavelength) and 5 (the filters); on micro-expressions: Li et al., "Towards
     reading hidden emotions", IEEE TAFFC 2018.
-    Differs: gray instead of YIQ, and as many levels as a face of 128 pixels has.
+    Differs: gray instead of YIQ, and as many pyramid levels as a face of 128 pixels allows.
     """
     levels = _laplacian_levels(faces)
     # The source's bound, (1 + alpha) * delta < wavelength / 8; delta such that it just holds at the wavelength above.
@@ -40,7 +40,7 @@ def magnify_motion(faces: Float32[np.ndarray, "t h w"], factor: float) -> Float3
 
 
 def _laplacian_levels(clip: Float32[np.ndarray, "t h w"]) -> list[Float32[np.ndarray, "t h w"]]:
-    """Splits each frame into bands, fine to coarse, each at full size; the coarsest rest is left out: it is light."""
+    """Splits each frame into full-size bands, fine to coarse, without the coarsest residual, which is illumination."""
     bands, rest = [], clip
     for level in range(_LEVELS):
         smoother = np.stack([cv2.GaussianBlur(frame, (0, 0), 2.0**level) for frame in clip])

@@ -1,10 +1,9 @@
-"""Which areas of the face stay visible: masks drawn once from the onset landmarks and held for the clip.
+"""Masks that hide parts of the face, drawn once from the onset landmarks and fixed for the clip.
 
 The paper masks "the eye and mouth areas" without saying whether they are kept or blanked; its stated aim, to focus on
-the most expressive regions, means kept, and that is the default. What the choices cost, on the surrogate corpus at
-its realistic difficulty (accuracy of a linear classifier on optical flow, chance .43): none .77, `blank_eyes` .77,
-`blank` .76, `face` .74, `keep` .71. A mask drawn anew in each frame flickers at its edges, which costs 5 to 20 points
-more, so there is none.
+the most expressive regions, means kept, and that is the default. Accuracy of a linear classifier on optical flow on
+the surrogate corpus at its realistic difficulty (chance .43): `none` .77, `blank_eyes` .77, `blank` .76, `face` .74,
+`keep` .71. A mask drawn in each frame flickers at its edges and costs another 5 to 20 points, so none is offered.
 """
 
 import numpy as np
@@ -12,13 +11,13 @@ from jaxtyping import Float, Float32
 
 from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.landmarks import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, JAW, MOUTH, interocular_distance
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 
-# Growth of the hulls in parts of the inter-ocular distance.
+# Dilation of the hulls, as fractions of the inter-ocular distance.
 _GROW_BROW_AND_EYE = 0.12
 _GROW_EYE = 0.08
 _GROW_MOUTH = 0.15
-_FOREHEAD = 0.35  # how far above the brows the face goes on
+_FOREHEAD = 0.35  # height of the forehead above the brows, the same unit
 _FEATHER_SIGMA_PX = 1.5
 
 _SUBPIXEL_BITS = 4
@@ -50,12 +49,12 @@ def face_mask(ibug: Float[np.ndarray, "68 2"], mask: str) -> FaceMask:
         brows = np.concatenate([ibug[BROW_LEFT], ibug[BROW_RIGHT]])
         visible = _hull(np.concatenate([ibug[JAW], brows, brows - [0, _FOREHEAD * distance]]), 0.0)
     else:
-        raise ValueError(f"unknown mask {mask!r}; VisionOptions.validate() tells which there are")
+        raise ValueError(f"unknown mask {mask!r}; VisionOptions.validate() lists the known ones")
     return cv2.GaussianBlur(visible, (0, 0), _FEATHER_SIGMA_PX)
 
 
 def _hull(points: Float[np.ndarray, "p 2"], grow_px: float) -> FaceMask:
-    """Fills the convex hull of `points`, made larger on all sides by `grow_px`."""
+    """Fills the convex hull of `points`, dilated by `grow_px`."""
     image = np.zeros((FACE_SIZE, FACE_SIZE), np.float32)
     fixed_point = np.round(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     cv2.fillConvexPoly(image, cv2.convexHull(fixed_point), 1.0, cv2.LINE_AA, _SUBPIXEL_BITS)

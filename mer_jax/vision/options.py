@@ -1,4 +1,4 @@
-"""How frames become clips: the options of the preprocessing, and the version of what they mean."""
+"""Preprocessing options, and the version of their meaning."""
 
 import dataclasses
 import hashlib
@@ -6,7 +6,7 @@ import json
 
 from mer_jax.errors import ConfigError, near_names
 
-# Counts up whenever the same frames and options would give other pixels; part of every cache key.
+# Incremented whenever the same frames and options would give different pixels; part of every cache key.
 VISION_VERSION = 2
 
 CROPS = ("onset", "similarity", "per_frame_bbox", "per_frame_stable")
@@ -15,31 +15,31 @@ SAMPLINGS = ("uniform", "linear", "apex", "tim")
 FACES = ("largest", "track", "ask", "1", "2", "3", "4")
 MAX_MAGNIFICATION = 100.0
 
-# Fields that came after caches had been written. They count in the fingerprint only where they are not at the default
-# that keeps the clips as they were.
+# Fields added after caches had been written. They enter the fingerprint only if they differ from the default, which
+# leaves the clips unchanged.
 _LATER_FIELDS = ("face", "magnification")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class VisionOptions:
-    """What `prepare_clip` does with the frames of a clip.
+    """Options of `prepare_clip`.
 
     Attributes:
-        num_frames: T, frames of the prepared clip, 2 or more. The paper is silent; 18 leaves 16 or more after
+        num_frames: T, frames of the prepared clip, 2 or more. The paper does not state it; 18 leaves at least 16 after
             frame differences and a kernel of 3.
         crop: `onset` holds the box of the onset frame's 68 points for the whole clip; `similarity` puts the
-            onset frame's eyes at fixed places; `per_frame_bbox` takes the box anew in every frame (the paper read
+            onset frame's eyes at fixed places; `per_frame_bbox` computes the box in every frame (the paper read
             literally); `per_frame_stable` follows smoothed landmarks of eye corners and nose.
-        register: Whether each frame is aligned to the onset frame below a pixel (ECC). It concerns the crops that
-            are held for the clip, `onset` and `similarity`; the others follow the face by themselves.
-        mask: `keep` leaves eyes with brows, and mouth, and blanks the rest (the paper's stated aim); `blank`
-            blanks eyes and mouth; `blank_eyes` the eyes; `face` everything outside the face; `none` nothing.
+        register: Whether each frame is aligned to the onset frame with sub-pixel accuracy (ECC). It applies to the
+            crops that are fixed for the clip, `onset` and `similarity`; the others follow the face by themselves.
+        mask: `keep` shows eyes with brows, and mouth, and blanks the rest (the paper's stated aim); `blank` blanks eyes
+            and mouth; `blank_eyes` the eyes; `face` everything outside the face; `none` nothing.
         sampling: `uniform` picks T existing frames; `linear` interpolates between neighbours; `apex` picks existing
             frames, half of them up to the apex, half after it; `tim` is the temporal interpolation model.
-        face: Whom to take where there are several: `largest` in each frame; `track` takes the largest where the
-            first face is found and follows it; `ask` refuses and names them; `1` to `4` follows that one, counted
-            from the left of the picture.
-        magnification: How much is added of each movement, Eulerian motion magnification; 0 is off, 5 to 20 is usual.
+        face: Which face to use if there are several: `largest` in each frame; `track` follows the one that is largest
+            in the first frame with a face; `ask` raises an error that lists them; `1` to `4` follows that one,
+            counted from the left of the picture.
+        magnification: Factor of Eulerian motion magnification, 0 to 100; 0 is off, 5 to 20 is usual.
     """
 
     num_frames: int = 18
@@ -51,10 +51,10 @@ class VisionOptions:
     magnification: float = 0.0
 
     def validate(self) -> None:
-        """Checks every field.
+        """Validates every field.
 
         Raises:
-            ConfigError: A value is unknown or out of its range.
+            ConfigError: A value is unknown or out of range.
         """
         if not isinstance(self.num_frames, int) or isinstance(self.num_frames, bool) or self.num_frames < 2:
             raise ConfigError(f"vision: num_frames is {self.num_frames!r}; it must be a whole number, 2 or more")
@@ -71,7 +71,7 @@ class VisionOptions:
             )
 
     def fingerprint(self) -> str:
-        """Returns 12 hexadecimal digits that change whenever the options or VISION_VERSION do."""
+        """Returns 12 hexadecimal digits that identify the options and VISION_VERSION."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         content = {"vision_version": VISION_VERSION, **dataclasses.asdict(self)}
         content = {

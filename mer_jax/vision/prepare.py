@@ -1,4 +1,4 @@
-"""From the frames of one clip to what the network sees: a pure function of (frames, options)."""
+"""Prepares one clip for a network: a pure function of (frames, options)."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,20 +17,19 @@ from mer_jax.vision.crop import (
     transform_points,
     warp_gray,
 )
-from mer_jax.vision.findings import name_frames
+from mer_jax.vision.figures import clipped_fraction, sharpness
+from mer_jax.vision.frame_runs import name_frames
 from mer_jax.vision.frames import FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker, Landmarks, Points68, interocular_distance
 from mer_jax.vision.magnification import magnify_motion
 from mer_jax.vision.masks import face_mask
-from mer_jax.vision.native import cv2
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.registration import Registration, register_frames, residual_shifts_px
 from mer_jax.vision.sampling import SamplingWeights, sampling_weights
 from mer_jax.vision.tracks import choose_face, follow_face
 
-# The onset frame, then the next sampled ones: a blink of the detector or a face that comes in late.
+# The onset frame, then the next sampled ones: the detector may miss a frame, or the face appears late.
 _DETECTION_ATTEMPTS = 5
-_BLACK, _WHITE = 2, 253  # gray levels at or beyond which a pixel counts as clipped
 
 _DARK_FRAME = 8.0  # mean gray level
 _FLAT_FRAME = 4.0  # standard deviation, gray levels
@@ -44,20 +43,20 @@ class PreparedClip:
 
     Attributes:
         faces: T gray faces, masked.
-        landmarks: The 68 iBUG points that the crop was made from, in pixels of the original frame: those of the onset
-            frame, or of frame `quality["detected_frame"]` if the onset frame showed no face.
-        frame_indices: For each of the T faces the frame it comes from, 0-based; with `linear` sampling the one with
-            the larger weight.
-        quality: Figures on how well it went:
+        landmarks: The 68 iBUG points that the crop is based on, in pixels of the original frame: those of the onset
+            frame, or of frame `quality["detected_frame"]` if no face was detected in the onset frame.
+        frame_indices: Source frame of each of the T faces, 0-based; with `linear` sampling the one with the larger
+            weight.
+        quality: Measurements by name:
             detected_frame: frame that the landmarks come from, 0-based (0 is the onset);
             num_faces: faces in that frame;
-            missed_detections: frames without a face where every frame is looked at (per-frame crops);
+            missed_detections: frames without a detected face (per-frame crops, which need every frame);
             interocular_px: distance between the eyes in that frame, pixels of the original;
-            registration_failures: sampled frames that could not be aligned and stayed where they were;
-            registration_shift_px: mean shift that the alignment took away, in pixels of the 128x128 face;
-            residual_shift_px: mean estimated shift of eyes and nose that is left, in the same pixels;
-            blur: variance of the Laplacian of the first face before the mask; small is blurred;
-            clipped_fraction: share of pixels of the faces before the mask that are black or white;
+            registration_failures: sampled frames that could not be aligned and were left in place;
+            registration_shift_px: mean shift removed by the alignment, pixels of the 128x128 face;
+            residual_shift_px: mean estimated remaining shift of eyes and nose, in the same pixels;
+            blur: variance of the Laplacian of the first face before masking; low values mean blur;
+            clipped_fraction: fraction of pixels of the faces before masking that are black or white;
             apex_frame: with `apex` sampling only, frame of the apex, given or spotted, 0-based.
     """
 
@@ -70,20 +69,20 @@ class PreparedClip:
 def prepare_clip(
     frames: FrameSource, options: VisionOptions, landmarker: FaceLandmarker, *, apex: int | None = None
 ) -> PreparedClip:
-    """Turns the frames of one clip, onset to offset, into T masked gray faces.
+    """Prepares the frames of one clip, onset to offset, as T masked gray faces.
 
-    Only the frames that the sampling needs are decoded. The same frames and options give the same bytes.
+    Decodes only the frames that the sampling needs. The same frames and options give the same bytes.
 
     Args:
         frames: The clip; its first frame is the onset.
-        options: What to do.
-        landmarker: Finds the face.
-        apex: Frame of the apex, 0-based, if it is known; only `apex` sampling looks at it, and spots it if it is not,
-            for which every frame is decoded.
+        options: How to prepare it.
+        landmarker: Detects the face.
+        apex: Frame of the apex, 0-based, if known. Only `apex` sampling uses it; if it is None, every frame is decoded
+            to spot it.
 
     Raises:
-        ConfigError: An option is out of its range, or the apex is not in the clip.
-        NoFaceError: No face in the onset frame nor in the next sampled ones, or (SeveralFacesError) more than one with
+        ConfigError: An option is out of range, or the apex is not in the clip.
+        NoFaceError: No face in the onset frame or the next sampled frames, or (SeveralFacesError) more than one with
             `face="ask"`.
         DecodeError: A frame that is needed cannot be decoded.
     """
@@ -100,7 +99,7 @@ def prepare_clip(
 
     if weights is None:
         apex = spot_apex(unmasked, points)
-        weights = clip_weights(len(frames), options, apex)
+        weights = sampling_weights(len(frames), options.num_frames, options.sampling, apex)
         picked = np.flatnonzero(weights.any(axis=0))
         unmasked, needed = unmasked[picked], needed[picked]
         reference = int(np.abs(picked - reference).argmin())
@@ -110,7 +109,7 @@ def prepare_clip(
     blended = (weights @ unmasked.reshape(len(needed), -1).astype(np.float32)).reshape(-1, FACE_SIZE, FACE_SIZE)
     if options.magnification > 0:
         blended = magnify_motion(blended, options.magnification)
-    # The temporal interpolation model may overshoot what 8 bits hold.
+    # The temporal interpolation model may overshoot the 8-bit range.
     faces = np.round(np.clip(blended * mask, 0, 255)).astype(np.uint8)
 
     quality = {
@@ -122,18 +121,18 @@ def prepare_clip(
         "blur": sharpness(unmasked[0]),
         "clipped_fraction": clipped_fraction(unmasked),
     }
-    if options.sampling == "apex":
+    if options.sampling == "apex" and apex is not None:
         quality["apex_frame"] = float(apex)
     return PreparedClip(faces, found.ibug, needed[weights.argmax(axis=1)], quality)
 
 
 def clip_weights(num_frames: int, options: VisionOptions, apex: int | None = None) -> SamplingWeights | None:
-    """Returns the weights by which `prepare_clip` makes T frames, or None if it has to spot the apex first.
+    """Returns the sampling weights of `prepare_clip`, or None if it has to spot the apex first.
 
     Args:
         num_frames: Length of the clip.
-        options: What to do.
-        apex: Frame of the apex, 0-based, if it is known.
+        options: How to prepare it.
+        apex: Frame of the apex, 0-based, if known.
 
     Raises:
         ConfigError: The apex is not in the clip.
@@ -142,24 +141,14 @@ def clip_weights(num_frames: int, options: VisionOptions, apex: int | None = Non
         if apex is None:
             return None
         if not 0 <= apex < num_frames:
-            raise ConfigError(f"the apex is given as frame {apex} of a clip of {num_frames} frames (0 is the first)")
+            raise ConfigError(f"the apex is frame {apex}, but the clip has {num_frames} frames (0 to {num_frames - 1})")
     return sampling_weights(num_frames, options.num_frames, options.sampling, apex)
-
-
-def sharpness(face: UInt8[np.ndarray, "h w"]) -> float:
-    """Returns the variance of the Laplacian of a face; small is blurred."""
-    return float(cv2.Laplacian(face, cv2.CV_32F).var())
-
-
-def clipped_fraction(faces: UInt8[np.ndarray, "*t h w"]) -> float:
-    """Returns the share of pixels that are black or white."""
-    return float(((faces <= _BLACK) | (faces >= _WHITE)).mean())
 
 
 def _detect_first(
     frames: FrameSource, needed: Int[np.ndarray, "n"], landmarker: FaceLandmarker, choice: str
 ) -> tuple[int, Landmarks]:
-    """Returns the first of the needed frames that shows the face meant, as an index into `needed`, and the face."""
+    """Returns the first needed frame that shows the chosen face, as an index into `needed`, and the face."""
     tried = needed[:_DETECTION_ATTEMPTS]
     most = 0
     for position, index in enumerate(tried):
@@ -182,10 +171,10 @@ def _detect_first(
 
 
 def _where_else(frames: FrameSource, needed: Int[np.ndarray, "n"], landmarker: FaceLandmarker) -> str:
-    """Returns a sentence on a face that appears later, or an empty one."""
+    """Says in which later frame a face appears; empty if in none."""
     for index in needed[_DETECTION_ATTEMPTS:]:
         if landmarker.detect_all(frames[index]):
-            return f"A face is in frame {index}: cut the clip so that it begins with the face."
+            return f"There is a face in frame {index}: cut the clip so that it starts with the face."
     return ""
 
 
@@ -194,7 +183,7 @@ def _why_no_face(onset: UInt8[np.ndarray, "h w"]) -> str:
     if onset.mean() < _DARK_FRAME:
         return f"The onset frame is black (mean gray level {onset.mean():.1f} of 255)."
     if onset.std() < _FLAT_FRAME:
-        return f"The onset frame has no content (gray levels spread by {onset.std():.1f} of 255)."
+        return f"The onset frame has no content (standard deviation of gray levels {onset.std():.1f} of 255)."
     return f"The frames ({width}x{height}) may show a profile, a covered face, or one too small for the detector."
 
 
@@ -207,7 +196,7 @@ def _crop_matrices(
     options: VisionOptions,
     landmarker: FaceLandmarker,
 ) -> tuple[Float64[np.ndarray, "n 3 3"], dict[str, float]]:
-    """Returns one crop per needed frame by the chosen strategy, and its counts for the quality figures."""
+    """Returns one crop per needed frame, and the counts for `PreparedClip.quality`."""
     counts = {"missed_detections": 0.0, "registration_failures": 0.0, "registration_shift_px": 0.0}
     if options.crop in ("per_frame_bbox", "per_frame_stable"):
         ibug, missed = _detect_all(frames, needed, reference, found, landmarker, options.face)
@@ -227,7 +216,7 @@ def _crop_matrices(
 
 
 def _mean_shift_px(registration: Registration, held: Affine) -> float:
-    """Mean way, in the held crop, between where the middle of the face went and where it was in the reference."""
+    """Returns the mean displacement of the middle of the face from the reference frame, in pixels of the crop."""
     middle = np.array([FACE_SIZE / 2, FACE_SIZE / 2, 1.0])
     moved = held @ registration.corrections @ np.linalg.inv(held) @ middle
     return float(np.linalg.norm((moved - middle)[:, :2], axis=1).mean())
@@ -241,7 +230,7 @@ def _detect_all(
     landmarker: FaceLandmarker,
     choice: str,
 ) -> tuple[Float32[np.ndarray, "n 68 2"], int]:
-    """Returns the 68 points of every needed frame, and in how many there was no face.
+    """Returns the 68 points of every needed frame, and the number of frames without a face.
 
     A frame without a face takes the points of the frame before it; frames before the reference take its points.
     """

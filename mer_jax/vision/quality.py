@@ -8,19 +8,29 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Int, UInt8
+from jaxtyping import Int
 
 from mer_jax.errors import DecodeError, NoFaceError
 from mer_jax.vision.apex import HALF_INTERVAL_S, movement_curve
 from mer_jax.vision.crop import box_crop, transform_points, warp_gray
+from mer_jax.vision.figures import (
+    FaceFigures,
+    FrameFigures,
+    PerFrame,
+    PictureFigures,
+    collect_figures,
+    measure_face,
+    measure_picture,
+)
 from mer_jax.vision.findings import RARE_FACE, Finding, find_faults, find_turn
+from mer_jax.vision.frame_runs import frame_runs
 from mer_jax.vision.frames import Frame, FrameSource, SelectedFrames, VideoFrames
 from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, FaceLandmarker, Landmarks, interocular_distance
-from mer_jax.vision.native import cv2
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.options import VisionOptions
-from mer_jax.vision.prepare import PreparedClip, clipped_fraction, prepare_clip, sharpness
+from mer_jax.vision.prepare import PreparedClip, prepare_clip
 from mer_jax.vision.registration import register_frames
-from mer_jax.vision.tracks import Track, choose_face, frame_runs, link_faces
+from mer_jax.vision.tracks import Track, choose_face, link_faces
 
 MAX_FRAMES = 600  # of one clip that are looked at; a longer one is looked at evenly spaced
 PICTURES = 12  # frames kept for the contact sheet
@@ -28,43 +38,6 @@ PICTURES = 12  # frames kept for the contact sheet
 _BLINK_SCORE = 0.5  # mean of MediaPipe's two blink scores; open eyes stay below .2, closed lids reach .7
 _LONG_ABSENCE = 3  # frames looked at
 _STABLE = (*EYE_CORNERS, *range(NOSE.start, NOSE.stop))
-
-PerFrame = Float64[np.ndarray, "n"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FrameFigures:
-    """Measured on each frame that was looked at; NaN where the face was not seen.
-
-    Attributes:
-        index: Frame numbers, 0-based.
-        time_s: When it was shown; None where nothing says so.
-        num_faces: Faces seen.
-        brightness: Mean gray level of the frame.
-        contrast: Standard deviation of its gray levels.
-        width_px: Width of the face, pixels of the frame.
-        yaw, pitch, roll: Of the head, degrees.
-        eye_closure: 0 open to 1 closed.
-        sharpness: Variance of the Laplacian of the 128x128 face.
-        clipped: Share of its pixels that are black or white.
-        flatness: Share of the face whose 3x3 neighbourhood has one single gray level; drawings have much of it.
-        change: Mean difference to the frame looked at before, gray levels; 0 is a repeated frame, NaN the first.
-    """
-
-    index: Int[np.ndarray, "n"]
-    time_s: PerFrame | None
-    num_faces: Int[np.ndarray, "n"]
-    brightness: PerFrame
-    contrast: PerFrame
-    width_px: PerFrame
-    yaw: PerFrame
-    pitch: PerFrame
-    roll: PerFrame
-    eye_closure: PerFrame
-    sharpness: PerFrame
-    clipped: PerFrame
-    flatness: PerFrame
-    change: PerFrame
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,8 +132,8 @@ def inspect_clip(
 
     detections: dict[int, tuple[Landmarks, ...]] = {}
     unreadable: dict[int, str] = {}
-    plain: dict[int, tuple[float, float, float]] = {}
-    measured: dict[int, list[list[float]]] = {}
+    whole: dict[int, PictureFigures] = {}
+    measured: dict[int, list[FaceFigures]] = {}
     pictures: dict[int, Frame] = {}
     sizes: dict[tuple[int, int], int] = {}
     before = None
@@ -173,19 +146,17 @@ def inspect_clip(
         finally:
             on_frame()
         gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        same_size = before is not None and before.shape == gray.shape
-        change = float(cv2.absdiff(gray, before).mean()) if same_size else np.nan
-        plain[index] = float(gray.mean()), float(gray.std()), change
+        whole[index] = measure_picture(gray, before)
         sizes.setdefault((gray.shape[1], gray.shape[0]), index)
         detections[index] = landmarker.detect_all(frame)
-        measured[index] = [_measure_face(gray, face) for face in detections[index]]
+        measured[index] = [measure_face(gray, face) for face in detections[index]]
         before = gray
         if index in kept:
             pictures[index] = frame
 
     tracks = link_faces(detections)
     track = _choose_track(tracks, detections, options.face)
-    figures = _measure_frames(frames, detections, plain, measured, track)
+    figures = collect_figures(whole, detections, measured, track, frames.timestamps_s)
     readable = figures.index.tolist()
     times = frames.timestamps_s
     rate = (
@@ -203,7 +174,7 @@ def inspect_clip(
             refusal = str(error)
         half = None if kind == "clip" else max(1, round(HALF_INTERVAL_S * (rate or 25.0) / step))
         movement_index = np.array([index for index in inside if index in track.faces])
-        movement = _measure_movement(_Grays(SelectedFrames(frames, movement_index.tolist())), track, half)
+        movement = _measure_movement(frames, movement_index.tolist(), track, half)
 
     summary = _summarise(figures, track, prepared, blinks, step)
     doubtful = summary["detection_rate"] < RARE_FACE
@@ -281,72 +252,16 @@ def _longest_stretch(track: Track, inside: Sequence[int]) -> list[int]:
     return max(stretches, key=len)
 
 
-class _Grays(Sequence):
-    """The gray frames of a source, decoded when they are asked for: a long video does not fit into memory."""
-
-    def __init__(self, source: FrameSource) -> None:
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w"]:
-        return self._source.gray(index)
-
-
-def _measure_face(gray: UInt8[np.ndarray, "h w"], face: Landmarks) -> list[float]:
-    crop = warp_gray(gray, box_crop(face.ibug))
-    pose, scores = face.pose, face.blendshapes
-    return [
-        face.width_px,
-        *((pose.yaw, pose.pitch, pose.roll) if pose else (np.nan,) * 3),
-        (scores["eyeBlinkLeft"] + scores["eyeBlinkRight"]) / 2 if scores else np.nan,
-        sharpness(crop),
-        clipped_fraction(crop),
-        _flatness(gray, face),
-    ]
-
-
-def _measure_frames(
-    frames: FrameSource,
-    detections: dict[int, tuple[Landmarks, ...]],
-    plain: dict[int, tuple[float, float, float]],
-    measured: dict[int, list[list[float]]],
-    track: Track | None,
-) -> FrameFigures:
-    rows = []
-    for index, faces in detections.items():
-        ours = None if track is None else track.faces.get(index)
-        rows.append(next((row for face, row in zip(faces, measured[index], strict=True) if face is ours), [np.nan] * 8))
-    table = np.array(rows, np.float64).reshape(len(rows), 8).T
-    indices = np.array(list(detections), int)
-    times = frames.timestamps_s
-    brightness, contrast, change = np.array([plain[index] for index in detections], np.float64).reshape(-1, 3).T
-    width, yaw, pitch, roll, closure, sharp, clipped, flat = table
-    return FrameFigures(
-        index=indices, time_s=None if times is None else times[indices],
-        num_faces=np.array([len(faces) for faces in detections.values()], int),
-        brightness=brightness, contrast=contrast, width_px=width, yaw=yaw, pitch=pitch, roll=roll,
-        eye_closure=closure, sharpness=sharp, clipped=clipped, flatness=flat, change=change,
-    )  # fmt: skip
-
-
-def _flatness(gray: UInt8[np.ndarray, "h w"], face: Landmarks) -> float:
-    left, top, right, bottom = (max(0, round(edge)) for edge in face.box)
-    part = gray[top:bottom, left:right]
-    if min(part.shape) < 3:
-        return float("nan")
-    kernel = np.ones((3, 3), np.uint8)
-    return float((cv2.dilate(part, kernel) == cv2.erode(part, kernel)).mean())
-
-
-def _measure_movement(grays: _Grays, track: Track, half: int | None) -> PerFrame:
-    if len(grays) < 3:
-        return np.zeros(len(grays))
-    points = next(iter(track.faces.values())).ibug
+def _measure_movement(frames: FrameSource, indices: Sequence[int], track: Track, half: int | None) -> PerFrame:
+    if len(indices) < 3:
+        return np.zeros(len(indices))
+    points = track.faces[indices[0]].ibug
     held = box_crop(points)
-    corrections = register_frames(grays, points, 0).corrections
-    faces = np.stack([warp_gray(gray, held @ each) for gray, each in zip(grays, corrections, strict=True)])
+    # Decoded twice instead of kept: a long video does not fit into memory.
+    corrections = register_frames(map(frames.gray, indices), points, 0).corrections
+    faces = np.stack(
+        [warp_gray(frames.gray(index), held @ each) for index, each in zip(indices, corrections, strict=True)]
+    )
     return movement_curve(faces, transform_points(held, points), half)
 
 

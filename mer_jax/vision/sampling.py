@@ -1,7 +1,7 @@
-"""From the n frames of a clip to the T that the network sees, as a matrix of weights.
+"""Temporal sampling: from the n frames of a clip to the T frames of the network, as a weight matrix.
 
-Each of the T output frames is a weighted sum of input frames, so picking frames, interpolating between neighbours
-and the temporal interpolation model share one form, and only frames with a weight need to be decoded.
+Each output frame is a weighted sum of input frames. Selecting frames, linear interpolation and the temporal
+interpolation model thus share one form, and only frames with a non-zero weight have to be decoded.
 """
 
 import numpy as np
@@ -11,9 +11,9 @@ SamplingWeights = Float32[np.ndarray, "t n"]
 
 
 def uniform_indices(num_available: int, num_frames: int) -> Int[np.ndarray, "t"]:
-    """Returns T evenly spaced frame numbers, 0-based: the first and the last frame, and what lies between.
+    """Returns T evenly spaced frame numbers, 0-based, from the first to the last frame.
 
-    A clip shorter than T repeats frames. Whole-number arithmetic (halves are rounded up) makes it the same everywhere.
+    A clip shorter than T repeats frames. Integer arithmetic (halves are rounded up) gives the same result everywhere.
 
     Args:
         num_available: Frames of the clip, 1 or more.
@@ -28,15 +28,15 @@ def uniform_indices(num_available: int, num_frames: int) -> Int[np.ndarray, "t"]
 
 
 def apex_indices(num_available: int, num_frames: int, apex: int) -> Int[np.ndarray, "t"]:
-    """Returns T frame numbers, 0-based, with the apex in the middle: the rise before it, the fall after it.
+    """Returns T frame numbers, 0-based, with the apex at position T // 2.
 
-    Half of the frames lie evenly from the onset to the apex, the others from there to the offset, so that clips of
-    different speed are at their apex at the same position, T // 2.
+    Half of the frames are evenly spaced from the onset to the apex, the others from there to the offset, so that clips
+    of different speed reach their apex at the same position.
 
     Args:
         num_available: Frames of the clip, 1 or more.
         num_frames: T, 2 or more.
-        apex: The frame of the largest movement, 0-based.
+        apex: The frame of the largest motion, 0-based.
 
     Example:
         >>> apex_indices(21, 5, 4).tolist()
@@ -44,7 +44,7 @@ def apex_indices(num_available: int, num_frames: int, apex: int) -> Int[np.ndarr
     """
     if not 0 <= apex < num_available:
         raise ValueError(f"apex {apex} is not in a clip of {num_available} frames")
-    if num_frames == 2:  # the change that there is: nothing of the fall fits in
+    if num_frames == 2:  # onset and apex; there is no room for the fall
         return np.array([0, apex])
     rise = uniform_indices(apex + 1, num_frames // 2 + 1)
     fall = apex + uniform_indices(num_available - apex, num_frames - num_frames // 2)
@@ -59,8 +59,8 @@ def sampling_weights(num_available: int, num_frames: int, sampling: str, apex: i
         num_frames: T, 2 or more.
         sampling: `uniform` has one weight of 1 per row, by `uniform_indices`; `apex` likewise, by `apex_indices`;
             `linear` interpolates between the two frames around each of T evenly spaced times; `tim` follows the curve
-            of `interpolation_model`, whose weights reach below 0.
-        apex: The frame of the largest movement, 0-based; `apex` sampling needs it, the others do not look at it.
+            of `interpolation_model`, whose weights may be negative.
+        apex: The frame of the largest motion, 0-based; required by `apex` sampling, ignored by the others.
     """
     weights = np.zeros((num_frames, num_available), np.float32)
     rows = np.arange(num_frames)
@@ -79,15 +79,15 @@ def sampling_weights(num_available: int, num_frames: int, sampling: str, apex: i
     elif sampling == "tim":
         weights = interpolation_model(num_available, np.linspace(0, num_available - 1, num_frames))
     else:
-        raise ValueError(f"unknown sampling {sampling!r}; VisionOptions.validate() tells which there are")
+        raise ValueError(f"unknown sampling {sampling!r}; VisionOptions.validate() lists the known ones")
     return weights
 
 
 def interpolation_model(num_available: int, at: Float[np.ndarray, "t"]) -> SamplingWeights:
-    """Returns the weights of the temporal interpolation model (TIM) at any times between the frames.
+    """Returns the weights of the temporal interpolation model (TIM) at arbitrary times.
 
     The frames of a clip are the nodes of a path, each joined to its neighbours. The eigenvectors of that graph's
-    Laplacian are samples of the curves f_k(t) = sin(pi k t + pi (n - k) / (2 n)), k = 1 to n - 1, at t = i / n; the
+    Laplacian sample the curves f_k(t) = sin(pi k t + pi (n - k) / (2 n)), k = 1 to n - 1, at t = i / n; the
     map from eigenvectors back to frames, found by least squares, makes a clip of any curve point. At the times of the
     frames the model gives the frames themselves; between them it is smooth over the whole clip.
 

@@ -1,7 +1,7 @@
-"""Who is who from frame to frame: following a face among several, and faces that leave and come back.
+"""Face tracking: linking faces from frame to frame, among several and across gaps.
 
-Nothing here recognises a person. A face continues the track whose last place and size it fits best, however long ago
-that was, so someone who leaves and comes back to the same seat is one track; someone who comes back elsewhere is two.
+It does not recognise people. A face continues the track whose last position and size it fits best, however long ago
+that was: someone who leaves and returns to the same seat is one track, someone who returns elsewhere is two.
 """
 
 import dataclasses
@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mer_jax.errors import SeveralFacesError
+from mer_jax.vision.frame_runs import frame_runs
 from mer_jax.vision.landmarks import Landmarks
 
-# A face belongs to a track if its middle has moved by less than this many face widths since the track's last frame, and
-# its width has changed by less than this factor. Two people side by side are one to one and a half widths apart.
+# A face belongs to a track if its centre has moved by less than this many face widths since the track's last frame and
+# its width has changed by less than this factor. Two people side by side are 1 to 1.5 widths apart.
 _FARTHEST_WIDTHS = 0.7
 _LARGEST_GROWTH = 1.6
 
@@ -23,58 +24,41 @@ class Track:
     """One face over time.
 
     Attributes:
-        faces: frame number, 0-based, to the face there, in temporal order; frames in which it was not seen are not in.
+        faces: Frame number, 0-based, to the face there, in temporal order; frames without it are absent.
     """
 
-    faces: Mapping[int, Landmarks]
+    faces: dict[int, Landmarks]
 
     @property
     def first_frame(self) -> int:
-        """The first frame that it is seen in."""
+        """First frame with this face."""
         return next(iter(self.faces))
 
     @property
     def last_frame(self) -> int:
-        """The last frame that it is seen in."""
-        return next(reversed(self.faces))
+        """Last frame with this face."""
+        return next(reversed(self.faces.keys()))
 
     @property
     def median_width_px(self) -> float:
-        """Width of the face, pixels of the frame."""
+        """Median width of the face, pixels of the frame."""
         return float(np.median([face.width_px for face in self.faces.values()]))
 
     def absences(self, frames: Sequence[int]) -> list[tuple[int, int]]:
-        """Returns the (first, last) frames of each time that it was gone and came back.
+        """Returns the (first, last) frames of each gap in the track.
 
         Args:
-            frames: The frames that were looked at, in temporal order.
+            frames: The examined frames, in temporal order.
         """
         absent = [index for index in frames if self.first_frame < index < self.last_frame and index not in self.faces]
         return frame_runs(absent, frames)
 
 
-def frame_runs(chosen: Sequence[int], frames: Sequence[int]) -> list[tuple[int, int]]:
-    """Joins frames that follow one another among those looked at into runs of (first, last).
-
-    Example:
-        >>> frame_runs([2, 4, 10], frames=[0, 2, 4, 6, 8, 10])
-        [(2, 4), (10, 10)]
-    """
-    place = {frame: number for number, frame in enumerate(frames)}
-    runs: list[tuple[int, int]] = []
-    for frame in sorted(chosen):
-        if runs and place[frame] == place[runs[-1][1]] + 1:
-            runs[-1] = runs[-1][0], frame
-        else:
-            runs.append((frame, frame))
-    return runs
-
-
 def link_faces(detections: Mapping[int, Sequence[Landmarks]]) -> list[Track]:
-    """Joins the faces of each frame into tracks, those in most frames first, then the widest.
+    """Links the faces of each frame into tracks, sorted by number of frames, then width, descending.
 
     Args:
-        detections: Frame number to the faces seen there, in temporal order; a frame without a face has none.
+        detections: Frame number to the faces detected there, in temporal order; empty for a frame without a face.
     """
     tracks: list[dict[int, Landmarks]] = []
     for frame, faces in detections.items():
@@ -95,15 +79,15 @@ def link_faces(detections: Mapping[int, Sequence[Landmarks]]) -> list[Track]:
 
 
 def choose_face(faces: Sequence[Landmarks], choice: str, place: str) -> Landmarks | None:
-    """Returns the face to take where a clip begins, or None if it is not there.
+    """Chooses a face in the first frame of a clip; None if the choice is not there.
 
     Args:
-        faces: Those of one frame, the widest first.
+        faces: The faces of one frame, the widest first.
         choice: `VisionOptions.face`.
-        place: Name of the frame for the message.
+        place: Name of the frame, for the message.
 
     Raises:
-        SeveralFacesError: The choice is `ask` and there are several.
+        SeveralFacesError: The choice is `ask` and there are several faces.
     """
     if choice.isdecimal():
         ordered = sorted(faces, key=lambda face: face.box[0])
@@ -117,13 +101,13 @@ def choose_face(faces: Sequence[Landmarks], choice: str, place: str) -> Landmark
 
 
 def follow_face(faces: Sequence[Landmarks], previous: Landmarks) -> Landmarks | None:
-    """Returns the face that continues `previous`, or None if it is not there."""
+    """Returns the face that continues `previous`, or None."""
     distances = [(distance, i) for i, face in enumerate(faces) if (distance := _distance(previous, face)) is not None]
     return faces[min(distances)[1]] if distances else None
 
 
 def describe_faces(faces: Sequence[Landmarks]) -> str:
-    """Names faces for a message: number from the left, where, how wide.
+    """Describes faces for a message: number from the left, position and width.
 
     Example:
         >>> import numpy as np
@@ -141,7 +125,7 @@ def describe_faces(faces: Sequence[Landmarks]) -> str:
 
 
 def _distance(before: Landmarks, now: Landmarks) -> float | None:
-    """How far a face has moved, in its widths; None if it is another one."""
+    """Returns how far a face has moved, in its own widths; None if it is another face."""
     size = max(before.width_px, now.width_px)
     if size > _LARGEST_GROWTH * min(before.width_px, now.width_px):
         return None

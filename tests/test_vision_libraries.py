@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mer_jax.vision.native import without_start_messages
+from mer_jax.vision.libraries import without_start_messages
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = "libegl1 libgles2 libgl1 libglib2.0-0"
@@ -94,13 +94,12 @@ def test_messages_are_kept_when_the_start_fails(capfd):
     assert capfd.readouterr().err == "stderr works again\n"
 
 
-def test_a_landmarker_starts_works_and_ends_without_a_word():
+@pytest.mark.parametrize("ending", ["landmarker.close()\nlandmarker.close()\n", "", "del landmarker\n"])
+def test_a_landmarker_starts_works_and_ends_silently(ending):
     result = run_python(
         "import numpy as np\n"
         "from mer_jax.vision.landmarks import FaceLandmarker\n"
         "landmarker = FaceLandmarker()\n"
-        "assert landmarker.detect(np.zeros((480, 640, 3), np.uint8)) is None\n"
-        "landmarker.close()\n"
-        "landmarker.close()\n"
+        "assert landmarker.detect(np.zeros((480, 640, 3), np.uint8)) is None\n" + ending
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -1,7 +1,7 @@
-"""OpenCV and MediaPipe, or a clear word on what keeps them from loading.
+"""Loads OpenCV and MediaPipe, or says which library is missing.
 
-Both come as wheels that expect a few shared libraries of the system. A slim Debian has
-none of them: OpenCV then fails at import, MediaPipe only when a landmarker is created.
+Both wheels need a few shared libraries of the system. A minimal Debian has none of them: OpenCV then fails at import,
+MediaPipe only when a landmarker is created.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from mer_jax.errors import FaceModelError
 
 DEBIAN_PACKAGES = ("libegl1", "libgles2", "libgl1", "libglib2.0-0")
 
-# What MediaPipe 1.2 and TensorFlow Lite say at every start of a landmarker, whatever the log level is set to.
+# Lines that MediaPipe 1.2 and TensorFlow Lite print whenever a landmarker starts, at any log level.
 _KNOWN_START_LINES = re.compile(
     rb"Logging before InitGoogle\(\) is written to STDERR"
     rb"|All log messages before absl::InitializeLog\(\) is called are written to STDERR"
@@ -31,8 +31,8 @@ def describe_load_failure(module: str, error: Exception) -> FaceModelError:
     """Returns the error to raise when `module` or one of its libraries cannot be loaded.
 
     Args:
-        module: Name of the Python module that was being loaded.
-        error: What the import, or the first use, raised.
+        module: Python module that was being loaded.
+        error: The exception raised by the import or the first use.
     """
     if isinstance(error, ModuleNotFoundError):
         return FaceModelError(
@@ -40,12 +40,12 @@ def describe_load_failure(module: str, error: Exception) -> FaceModelError:
             "Install mer_jax with its dependencies (`make setup`)."
         )
     return FaceModelError(
-        f"{module} cannot be loaded: {error}. A library of the system is missing; on Debian or Ubuntu install "
+        f"{module} cannot be loaded: {error}. A system library is missing; on Debian or Ubuntu install "
         f"{' '.join(DEBIAN_PACKAGES)} (`sudo apt-get install -y {' '.join(DEBIAN_PACKAGES)}`)."
     )
 
 
-# FFmpeg, inside OpenCV, prints to stderr what we raise as DecodeError; the user's own setting wins.
+# FFmpeg inside OpenCV prints to stderr what we raise as DecodeError; a value set by the user has priority.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 try:
@@ -65,7 +65,7 @@ __all__ = [
 
 @contextlib.contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keeps OpenCV from logging a failure to decode that the caller raises as an error."""
+    """Silences OpenCV's log of decoding failures that the caller raises as errors."""
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield
@@ -74,7 +74,7 @@ def quiet_opencv() -> Iterator[None]:
 
 
 def load_mediapipe() -> ModuleType:
-    """Imports MediaPipe, which takes two seconds, and returns it.
+    """Imports MediaPipe (about 2 s) and returns it.
 
     Raises:
         FaceModelError: It is not installed, or a shared library is missing.
@@ -88,10 +88,10 @@ def load_mediapipe() -> ModuleType:
 
 @contextlib.contextmanager
 def without_start_messages() -> Iterator[None]:
-    """Holds stderr back while a landmarker starts, and drops the lines that mean nothing.
+    """Filters harmless lines from stderr while a landmarker starts.
 
-    MediaPipe writes them from C++, past `sys.stderr` and past every log setting, so the file descriptor itself
-    is caught. Whatever is not known to be harmless is written after all, also when the start fails.
+    MediaPipe writes them from C++, bypassing `sys.stderr` and every log setting, so the file descriptor is captured.
+    All other lines are written afterwards, also if the start fails.
     """
     try:
         sys.stderr.flush()

@@ -1,0 +1,51 @@
+"""Process exit codes: a user's mistake becomes one message on stderr."""
+
+import errno
+import os
+import select
+import sys
+from collections.abc import Callable
+
+from mer_jax.errors import MerError
+
+# The operating system's reasons for refusing to write.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
+    """Runs a command and returns its exit code; a user's mistake becomes one message on stderr.
+
+    Args:
+        command: Does the work.
+        on_interrupt: Message after Ctrl-C.
+
+    Returns:
+        0 on success, also when a reader such as `head` closes the pipe early; 1 after a MerError, or if a file could
+        not be written; 130 after Ctrl-C.
+
+    Example:
+        >>> run_command(lambda: None, on_interrupt="stopped")
+        0
+    """
+    try:
+        command()
+        sys.stdout.flush()
+    except MerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if not poll.poll(0):  # stdout still has a reader: another pipe broke
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes stdout
+        return 0
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        print(f"error: {error}; make room or choose another folder, then run again", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\n{on_interrupt}", file=sys.stderr)
+        return 130
+    return 0
