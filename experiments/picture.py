@@ -31,7 +31,7 @@ from mer_jax.evaluation.predictions import read_predictions
 from mer_jax.evaluation.results import ProtocolResult
 from mer_jax.files import write_atomically
 from mer_jax.report.figures import FaceExample
-from mer_jax.report.overview import TestedClip, draw_overview
+from mer_jax.report.overview import AnsweredClip, draw_overview
 from mer_jax.vision.frames import FolderFrames
 
 
@@ -98,7 +98,7 @@ def choose_row(result: ProtocolResult, clip_id: str | None = None) -> int:
 
 def show_clip(
     experiment: Experiment, clips: Clips, result: ProtocolResult, row: int, frames: Sequence[Path]
-) -> TestedClip:
+) -> AnsweredClip:
     """Collects what the picture shows of one clip.
 
     Args:
@@ -115,7 +115,7 @@ def show_clip(
     frame = int(change.argmax())
     recording = FolderFrames(frames)[round(frame / (len(stored) - 1) * (len(frames) - 1))]
     accuracy = float(np.mean(result.true == result.predicted))
-    return TestedClip(
+    return AnsweredClip(
         face=FaceExample(
             class_name=result.class_names[result.true[row]],
             clip_id=result.clip_id[row],

@@ -12,7 +12,7 @@ FRAMES_SHOWN = 3  # of the network's input
 
 
 @dataclass(frozen=True, eq=False)
-class TestedClip:
+class AnsweredClip:
     """One clip of the test set, with the answer of the network that had not seen its person.
 
     Attributes:
@@ -32,7 +32,7 @@ class TestedClip:
     caption: str
 
 
-def draw_overview(clip: TestedClip, provenance: str) -> bytes:
+def draw_overview(clip: AnsweredClip, provenance: str) -> bytes:
     """Draws the recording, the network's input at a few frames, and the class probabilities.
 
     Args:
@@ -50,14 +50,14 @@ def draw_overview(clip: TestedClip, provenance: str) -> bytes:
     return finish_figure(figure, "from a face to an answer", provenance)
 
 
-def _draw_recording(part: SubFigure, clip: TestedClip) -> None:
+def _draw_recording(part: SubFigure, clip: AnsweredClip) -> None:
     axis = part.subplots()
     axis.imshow(clip.recording, cmap="gray", vmin=0, vmax=255)
     axis.set_axis_off()
     part.suptitle(f"1. The recording\nframe {clip.frame + 1} of {len(clip.face.stored)}", fontsize=10, color=INK)
 
 
-def _draw_input(part: SubFigure, clip: TestedClip) -> None:
+def _draw_input(part: SubFigure, clip: AnsweredClip) -> None:
     fed = part_halves(clip.face.fed)
     scale = choose_scale([fed])
     last = len(fed) - 1
@@ -72,7 +72,7 @@ def _draw_input(part: SubFigure, clip: TestedClip) -> None:
     part.suptitle("2. What the network sees\nchange since the onset, upper and lower half", fontsize=10, color=INK)
 
 
-def _draw_answer(part: SubFigure, clip: TestedClip) -> None:
+def _draw_answer(part: SubFigure, clip: AnsweredClip) -> None:
     axis = part.subplots()
     places = np.arange(len(clip.class_names))
     colors = [BLUE if name == clip.face.class_name else GRAY for name in clip.class_names]
