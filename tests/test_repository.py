@@ -2,11 +2,9 @@
 
 import importlib.metadata
 import importlib.util
-import json
 import os
 import re
 import runpy
-import shlex
 import shutil
 import signal
 import subprocess
@@ -23,20 +21,8 @@ from packaging.utils import canonicalize_name
 import mer_jax
 from experiments.config_files import CONFIG_FOLDER, load_config
 from mer_jax.vision.libraries import DEBIAN_PACKAGES
+from tests.documents import ROOT, list_tracked_files
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
-COMMANDS = (
-    "experiments.run",
-    "experiments.grid",
-    "experiments.leakage",
-    "experiments.tables",
-    "datasets.build",
-    "datasets.check",
-    "datasets.surrogate",
-    "mer_jax.cli.main",
-    "mer_jax.vision.face_model",
-)
 # What the engine may need. jaxtyping is typing only: pure Python, no arrays of its own.
 ENGINE = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "jaxtyping")
 
@@ -48,24 +34,6 @@ def run(*command, cwd=ROOT, **environment) -> subprocess.CompletedProcess:
     return subprocess.run(
         command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
     )
-
-
-def list_files() -> list[Path]:
-    """All files that are tracked, or would be."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("no git checkout, so nothing says which files belong to the repository")
-    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    assert listed.returncode == 0, listed.stderr
-    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
-
-
-def documented_commands() -> list[str]:
-    """The lines of all code blocks that hold commands, comments cut off."""
-    blocks = [
-        block for name in DOCUMENTS for block in re.findall(r"```(?:bash)?\n(.*?)```", (ROOT / name).read_text(), re.S)
-    ]
-    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if re.match(r"(\w+=\S+ )*(make|\.venv/bin/python)\b", line)]
 
 
 # --- What is installed.
@@ -86,11 +54,8 @@ def test_wheel_holds_the_library_and_nothing_else(wheel):
 
 
 def test_wheel_holds_every_file_of_the_library(wheel):
-    in_tree = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "mer_jax").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    in_tree = {path.relative_to(ROOT).as_posix() for path in list_tracked_files()}
+    in_tree = {name for name in in_tree if name.startswith("mer_jax/")}
     assert "mer_jax/report/templates/report.html.j2" in in_tree
     assert in_tree <= set(wheel.namelist())
 
@@ -221,60 +186,11 @@ def test_missing_libraries_are_named_by_package(check_system):
 
 def test_debian_packages_are_the_same_everywhere(check_system):
     assert tuple(check_system["DEBIAN_PACKAGES"].values()) == DEBIAN_PACKAGES
-    assert " ".join(DEBIAN_PACKAGES) in (ROOT / "README.md").read_text()
+    for document in ("README.md", "docs/installation.md"):
+        assert " ".join(DEBIAN_PACKAGES) in (ROOT / document).read_text()
 
 
-# --- What documents say.
-
-
-@pytest.mark.parametrize("module", COMMANDS)
-def test_commands_explain_themselves(module):
-    done = run(sys.executable, "-m", module, "--help")
-    assert done.returncode == 0, done.stderr
-    used = {
-        flag
-        for line in documented_commands()
-        if f"-m {module} " in f"{line} "
-        for flag in re.findall(r"--(\w[\w-]*)", line)
-    }
-    for flag in used:
-        # absl shows a boolean as --[no]resume
-        assert re.search(rf"--(\[no\])?{flag}\b", done.stdout), f"{module} --help does not know --{flag}"
-
-
-def test_documented_make_targets_exist():
-    lines = [shlex.split(line) for line in documented_commands()]
-    targets = {word for line in lines if "make" in line for word in line[line.index("make") + 1 :] if "=" not in word}
-    assert {"run", "test", "setup"} <= targets
-    for target in targets:
-        done = run("make", "--dry-run", target)
-        assert done.returncode == 0, done.stderr
-
-
-# absl parses one command line a process, and the import takes seconds: so one import, and a child for each line.
-PARSE = """
-import json, os, sys
-from experiments import run
-for line in json.loads(sys.argv[1]):
-    if (child := os.fork()) == 0:
-        try:
-            run.parse_command_line(["experiments.run", *line], needs_config="--repeat" not in line)
-        except BaseException as error:
-            print(*line, ":", error, flush=True)
-        os._exit(0)
-    os.waitpid(child, 0)
-"""
-
-
-def test_documented_experiments_parse():
-    lines = [shlex.split(line) for line in documented_commands() if "-m experiments.run" in line]
-    assert len(lines) >= 3
-    arguments = [line[line.index("experiments.run") + 1 :] for line in lines]
-    arguments.append(["--config", "smic_ha.py", "--config.nme=x"])  # to see that a wrong one is seen
-    done = run(sys.executable, "-c", PARSE, json.dumps(arguments))
-    assert done.stdout.splitlines() == [
-        "--config smic_ha.py --config.nme=x : unknown field 'nme' of config; did you mean 'name'?"
-    ], done.stderr
+# --- What documents say; test_documents.py has the rest.
 
 
 TRAIN_EXAMPLE = """
@@ -314,13 +230,6 @@ def test_examples_of_the_contributing_guide_work(tmp_path):
         assert style.returncode == 0, style.stdout
 
 
-def test_documents_link_to_what_exists():
-    for name in (*DOCUMENTS, "CHANGELOG.md"):
-        text = (ROOT / name).read_text()
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
-            assert (ROOT / target).exists(), f"{name} links to {target}"
-
-
 def test_changelog_has_a_section_for_what_is_not_released():
     sections = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert sections[0] == "[Unreleased]"
@@ -348,7 +257,7 @@ PRIVATE = re.compile(
 
 def test_no_file_tells_of_the_machine_it_was_written_on():
     told = []
-    for path in list_files():
+    for path in list_tracked_files():
         if path == Path(__file__):
             continue
         try:
@@ -361,7 +270,7 @@ def test_no_file_tells_of_the_machine_it_was_written_on():
 
 def test_no_file_without_a_home():
     homeless = {"utils.py", "common.py", "helpers.py", "base.py"}
-    assert not [path for path in list_files() if path.name in homeless]
+    assert not [path for path in list_tracked_files() if path.name in homeless]
 
 
 # --- Set-up itself.
@@ -372,7 +281,7 @@ def test_no_file_without_a_home():
 def test_set_up_that_was_killed_is_done_again(tmp_path):
     """Needs the package index, and 1.5 GB for a while; both set-ups are real ones."""
     clone = tmp_path / "clone"
-    for path in list_files():
+    for path in list_tracked_files():
         target = clone / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)

@@ -1,6 +1,11 @@
 """Dual Path-3DNet on CASME II.
 
-python -m experiments.run --config casme2_dp.py
+    python -m experiments.run --config casme2_dp.py
+
+Purpose: the paper's two paths without attention, which `ha`, `se` and `hase` have to improve on.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.612 (90 of 147 clips). The paper prints an accuracy of .9335, with copies of test clips in training.
 """
 
 from mer_jax.config import Experiment

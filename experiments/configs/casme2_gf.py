@@ -1,6 +1,12 @@
 """GridFlowNet on CASME II.
 
-python -m experiments.run --config casme2_gf.py
+    python -m experiments.run --config casme2_gf.py
+
+Purpose: our own contender: whether a small network of the face's halves does as well as a classifier of motion
+features.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.612 (90 of 147 clips).
 """
 
 from mer_jax.config import Experiment

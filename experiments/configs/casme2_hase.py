@@ -1,6 +1,11 @@
 """Hybrid Attention-3DSENet on CASME II.
 
-python -m experiments.run --config casme2_hase.py
+    python -m experiments.run --config casme2_hase.py
+
+Purpose: the paper's variant with hybrid attention and squeeze-and-excitation.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.612 (90 of 147 clips). The paper prints an accuracy of .9352, with copies of test clips in training.
 """
 
 from mer_jax.config import Experiment

@@ -1,6 +1,11 @@
 """LBP-TOP and a linear classifier on CASME II.
 
-python -m experiments.run --config casme2_lbptop.py
+    python -m experiments.run --config casme2_lbptop.py
+
+Purpose: the field's hand-crafted texture baseline.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.612 (90 of 147 clips).
 """
 
 from mer_jax.baselines import LbpTop

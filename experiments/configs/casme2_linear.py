@@ -1,8 +1,11 @@
 """Motion features and a linear classifier on CASME II.
 
-What a network has to beat. Onset to apex, the apex annotated.
+    python -m experiments.run --config casme2_linear.py
 
-python -m experiments.run --config casme2_linear.py
+Purpose: the baseline that a network has to beat; motion from onset to apex; the apex is annotated.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.612 (90 of 147 clips).
 """
 
 from mer_jax.baselines import LinearFlow

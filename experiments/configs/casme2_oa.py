@@ -1,6 +1,12 @@
-"""OFF-ApexNet on CASME II: motion from onset to apex, the apex annotated.
+"""OFF-ApexNet on CASME II.
 
-python -m experiments.run --config casme2_oa.py
+    python -m experiments.run --config casme2_oa.py
+
+Purpose: a small network of the motion from onset to apex, to compare with networks of whole clips; the apex is
+annotated.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.612 (90 of 147 clips).
 """
 
 from mer_jax.config import Experiment

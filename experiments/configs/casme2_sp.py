@@ -1,6 +1,12 @@
 """The single-path baseline on CASME II.
 
-python -m experiments.run --config casme2_sp.py
+    python -m experiments.run --config casme2_sp.py
+
+Purpose: the one-path network that table 2 of the paper compares with; its layers are not published, so their
+sizes are ours.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.612 (90 of 147 clips). The paper prints an accuracy of .9366, with copies of test clips in training.
 """
 
 from mer_jax.config import Experiment

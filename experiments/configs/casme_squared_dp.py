@@ -1,6 +1,11 @@
 """Dual Path-3DNet on CAS(ME)^2.
 
-python -m experiments.run --config casme_squared_dp.py
+    python -m experiments.run --config casme_squared_dp.py
+
+Purpose: the paper's two paths without attention, which `ha`, `se` and `hase` have to improve on.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering happy gives .468
+(167 of 357 clips). The paper prints an accuracy of .9368, with copies of test clips in training.
 """
 
 from mer_jax.config import Experiment

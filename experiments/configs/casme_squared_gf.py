@@ -1,6 +1,12 @@
 """GridFlowNet on CAS(ME)^2.
 
-python -m experiments.run --config casme_squared_gf.py
+    python -m experiments.run --config casme_squared_gf.py
+
+Purpose: our own contender: whether a small network of the face's halves does as well as a classifier of motion
+features.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering happy gives .468
+(167 of 357 clips).
 """
 
 from mer_jax.config import Experiment

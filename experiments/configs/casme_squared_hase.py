@@ -1,6 +1,11 @@
 """Hybrid Attention-3DSENet on CAS(ME)^2.
 
-python -m experiments.run --config casme_squared_hase.py
+    python -m experiments.run --config casme_squared_hase.py
+
+Purpose: the paper's variant with hybrid attention and squeeze-and-excitation.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering happy gives .468
+(167 of 357 clips). The paper prints an accuracy of .9388, with copies of test clips in training.
 """
 
 from mer_jax.config import Experiment

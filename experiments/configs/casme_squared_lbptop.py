@@ -1,6 +1,11 @@
 """LBP-TOP and a linear classifier on CAS(ME)^2.
 
-python -m experiments.run --config casme_squared_lbptop.py
+    python -m experiments.run --config casme_squared_lbptop.py
+
+Purpose: the field's hand-crafted texture baseline.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering happy gives .468
+(167 of 357 clips).
 """
 
 from mer_jax.baselines import LbpTop

@@ -1,11 +1,15 @@
 """Motion features and a linear classifier on the composite of MEGC 2019.
 
-What a network has to beat. Onset to apex, the apex annotated, and spotted in SMIC.
+    python -m experiments.run --config megc2019_linear.py --manual_dir DIR
 
-python -m experiments.run --config megc2019_linear.py --manual_dir DIR
+DIR holds the three corpora. For motion features that others have prepared, add --config.variant=flow_features;
+DIR is then their folder.
 
-DIR holds the three corpora. For motion features that others have prepared, add
---config.variant=flow_features; DIR is then their folder.
+Purpose: the baseline that a network has to beat; motion from onset to apex; the apex is annotated, and spotted
+in SMIC.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.566 (250 of 442 clips).
 """
 
 from mer_jax.baselines import LinearFlow

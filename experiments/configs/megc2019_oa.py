@@ -1,9 +1,15 @@
-"""OFF-ApexNet on the composite of MEGC 2019: motion from onset to apex, the apex annotated, and spotted in SMIC.
+"""OFF-ApexNet on the composite of MEGC 2019.
 
-python -m experiments.run --config megc2019_oa.py --manual_dir DIR
+    python -m experiments.run --config megc2019_oa.py --manual_dir DIR
 
-DIR holds the three corpora. For motion features that others have prepared, add
---config.variant=flow_features; DIR is then their folder.
+DIR holds the three corpora. For motion features that others have prepared, add --config.variant=flow_features;
+DIR is then their folder.
+
+Purpose: a small network of the motion from onset to apex, to compare with networks of whole clips; the apex is
+annotated, and spotted in SMIC.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.566 (250 of 442 clips). STSTNet's authors print a UF1 of .7196 and a UAR of .7096 for it under `loso`.
 """
 
 from mer_jax.config import Experiment

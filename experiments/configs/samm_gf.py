@@ -1,6 +1,12 @@
 """GridFlowNet on SAMM.
 
-python -m experiments.run --config samm_gf.py
+    python -m experiments.run --config samm_gf.py
+
+Purpose: our own contender: whether a small network of the face's halves does as well as a classifier of motion
+features.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.692 (92 of 133 clips).
 """
 
 from mer_jax.config import Experiment

@@ -1,6 +1,11 @@
 """Hybrid Attention-3DSENet on SAMM.
 
-python -m experiments.run --config samm_hase.py
+    python -m experiments.run --config samm_hase.py
+
+Purpose: the paper's variant with hybrid attention and squeeze-and-excitation.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.692 (92 of 133 clips). The paper prints an accuracy of .9344, with copies of test clips in training.
 """
 
 from mer_jax.config import Experiment

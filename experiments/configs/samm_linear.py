@@ -1,6 +1,11 @@
-"""Motion features and a linear classifier on SAMM: what a network has to beat. Onset to apex, the apex annotated.
+"""Motion features and a linear classifier on SAMM.
 
-python -m experiments.run --config samm_linear.py
+    python -m experiments.run --config samm_linear.py
+
+Purpose: the baseline that a network has to beat; motion from onset to apex; the apex is annotated.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.692 (92 of 133 clips).
 """
 
 from mer_jax.baselines import LinearFlow

@@ -1,6 +1,12 @@
-"""OFF-ApexNet on SAMM: motion from onset to apex, the apex annotated.
+"""OFF-ApexNet on SAMM.
 
-python -m experiments.run --config samm_oa.py
+    python -m experiments.run --config samm_oa.py
+
+Purpose: a small network of the motion from onset to apex, to compare with networks of whole clips; the apex is
+annotated.
+Time: not measured yet.
+Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
+.692 (92 of 133 clips).
 """
 
 from mer_jax.config import Experiment

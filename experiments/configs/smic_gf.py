@@ -1,6 +1,12 @@
 """GridFlowNet on SMIC (HS).
 
-python -m experiments.run --config smic_gf.py
+    python -m experiments.run --config smic_gf.py
+
+Purpose: our own contender: whether a small network of the face's halves does as well as a classifier of motion
+features.
+Time: not measured yet.
+Expect: accuracy .872 under `subject`, .902 under `loso`, on the SURROGATE (medium, seed 0); not run on a
+licensed copy. Always answering negative gives .427 (70 of 164 clips).
 """
 
 from mer_jax.config import Experiment

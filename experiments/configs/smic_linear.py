@@ -1,8 +1,11 @@
 """Motion features and a linear classifier on SMIC (HS).
 
-What a network has to beat. Onset to apex, the apex spotted.
+    python -m experiments.run --config smic_linear.py
 
-python -m experiments.run --config smic_linear.py
+Purpose: the baseline that a network has to beat; motion from onset to apex; the apex is spotted.
+Time: not measured yet.
+Expect: accuracy .909 under `subject`, .915 under `loso`, on the SURROGATE (medium, seed 0); not run on a
+licensed copy. Always answering negative gives .427 (70 of 164 clips).
 """
 
 from mer_jax.baselines import LinearFlow

@@ -1,6 +1,12 @@
-"""OFF-ApexNet on SMIC (HS): motion from onset to apex, the apex spotted.
+"""OFF-ApexNet on SMIC (HS).
 
-python -m experiments.run --config smic_oa.py
+    python -m experiments.run --config smic_oa.py
+
+Purpose: a small network of the motion from onset to apex, to compare with networks of whole clips; the apex is
+spotted.
+Time: not measured yet.
+Expect: accuracy .860 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
+answering negative gives .427 (70 of 164 clips).
 """
 
 from mer_jax.config import Experiment

@@ -173,10 +173,10 @@ def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
         A PNG.
     """
     figure, axes = make_figure(2 * len(faces), FRAMES_SHOWN, size=(10.5, 3.45 * len(faces) + 0.8))
-    all_fed = [_part_halves(face.fed) for face in faces]
-    fed_scale = _choose_scale(all_fed)
+    all_fed = [part_halves(face.fed) for face in faces]
+    fed_scale = choose_scale(all_fed)
     for number, (face, fed) in enumerate(zip(faces, all_fed, strict=True)):
-        stored = _part_halves(face.stored.astype(float))
+        stored = part_halves(face.stored.astype(float))
         gray = {"cmap": "gray", "vmin": 0, "vmax": 255}
         for row, (frames, name, scale) in enumerate(((stored, "as stored", gray), (fed, "as fed", fed_scale))):
             shown = np.linspace(0, len(frames) - 1, FRAMES_SHOWN).round().astype(int)
@@ -210,13 +210,13 @@ def _describe_row(name: str, entry: Mapping[str, Any]) -> str:
     return f"{name}\n{entry['n_clips']} clips, {entry['n_subjects']} people"
 
 
-def _part_halves(face: Float[np.ndarray, "t h w"]) -> Float[np.ndarray, "t g w"]:
+def part_halves(face: Float[np.ndarray, "t h w"]) -> Float[np.ndarray, "t g w"]:
     """The upper above the lower half with a blank line between: they enter two paths of the network."""
     line = np.full((len(face), 4, face.shape[2]), np.nan)
     return np.concatenate([face[:, :HALF_HEIGHT], line, face[:, HALF_HEIGHT:]], axis=1)
 
 
-def _choose_scale(clips: Sequence[Float[np.ndarray, "t h w"]]) -> dict[str, Any]:
+def choose_scale(clips: Sequence[Float[np.ndarray, "t h w"]]) -> dict[str, Any]:
     """One scale for all: gray for gray values; differences about a white zero, their rarest extremes cut off."""
     values = np.concatenate([clip[np.isfinite(clip)] for clip in clips])
     if values.min() >= 0:
