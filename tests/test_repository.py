@@ -246,6 +246,30 @@ def test_debian_packages_are_the_same_everywhere(check_system):
     assert " ".join(DEBIAN_PACKAGES) in (ROOT / "README.md").read_text()
 
 
+FAKE_MAKE = """#!/bin/sh
+echo "make $*"
+case "$1" in
+  test) echo "===== 12 passed, 3 skipped, 7 deselected in 65.43s (0:01:05) =====" ;;
+  test-extras) echo "5 passed in 1.2s"; echo "2 passed in 0.5s" ;;
+  test-slow) echo "1 failed, 4 passed in 9.9s"; exit $SLOW_STATUS ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_ci_adds_up_all_tests_and_stops_at_a_failure(tmp_path, status):
+    for name, script in (("make", FAKE_MAKE), ("chromium", "#!/bin/sh\n"), ("apt-get", "#!/bin/sh\nexit 1\n")):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run("bash", str(ROOT / ".ci" / "run"), PATH=path, PYTHON=sys.executable, SLOW_STATUS=str(status))
+    lines = done.stdout.splitlines()
+    steps = [line for line in lines if line.startswith("make ")]
+    assert steps == ["make setup", "make lint", "make test", "make test-extras", "make test-slow"], done.stderr
+    assert done.returncode == status
+    assert lines[-1] == ("23 passed, 0 failed, 3 skipped" if status == 0 else "1 failed, 4 passed in 9.9s")
+
+
 # --- What documents say.
 
 
