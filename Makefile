@@ -4,16 +4,17 @@ PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 
-.PHONY: help setup run test test-slow lint lock clean FORCE
+.PHONY: help setup run test test-slow test-extras lint lock clean FORCE
 
 help:
 	@echo "make run        from nothing to runs/<name>/report.html; after an interruption, goes on"
 	@echo "make test       all tests but the slow ones; TESTS=tests/test_models.py for one file"
 	@echo "make test-slow  the slow tests"
-	@echo "make lint       style and import contracts"
+	@echo "make test-extras  the tests that need Keras, Apache Beam or Chromium; none may be skipped"
+	@echo "make lint       style, types and import contracts"
 	@echo "make setup      only .venv and the face model; PYTHON=python3.12 chooses the interpreter"
-	@echo "make lock       resolve requirements.lock anew (needs uv)"
-	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
+	@echo "make lock       resolve requirements.lock and .ci/*.lock again (needs uv)"
+	@echo "make clean      remove the environments and caches; data/ and runs/ stay"
 
 # The face model lies in the user's cache, outside this folder: so it is looked for every time.
 setup: .venv/ready
@@ -54,18 +55,37 @@ test: setup
 test-slow: setup
 	$(PYTEST) -m slow $(TESTS)
 
+# Keras and Apache Beam conflict with requirements.lock, or are too heavy for it: each has an environment and a lock
+# of its own. The project itself is imported from this folder.
+test-extras: setup .venv-extras/keras/ready .venv-extras/beam/ready
+	.venv-extras/keras/bin/python -m pytest --no-skips tests/test_keras.py
+	.venv-extras/beam/bin/python -m pytest --no-skips tests/test_datasets_beam.py
+	$(BIN)/python -m pytest --no-skips tests/test_browser.py
+
+# .venv/packages changes with the interpreter.
+.venv-extras/%/ready: .ci/%.lock .venv/packages
+	@rm -f $@
+	$(BIN)/python -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r $<
+	@touch $@
+
+# PYRIGHT_PYTHON_IGNORE_WARNINGS: without it pyright asks the package index for a newer release at every start.
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 # For Python 3.11 to 3.13 on Linux and macOS. `make lock UPGRADE=--upgrade` takes the newest releases.
+COMPILE = "$(UV)" pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet $(UPGRADE)
+
 lock:
 	@command -v "$(UV)" >/dev/null || { echo "error: no $(UV) here; \`pip install uv\`, or UV=<its path>." >&2; exit 1; }
-	"$(UV)" pip compile pyproject.toml --extra experiments --extra dev --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	  --quiet $(UPGRADE) --output-file requirements.lock
+	$(COMPILE) --extra experiments --output-file requirements.lock
+	$(COMPILE) --extra keras --constraint requirements.lock --output-file .ci/keras.lock
+	$(COMPILE) --extra experiments --extra beam --output-file .ci/beam.lock
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf .venv .venv-extras .pytest_cache .ruff_cache .import_linter_cache build dist
 	find . -name __pycache__ -type d -not -path "./data/*" -not -path "./runs/*" -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Pages in a real browser: they sort, they fit a phone. Skipped where there is no Chromium."""
+"""Report pages in headless Chromium: tables sort, and pages fit a phone."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.test_mistakes import shown
 from tests.test_report import CONFIG, ENVIRONMENT, make_faces, make_history, make_results
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
 # Runs in the page, and leaves what it sees in the title.
 PROBE = """

@@ -1,4 +1,4 @@
-"""Stage one on Apache Beam, where it is installed; it is an extra."""
+"""Stage one of a build on Apache Beam, an optional dependency: `make test-extras` runs these tests with it."""
 
 import importlib.util
 import subprocess
@@ -14,6 +14,7 @@ from mer_jax.vision.options import VisionOptions
 
 REPOSITORY = Path(__file__).parents[1]
 HAS_BEAM = importlib.util.find_spec("apache_beam") is not None
+needs_beam = pytest.mark.skipif(not HAS_BEAM, reason="needs Apache Beam: make test-extras")
 OPTIONS = VisionOptions(num_frames=4, register=False)
 
 
@@ -24,13 +25,14 @@ def rendered(tmp_path_factory):
     return out
 
 
-@pytest.mark.skipif(HAS_BEAM, reason="Apache Beam is installed")
-def test_without_beam_it_is_said(rendered, tmp_path):
+def test_missing_beam_is_reported(rendered, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "datasets.beam_cache", raising=False)
     with pytest.raises(ConfigError, match=r"runner 'FnApiRunner' is one of Apache Beam's, which is not installed"):
         build("smic", rendered, options=OPTIONS, data_dir=tmp_path, runner="FnApiRunner", say=lambda line: None)
 
 
-@pytest.mark.skipif(not HAS_BEAM, reason="Apache Beam, an extra, is not installed")
+@needs_beam
 @pytest.mark.parametrize("workers", [1, 2])
 def test_beam_fills_the_same_cache(rendered, tmp_path, workers):
     command = [sys.executable, "-m", "datasets.build", "smic", "--manual_dir", rendered, "--num_frames", "4"]
@@ -39,10 +41,10 @@ def test_beam_fills_the_same_cache(rendered, tmp_path, workers):
         [*command, "--runner", "FnApiRunner"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert on_beam.returncode == 0, on_beam.stderr
-    assert "prepared 0 clips, 6 were ready" in on_beam.stdout  # by the time they are collected
+    assert "prepared 0 clips, 6 were ready" in on_beam.stdout
 
 
-@pytest.mark.skipif(not HAS_BEAM, reason="Apache Beam, an extra, is not installed")
-def test_an_unknown_runner_is_said(rendered, tmp_path):
+@needs_beam
+def test_unknown_runner_is_refused(rendered, tmp_path):
     with pytest.raises(ConfigError, match=r"Apache Beam does not take --runner=NoRunner"):
         build("smic", rendered, options=OPTIONS, data_dir=tmp_path, runner="NoRunner", say=lambda line: None)

@@ -1,6 +1,6 @@
 """Convolution, pool and dense layer against those of Keras, with copied weights.
 
-Keras is no dependency: `pip install -e '.[keras]'` brings it, and without it these tests are skipped.
+Keras is an optional dependency: `make test-extras` runs these tests with it, on its JAX backend.
 """
 
 import os
@@ -14,7 +14,7 @@ from mer_jax.blocks.conv_pool import conv_relu_pool
 from mer_jax.models import MicroExpSTCNN
 
 os.environ["KERAS_BACKEND"] = "jax"  # Keras reads it once, when it is imported
-keras = pytest.importorskip("keras", reason="Keras is not installed: pip install -e '.[keras]'")
+keras = pytest.importorskip("keras", reason="needs Keras: make test-extras")
 
 
 @pytest.mark.parametrize("implementation", ["fused", "direct"])

@@ -26,7 +26,7 @@ print(ask())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: mallopt belongs to glibc")
 def test_memory_is_asked_of_the_kernel_once():
     def faults(*arguments):
         done = subprocess.run([sys.executable, "-c", FAULTS, *arguments], capture_output=True, text=True, check=False)

@@ -25,6 +25,9 @@ from tests.documents import ROOT, list_tracked_files
 
 # What the engine may need. jaxtyping is typing only: pure Python, no arrays of its own.
 ENGINE = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "jaxtyping")
+ENGINE_PACKAGES = tuple(
+    f"mer_jax.{room}" for room in ("models", "blocks", "native", "data", "protocols", "training", "evaluation")
+)
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -54,9 +57,10 @@ def test_wheel_holds_the_library_and_nothing_else(wheel):
 
 
 def test_wheel_holds_every_file_of_the_library(wheel):
-    in_tree = {path.relative_to(ROOT).as_posix() for path in list_tracked_files()}
-    in_tree = {name for name in in_tree if name.startswith("mer_jax/")}
+    names = (path.relative_to(ROOT).as_posix() for path in list_tracked_files())
+    in_tree = {name for name in names if name.startswith("mer_jax/")}
     assert "mer_jax/report/templates/report.html.j2" in in_tree
+    assert "mer_jax/py.typed" in in_tree, "PEP 561: without it type checkers ignore the annotations of the package"
     assert in_tree <= set(wheel.namelist())
 
 
@@ -75,7 +79,7 @@ def test_clips_of_real_faces_are_attributed():
 
 
 IMPORT_ENGINE = """
-import sys
+import importlib, pkgutil, sys
 blocked = set({blocked!r})
 
 class Refuse:
@@ -84,8 +88,14 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Refuse())
-import mer_jax.models, mer_jax.training.train
-print("imported")
+import mer_jax
+
+count = 0
+for package in {packages!r}:
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+        importlib.import_module(module.name)
+        count += 1
+print("imported", count)
 """
 
 
@@ -105,7 +115,7 @@ def requirements_of(names: tuple[str, ...]) -> set[str]:
     return found
 
 
-def test_models_and_training_import_without_the_rest(tmp_path):
+def test_engine_imports_without_the_rest(tmp_path):
     """An accelerator machine may have the engine's packages and no others."""
     allowed = requirements_of(ENGINE)
     blocked = sorted(
@@ -115,8 +125,24 @@ def test_models_and_training_import_without_the_rest(tmp_path):
     )
     assert {"cv2", "mediapipe", "matplotlib", "jinja2", "tensorflow_datasets", "tqdm"} <= {*blocked}
     blocked += ["datasets", "experiments", "benchmarks", "mer_jax.vision"]
-    done = run(sys.executable, "-c", IMPORT_ENGINE.format(blocked=blocked), cwd=tmp_path, PYTHONPATH=str(ROOT))
-    assert done.stdout.strip() == "imported", done.stderr
+    code = IMPORT_ENGINE.format(blocked=blocked, packages=ENGINE_PACKAGES)
+    done = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    modules = re.fullmatch(r"imported (\d+)\n", done.stdout)
+    assert modules, done.stderr
+    assert int(modules[1]) > 30
+
+
+def test_importing_the_library_is_fast_and_imports_no_jax():
+    listing = "import sys; before = set(sys.modules); import mer_jax; print(*sorted(set(sys.modules) - before))"
+    done = run(sys.executable, "-c", listing)
+    imported = done.stdout.split()
+    assert "mer_jax" in imported, done.stderr
+    assert not {"jax", "jaxlib", "flax", "numpy", "cv2"} & {*imported}
+    assert len(imported) < 20, f"`import mer_jax` imports {len(imported)} modules: {imported}"
+    # The fastest of five: other work on the machine only ever adds time.
+    timings = [run(sys.executable, "-X", "importtime", "-c", "import mer_jax").stderr for _ in range(5)]
+    fastest_us = min(int(re.search(r"(\d+) \| mer_jax$", timing, re.M)[1]) for timing in timings)
+    assert fastest_us < 50_000
 
 
 def test_import_contracts_hold():
@@ -127,29 +153,38 @@ def test_import_contracts_hold():
 # --- What set-up relies on.
 
 
-def test_lock_fits_the_declared_dependencies():
-    lock = (ROOT / "requirements.lock").read_text()
-    locked = {canonicalize_name(name): [] for name in re.findall(r"^([A-Za-z0-9_.-]+)==", lock, re.M)}
-    for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", lock, re.M):
-        locked[canonicalize_name(name)].append(version)
-    extras = PROJECT["optional-dependencies"]
-    for text in [*PROJECT["dependencies"], *extras["experiments"], *extras["dev"]]:
+# Which extras each lock holds; `make lock` writes them.
+LOCKS = {
+    "requirements.lock": ("experiments", "dev"),
+    ".ci/keras.lock": ("keras", "dev"),
+    ".ci/beam.lock": ("experiments", "beam", "dev"),
+}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locks_fit_the_declared_dependencies(lock):
+    locked = {}
+    for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", (ROOT / lock).read_text(), re.M):
+        locked.setdefault(canonicalize_name(name), []).append(version)
+    extras = [text for extra in LOCKS[lock] for text in PROJECT["optional-dependencies"][extra]]
+    for text in [*PROJECT["dependencies"], *extras]:
         requirement = Requirement(text)
         versions = locked.get(canonicalize_name(requirement.name), [])
-        assert versions, f"requirements.lock lacks {requirement.name}; run `make lock`"
+        assert versions, f"{lock} lacks {requirement.name}; run `make lock`"
         assert all(requirement.specifier.contains(v) for v in versions), f"{text} got {versions}; run `make lock`"
 
 
-def test_every_locked_package_has_hashes():
-    entries = re.split(r"\n(?=[A-Za-z0-9])", (ROOT / "requirements.lock").read_text())
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes(lock):
+    entries = re.split(r"\n(?=[A-Za-z0-9])", (ROOT / lock).read_text())
     bare = [entry.split()[0] for entry in entries if "==" in entry.split("\n")[0] and "--hash=sha256:" not in entry]
     assert not bare
 
 
-def test_one_opencv_is_locked():
+@pytest.mark.parametrize("lock", LOCKS)
+def test_one_opencv_is_locked(lock):
     """A second OpenCV wheel overwrites files of the first."""
-    lock = (ROOT / "requirements.lock").read_text()
-    assert set(re.findall(r"^(opencv[a-z-]*)==", lock, re.M)) == {"opencv-contrib-python"}
+    assert set(re.findall(r"^(opencv[a-z-]*)==", (ROOT / lock).read_text(), re.M)) == {"opencv-contrib-python"}
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +212,7 @@ def test_this_python_is_accepted(check_system):
     assert (oldest, newest) == (supported[0], supported[-1])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="libraries are looked for by their Linux names")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: libraries are searched by their Linux names")
 def test_missing_libraries_are_named_by_package(check_system):
     find = check_system["find_missing_packages"]
     assert find({"libc.so.6": "libc6", "libnone.so.1": "libnone1"}) == ["libnone1"]
@@ -188,6 +223,30 @@ def test_debian_packages_are_the_same_everywhere(check_system):
     assert tuple(check_system["DEBIAN_PACKAGES"].values()) == DEBIAN_PACKAGES
     for document in ("README.md", "docs/installation.md"):
         assert " ".join(DEBIAN_PACKAGES) in (ROOT / document).read_text()
+
+
+FAKE_MAKE = """#!/bin/sh
+echo "make $*"
+case "$1" in
+  test) echo "===== 12 passed, 3 skipped, 7 deselected in 65.43s (0:01:05) =====" ;;
+  test-extras) echo "5 passed in 1.2s"; echo "2 passed in 0.5s" ;;
+  test-slow) echo "1 failed, 4 passed in 9.9s"; exit $SLOW_STATUS ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_ci_adds_up_all_tests_and_stops_at_a_failure(tmp_path, status):
+    for name, script in (("make", FAKE_MAKE), ("chromium", "#!/bin/sh\n"), ("apt-get", "#!/bin/sh\nexit 1\n")):
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run("bash", str(ROOT / ".ci" / "run"), PATH=path, PYTHON=sys.executable, SLOW_STATUS=str(status))
+    lines = done.stdout.splitlines()
+    steps = [line for line in lines if line.startswith("make ")]
+    assert steps == ["make setup", "make lint", "make test", "make test-extras", "make test-slow"], done.stderr
+    assert done.returncode == status
+    assert lines[-1] == ("23 passed, 0 failed, 3 skipped" if status == 0 else "1 failed, 4 passed in 9.9s")
 
 
 # --- What documents say; test_documents.py has the rest.
