@@ -16,22 +16,22 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 
 from datasets.build import default_data_dir, find_variant, import_reader
+from datasets.load import load_corpus, render_surrogate
 from experiments.repeat import read_record
-from experiments.run import load_corpus, render_surrogate
-from experiments.run_folder import make_fingerprint
+from mer_jax.cli.command import run_command
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view, make_face
-from mer_jax.errors import ConfigError, near_names, run_command
+from mer_jax.errors import ConfigError, near_names
 from mer_jax.evaluation.gap import find_honest
 from mer_jax.evaluation.predictions import read_predictions
 from mer_jax.evaluation.results import ProtocolResult
 from mer_jax.files import write_atomically
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.overview import AnsweredClip, draw_overview
+from mer_jax.training.train import fingerprint
 from mer_jax.vision.frames import FolderFrames
 
 
@@ -46,8 +46,7 @@ def load_clip_frames(
         manual_dir: folder of the licensed corpus; None takes `$MER_MANUAL_DIR`, and without it the surrogate.
         data_dir: folder of built corpora.
     """
-    flags.FLAGS(["picture", *(f"--manual_dir={each}" for each in [manual_dir] if each)])
-    clips, _ = load_corpus(experiment)
+    clips, _ = load_corpus(experiment, manual_dir=manual_dir, data_dir=data_dir)
     data_dir = Path(data_dir) if data_dir else default_data_dir()
     manual_dir = manual_dir or os.environ.get("MER_MANUAL_DIR") or render_surrogate(experiment, data_dir)
     reader = import_reader(experiment.corpus)
@@ -155,7 +154,7 @@ def main(arguments: Sequence[str]) -> None:
     result = find_result(given.run)
     row = choose_row(result, given.clip)
     clips, frames = load_clip_frames(experiment, result.clip_id[row], given.manual_dir, given.data_dir)
-    if (got := make_fingerprint(experiment, clips)) != recorded.fingerprint:
+    if (got := fingerprint(experiment, clips)) != recorded.fingerprint:
         raise ConfigError(
             f"experiment and data have the fingerprint {got}; expected {recorded.fingerprint}, that of {given.run}: "
             "the clips are not the same. Give the --manual_dir and --data_dir that it was made with"

@@ -138,7 +138,7 @@ def test_importing_the_library_is_fast_and_imports_no_jax():
     imported = done.stdout.split()
     assert "mer_jax" in imported, done.stderr
     assert not {"jax", "jaxlib", "flax", "numpy", "cv2"} & {*imported}
-    assert len(imported) < 20, f"`import mer_jax` imports {len(imported)} modules: {imported}"
+    assert len(imported) < 60, f"`import mer_jax` imports {len(imported)} modules: {imported}"
     # The fastest of five: other work on the machine only ever adds time.
     timings = [run(sys.executable, "-X", "importtime", "-c", "import mer_jax").stderr for _ in range(5)]
     fastest_us = min(int(re.search(r"(\d+) \| mer_jax$", timing, re.M)[1]) for timing in timings)
