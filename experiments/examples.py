@@ -11,9 +11,10 @@ import numpy as np
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view, make_face
+from mer_jax.evaluation.mistakes import ConfusedPair, find_confused_pairs
 from mer_jax.evaluation.results import ProtocolResult
 from mer_jax.report.figures import FaceExample
-from mer_jax.report.mistakes import ConfusedPair, ShownClip, find_confused_pairs
+from mer_jax.report.mistakes import ShownClip
 from mer_jax.training.checkpoint import read_weights
 
 PAIRS_SHOWN = 3

@@ -1,7 +1,7 @@
-"""Whether a net that is 80 % sure is right in 80 % of the cases.
+"""Calibration: whether a network that is 80 % sure is right in 80 % of the cases.
 
-Both scores need probabilities, and are of the most probable class; neither says how good a net is: one that knows
-nothing and says so is calibrated.
+Both scores need probabilities and look at the most probable class. Neither measures accuracy: a network that always
+answers with the class frequencies is calibrated.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ BINS = 10
 
 DEFINITIONS = {
     "ece": f"Expected calibration error: over {BINS} bins of equal width of the highest probability, the distance "
-    "between its mean and the share answered rightly, each bin weighted by its items. 0 is best.",
+    "between its mean and the accuracy, each bin weighted by its items. 0 is best.",
     "brier": "Brier score: mean over items of the squared distance between the probabilities and the truth (1 for the "
     "true class, 0 for the others), summed over classes. 0 is best, 2 worst.",
 }
@@ -33,15 +33,15 @@ class Bin:
 def bin_confidences(
     probabilities: Float[np.ndarray, "n k"], true: Int[np.ndarray, "n"], *, bins: int = BINS
 ) -> list[Bin]:
-    """Sorts items by their highest probability, into bins of equal width from 0 to 1.
+    """Divides items by their highest probability into bins of equal width from 0 to 1.
 
     Args:
-        probabilities: Of every item; rows sum to 1.
-        true: Class indices.
-        bins: How many.
+        probabilities: Class probabilities of each item; rows sum to 1.
+        true: True class indices, 0-based.
+        bins: Number of bins.
 
     Returns:
-        All bins, empty ones too.
+        All bins, including empty ones.
 
     Example:
         >>> last = bin_confidences(np.array([[0.95, 0.05], [0.97, 0.03]]), np.array([0, 1]))[-1]
@@ -61,10 +61,13 @@ def bin_confidences(
 def ece(probabilities: Float[np.ndarray, "n k"], true: Int[np.ndarray, "n"], *, bins: int = BINS) -> float:
     """Expected calibration error. Source: Naeini et al., AAAI 2015; Guo et al., ICML 2017.
 
-    It depends on the bins, and with few clips it is far from 0 even for a calibrated net.
+    It depends on the bins, and with few clips it is far from 0 even for a calibrated network.
     """
-    filled = [each for each in bin_confidences(probabilities, true, bins=bins) if each.count]
-    return sum(each.count * abs(each.accuracy - each.confidence) for each in filled) / len(true)
+    total = 0.0
+    for each in bin_confidences(probabilities, true, bins=bins):
+        if each.confidence is not None and each.accuracy is not None:
+            total += each.count * abs(each.accuracy - each.confidence)
+    return total / len(true)
 
 
 def brier(probabilities: Float[np.ndarray, "n k"], true: Int[np.ndarray, "n"]) -> float:

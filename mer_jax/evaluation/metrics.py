@@ -1,31 +1,28 @@
-"""Scores as functions of counts.
+"""Scores as functions of confusion matrices.
 
-Everything here is computed from a confusion matrix: rows are the true classes,
-columns the predicted ones. Predictions of all folds are pooled into one matrix
-before anything is divided (MEGC 2019), because a mean over folds gives a subject with
-two clips the weight of one with forty and is undefined where a fold lacks a class.
+Rows are true classes, columns predicted ones. Predictions of all folds are pooled into one matrix before anything is
+divided (MEGC 2019): a mean over folds gives a subject with two clips the weight of one with forty, and is undefined
+where a fold lacks a class.
 
 Absent classes, everywhere in this file:
 
-*   A recall needs the class in the truth, a precision needs it in the predictions, an
-    F1 needs it in one of the two. Without it the value is undefined: NaN here, null in
-    JSON. It is not called 0, for 0 means that clips were there and all were missed.
-*   UF1 and UAR average over the classes that are in the *truth*: a class that the test
-    clips do not hold cannot be recalled. A clip wrongly given to such a class still
-    costs, as a miss of its own class.
-*   Macro F1 averages over the classes in the truth *or* the predictions, as
-    scikit-learn does: a class predicted but never true counts as an F1 of 0. On a test
-    set that holds every class, UF1 and macro F1 are the same number.
+*   A recall needs the class in the truth, a precision needs it in the predictions, an F1 needs it in one of the two.
+    Otherwise the value is undefined: NaN here, null in JSON. It is not 0: 0 means that there were clips and all were
+    missed.
+*   UF1 and UAR average over the classes in the *truth*: a class without test clips cannot be recalled. A clip wrongly
+    predicted as such a class still counts as a miss of its own class.
+*   Macro F1 averages over the classes in the truth *or* the predictions, as scikit-learn does: a class that is
+    predicted but never true has an F1 of 0. On a test set that holds every class, UF1 and macro F1 are equal.
 
 Source: equations (2) to (6) of the paper; UF1 and UAR from See et al., "MEGC 2019".
-Differs: equation (2) counts true negatives and equation (6) false positives *and* false
-    negatives, which is right for two classes. With k classes and one answer per clip
-    every error is one false positive and one false negative, so that the equations, taken
-    literally, count it twice. Accuracy is the share of clips answered rightly, and the error
-    rate is what is left of 1.
+Differs: equation (2) counts true negatives, and equation (6) false positives *and* false negatives, which is right for
+    two classes. With k classes and one answer per clip, every error is one false positive and one false negative, so
+    the equations, taken literally, count it twice. Here accuracy is the share of clips predicted correctly, and the
+    error rate is 1 - accuracy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -33,16 +30,17 @@ from jaxtyping import Float, Int, Real
 from mer_jax.errors import MerError
 
 Counts = Real[np.ndarray, "*b k k"]  # rows are true classes, columns predicted ones
-Scores = Float[np.ndarray, "*b"] | np.floating  # NumPy gives a scalar, not an array, where *b is empty
+Scores = Float[np.ndarray, "*b"] | np.floating  # NumPy returns a scalar, not an array, where *b is empty
+Statistics = Mapping[str, Callable[[np.ndarray], Any]]  # functions of Counts that return Scores, by name
 
 DEFINITIONS = {
-    "accuracy": "Share of test items given their true class.",
+    "accuracy": "Share of test items predicted correctly.",
     "error_rate": "1 − accuracy.",
-    "precision": "Of the items given a class, the share that truly has it.",
-    "recall": "Of the items that truly have a class, the share given it.",
+    "precision": "Share of the items predicted as a class that truly belong to it.",
+    "recall": "Share of the items of a class that are predicted as it.",
     "f1": "2 × precision × recall / (precision + recall), which is 2 TP / (2 TP + FP + FN).",
-    "precision_macro": "Mean precision over the classes in the truth or the predictions; 0 for one never given. "
-    "Some papers print it as UAR, which it is not.",
+    "precision_macro": "Mean precision over the classes in the truth or the predictions; 0 for a class never "
+    "predicted. Some papers print it as UAR, which it is not.",
     "f1_macro": "Mean F1 over the classes in the truth or the predictions.",
     "f1_weighted": "Mean F1 over the classes, each weighted by its share of the truth.",
     "f1_micro": "F1 from true and false positives summed over classes; equals accuracy for one answer per item.",
@@ -54,27 +52,26 @@ DEFINITIONS = {
 class PredictionsError(MerError, ValueError):
     """Predictions that cannot be scored.
 
-    Cause: no rows, a class that is not among the known ones, probabilities that are no
-    probabilities, or columns of different lengths. Cure: the message names the first
-    offending row or value.
+    Cause: no rows, an unknown class, invalid probabilities, or columns of different lengths. Cure: the message names
+    the first offending row or value.
     """
 
 
 def confusion_matrix(
     true: Int[np.ndarray, "n"], predicted: Int[np.ndarray, "n"], num_classes: int
 ) -> Int[np.ndarray, "k k"]:
-    """Counts how often each true class was given each class.
+    """Counts how often each true class was predicted as each class.
 
     Args:
         true: Class indices, 0-based.
         predicted: Class indices, 0-based.
-        num_classes: Classes that exist, seen or not.
+        num_classes: Number of classes, present or not.
 
     Returns:
         Counts; rows are the true classes, columns the predicted ones.
 
     Raises:
-        PredictionsError: An index lies outside `0..num_classes-1`.
+        PredictionsError: An index outside 0 to num_classes - 1.
 
     Example:
         >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 3)
@@ -93,20 +90,20 @@ def confusion_by_group(
     *,
     num_groups: int,
 ) -> Int[np.ndarray, "g k k"]:
-    """Counts one confusion matrix per group, of subjects for instance.
+    """Computes one confusion matrix for each group, such as each subject.
 
     Args:
         true: Class indices, 0-based.
         predicted: Class indices, 0-based.
-        group: Group index of every item, in `0..num_groups-1`.
-        num_classes: Classes that exist, seen or not.
-        num_groups: Groups that exist; one without items gets a matrix of zeros.
+        group: Group index of each item, 0 to num_groups - 1.
+        num_classes: Number of classes, present or not.
+        num_groups: Number of groups; a group without items gets a matrix of zeros.
 
     Returns:
         Counts; their sum over the groups is `confusion_matrix`.
 
     Raises:
-        PredictionsError: A class index lies outside `0..num_classes-1`.
+        PredictionsError: A class index outside 0 to num_classes - 1.
     """
     for name, values in (("true", true), ("predicted", predicted)):
         outside = np.flatnonzero((values < 0) | (values >= num_classes))
@@ -131,24 +128,24 @@ def error_rate(confusion: Counts) -> Scores:
 
 
 def precision(confusion: Counts) -> Float[np.ndarray, "*b k"]:
-    """Precision of every class; NaN for one never predicted. Source: equation (5)."""
+    """Precision of each class; NaN for a class never predicted. Source: equation (5)."""
     return _divide(_hits(confusion), confusion.sum(-2))
 
 
 def recall(confusion: Counts) -> Float[np.ndarray, "*b k"]:
-    """Recall of every class; NaN for one that is never true. Source: equation (4)."""
+    """Recall of each class; NaN for a class that is never true. Source: equation (4)."""
     return _divide(_hits(confusion), confusion.sum(-1))
 
 
 def f1(confusion: Counts) -> Float[np.ndarray, "*b k"]:
-    """F1 of every class; NaN for one neither true nor predicted. Source: equation (3)."""
+    """F1 of each class; NaN for a class neither true nor predicted. Source: equation (3)."""
     return _divide(2 * _hits(confusion), confusion.sum(-1) + confusion.sum(-2))
 
 
 def precision_macro(confusion: Counts) -> Scores:
-    """Mean precision over the classes in the truth or the predictions; one never given counts as 0.
+    """Mean precision over the classes in the truth or the predictions; a class never predicted counts as 0.
 
-    It is here to be told apart from UAR: STSTNet's published UAR is this number of its predictions.
+    Not to be confused with UAR: the UAR published for STSTNet is the macro precision of its predictions.
     """
     seen = (confusion.sum(-1) > 0) | (confusion.sum(-2) > 0)
     return _mean(np.nan_to_num(precision(confusion)), seen)
@@ -184,20 +181,20 @@ def uar(confusion: Counts) -> Scores:
 
 
 def guess_uniformly(confusion: Counts) -> Float[np.ndarray, "*b k k"]:
-    """Expected counts of a guesser who gives every class equally often ("chance")."""
+    """Expected counts of uniform random guessing ("chance")."""
     num_classes = confusion.shape[-1]
     return np.repeat(confusion.sum(-1, keepdims=True) / num_classes, num_classes, axis=-1)
 
 
 def guess_majority(confusion: Counts) -> Float[np.ndarray, "*b k k"]:
-    """Counts of always answering the most frequent true class: the best constant answer."""
+    """Counts of always predicting the most frequent true class: the best constant prediction."""
     support = confusion.sum(-1)
     answer = np.arange(confusion.shape[-1]) == support.argmax(-1)[..., None]
     return support[..., :, None] * answer[..., None, :].astype(float)
 
 
-def score(confusion: Real[np.ndarray, "k k"], class_names: Sequence[str]) -> dict[str, object]:
-    """All scores of one confusion matrix, ready for JSON (undefined values are None).
+def score(confusion: Real[np.ndarray, "k k"], class_names: Sequence[str]) -> dict[str, Any]:
+    """Computes all scores of one confusion matrix, ready for JSON (undefined values are None).
 
     Args:
         confusion: Counts; rows are the true classes, columns the predicted ones.
@@ -208,7 +205,7 @@ def score(confusion: Real[np.ndarray, "k k"], class_names: Sequence[str]) -> dic
         and `per_class` by name: `precision`, `recall`, `f1`, `support`, `predicted`.
 
     Raises:
-        PredictionsError: There is nothing to score, or not one name for each class.
+        PredictionsError: No items, or a wrong number of class names.
 
     Example:
         >>> scores = score(np.array([[2, 0], [1, 1]]), ["negative", "positive"])
@@ -226,7 +223,7 @@ def score(confusion: Real[np.ndarray, "k k"], class_names: Sequence[str]) -> dic
         for index, name in enumerate(class_names)
     }
     functions = (accuracy, error_rate, f1_macro, f1_weighted, f1_micro, uf1, uar, precision_macro)
-    scores: dict[str, object] = {function.__name__: _plain(function(confusion)) for function in functions}
+    scores: dict[str, Any] = {function.__name__: _plain(function(confusion)) for function in functions}
     return scores | {"confusion": confusion.tolist(), "per_class": per_class}
 
 
@@ -234,15 +231,15 @@ def _hits(confusion: np.ndarray) -> np.ndarray:
     return np.diagonal(confusion, axis1=-2, axis2=-1)
 
 
-def _divide(numerator: np.ndarray | np.number, denominator: np.ndarray | np.number) -> np.ndarray | np.floating:
+def _divide(numerator: Any, denominator: Any) -> Any:
     with np.errstate(invalid="ignore"):  # 0/0 is the NaN that stands for "undefined"
         return np.true_divide(numerator, denominator)
 
 
-def _mean(values: np.ndarray, where: np.ndarray) -> np.ndarray | np.floating:
+def _mean(values: np.ndarray, where: np.ndarray) -> Any:
     return _divide(np.where(where, values, 0.0).sum(-1), where.sum(-1))
 
 
-def _plain(value: np.generic) -> float | int | None:
+def _plain(value: Any) -> float | int | None:
     number = value.item()
     return None if number != number else number  # NaN is the number that differs from itself

@@ -1,7 +1,7 @@
-"""`predictions.csv`: ours, and any other system's.
+"""Reads and writes `predictions.csv`, of this library or any other system.
 
-One row for every tested item. Two columns are needed, `true` and `predicted`; the others are known by name and may be
-left out. A file that cannot be read as it is meant is refused with the first row that does not fit.
+One row for each tested item. Two columns are required, `true` and `predicted`; the others are optional. A file that
+cannot be read without doubt is refused, with the first row that does not fit.
 """
 
 import csv
@@ -24,27 +24,27 @@ FIXED_COLUMNS = (
 )  # fmt: skip
 NEEDED_COLUMNS = ("true", "predicted")
 PROBABILITY_PREFIX = "p_"
-UNNAMED_PROTOCOL = "predictions"  # of a file that names none
-# A predicted class may be less probable than another by this much: probabilities in files are rounded.
+UNNAMED_PROTOCOL = "predictions"  # of a file without a column `protocol`
+# Tolerance when the predicted class is compared with the most probable one: probabilities in files are rounded.
 ROUNDING = 1e-6
 
 
 def write_predictions(path: Path, results: Sequence[ProtocolResult]) -> Path:
-    """Writes `predictions.csv`: a row for every tested item.
+    """Writes `predictions.csv`: a row for each tested item.
 
-    Columns: `clip_id, subject, corpus, provenance, protocol, fold, seed, copy, true, predicted` and, for every
-    class, `p_<class>`. `true` and `predicted` are class names; probabilities have 9 digits, enough to restore a
-    float32 exactly.
+    Columns: `clip_id, subject, corpus, provenance, protocol, fold, seed, copy, true, predicted` and `p_<class>` for
+    each class. `true` and `predicted` are class names; probabilities have 9 digits, enough to restore a float32
+    exactly.
 
     Args:
-        path: The file.
-        results: All of the same classes, with probabilities, clips and subjects.
+        path: The file to write.
+        results: Results with the same classes, with probabilities, clip ids and subjects.
 
     Returns:
         The path.
 
     Raises:
-        PredictionsError: The results differ in their classes.
+        PredictionsError: The results differ in their classes, or one lacks probabilities.
     """
     class_names = results[0].class_names
     text = io.StringIO()
@@ -55,6 +55,8 @@ def write_predictions(path: Path, results: Sequence[ProtocolResult]) -> Path:
             raise PredictionsError(
                 f"{result.protocol} has classes {result.class_names}; expected {class_names} as before."
             )
+        if result.probabilities is None:
+            raise PredictionsError(f"{result.protocol} has no probabilities; expected those of each class.")
         predicted = result.predicted
         corpora = result.corpora or (result.corpus,) * len(result.true)
         for row in range(len(result.true)):
@@ -68,33 +70,32 @@ def write_predictions(path: Path, results: Sequence[ProtocolResult]) -> Path:
 
 
 def read_predictions(path: Path, *, class_names: Sequence[str] = ()) -> tuple[ProtocolResult, ...]:
-    """Reads predictions, of ours or of another system: a result for every protocol, in the order of the file.
+    """Reads predictions of any system: a result for each protocol, in the order of the file.
 
     Args:
-        path: A CSV file with a header and at least the columns `true` and `predicted`. Known beside them:
-            `clip_id, subject, corpus, provenance, protocol, fold, seed, copy`, and `p_<class>`, the probability of
-            each class.
-        class_names: All classes that exist, in order; by default those of the columns `p_<class>` or, without such
-            columns, those in `true`.
+        path: A CSV file with a header and at least the columns `true` and `predicted`. Optional columns: `clip_id,
+            subject, corpus, provenance, protocol, fold, seed, copy`, and `p_<class>`, the probability of each class.
+            Clip names may repeat between people and corpora if those are given.
+        class_names: All classes, in order; by default those of the columns `p_<class>` or, without such columns, those
+            in `true`.
 
     Returns:
         The results. What is not in the file stays empty: the model, the protocol's description, the training.
 
     Raises:
-        PredictionsError: No file or no text, no rows, a missing column, a class that is not among the known ones,
-            cells that are empty or no numbers where numbers are due, a predicted class that is not the most
-            probable one, or a clip that occurs twice.
+        PredictionsError: No readable file, no rows, a missing column, an unknown class, empty cells, text instead of
+            numbers, a predicted class that is not the most probable one, or a clip that occurs twice.
     """
     header, columns = _read_columns(path)
     rows = len(columns[0]) if columns else 0
     if not rows:
-        raise PredictionsError(f"{path} holds no predictions: expected a row for every tested item.")
+        raise PredictionsError(f"{path} holds no predictions; expected a row for each tested item.")
     cells = dict(zip(header, columns, strict=True))
     probabilities = _parse_probabilities(path, cells)
     named = [name.removeprefix(PROBABILITY_PREFIX) for name in cells if name.startswith(PROBABILITY_PREFIX)]
     if named and class_names and sorted(named) != sorted(class_names):
         raise PredictionsError(
-            f"{path} has probabilities of {', '.join(named)}; expected the classes that were named, "
+            f"{path} has probabilities of {', '.join(named)}; expected the classes of --classes, "
             f"{', '.join(class_names)}."
         )
     classes = tuple(named or class_names or sorted(set(cells["true"]), key=_natural_key))
@@ -115,7 +116,8 @@ def read_predictions(path: Path, *, class_names: Sequence[str] = ()) -> tuple[Pr
         provenances = sorted(set(take("provenance"))) or ["unstated"]
         if len(provenances) > 1:
             raise PredictionsError(
-                f"{path}, protocol {name}: provenance is {' and '.join(provenances)}; expected one. Score them apart."
+                f"{path}, protocol {name}: provenance is {' and '.join(provenances)}; expected one. Score them "
+                "separately."
             )
         try:
             result = ProtocolResult(
@@ -129,7 +131,9 @@ def read_predictions(path: Path, *, class_names: Sequence[str] = ()) -> tuple[Pr
                 stated=predicted[picked],
                 probabilities=None if probabilities is None else probabilities[picked],
                 class_names=classes,
-                **{column: values[picked] for column, values in numbers.items()},
+                fold=numbers["fold"][picked],
+                seed=numbers["seed"][picked],
+                copy=numbers["copy"][picked],
             )
             _check_stated(result)
         except PredictionsError as error:
@@ -139,13 +143,13 @@ def read_predictions(path: Path, *, class_names: Sequence[str] = ()) -> tuple[Pr
 
 
 def _read_columns(path: Path) -> tuple[list[str], list[tuple[str, ...]]]:
-    """The header, and every column as text without blanks around it."""
+    """Reads the header and all columns as text, stripped of spaces."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise PredictionsError(f"{path} cannot be read: {error.strerror}; expected a file predictions.csv.") from error
     except UnicodeDecodeError as error:
-        raise PredictionsError(f"{path} is no text in UTF-8; expected a .csv file. Export it as UTF-8.") from error
+        raise PredictionsError(f"{path} is not text in UTF-8; expected a .csv file. Export it as UTF-8.") from error
     lines = csv.reader(io.StringIO(text, newline=""))
     try:
         header = [name.strip() for name in next(lines, [])]
@@ -189,15 +193,17 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _parse_probabilities(path: Path, cells: dict[str, tuple[str, ...]]) -> Float[np.ndarray, "n k"] | None:
-    columns = {name: column for name, column in cells.items() if name.startswith(PROBABILITY_PREFIX)}
-    for name, column in columns.items():
+    columns = []
+    for name, column in cells.items():
+        if not name.startswith(PROBABILITY_PREFIX):
+            continue
         try:
-            columns[name] = np.array(column, dtype=float)
+            columns.append(np.array(column, dtype=float))
         except ValueError as error:
             raise PredictionsError(
-                f"{path} cannot be read: {name} holds a value that is no number ({error})."
+                f"{path} cannot be read: {name} holds a value that is not a number ({error})."
             ) from error
-    return np.stack(list(columns.values()), axis=1) if columns else None
+    return np.stack(columns, axis=1) if columns else None
 
 
 def _index_classes(path: Path, name: str, column: tuple[str, ...], classes: tuple[str, ...]) -> Int[np.ndarray, "n"]:
@@ -208,7 +214,7 @@ def _index_classes(path: Path, name: str, column: tuple[str, ...], classes: tupl
         unknown = error.args[0]
         raise PredictionsError(
             f"{path}, row {column.index(unknown) + 1}: {name} is {unknown!r}, an unknown class; expected one of "
-            f"{', '.join(classes)}. A class that no test item has must be named with the others (--classes)."
+            f"{', '.join(classes)}. Name classes that no test item has with the others, in --classes."
         ) from error
 
 
@@ -220,7 +226,7 @@ def _check_stated(result: ProtocolResult) -> None:
     if contradicted.size:
         row = int(contradicted[0])
         raise PredictionsError(
-            f"{result.describe_row(row)} is said to be {result.class_names[result.predicted[row]]!r}, but the most "
+            f"{result.describe_row(row)} is predicted as {result.class_names[result.predicted[row]]!r}, but the most "
             f"probable class is {result.class_names[result.probabilities[row].argmax()]!r}. Are the columns of "
             "probabilities in the right order? To score `predicted` alone, leave them out."
         )
@@ -232,11 +238,11 @@ def _parse_numbers(path: Path, name: str, column: tuple[str, ...] | None, rows: 
     try:
         return np.array(column).astype(int)
     except ValueError as error:
-        raise PredictionsError(f"{path} cannot be read: {name} holds a value that is no number ({error}).") from error
+        raise PredictionsError(f"{path} cannot be read: {name} holds a value that is not a number ({error}).") from error
 
 
 def _number_folds(column: tuple[str, ...] | None, rows: int) -> Int[np.ndarray, "n"]:
-    """Folds by number; names, such as those of subjects, are numbered in their order."""
+    """Folds as numbers; names, such as those of subjects, are numbered in natural order."""
     if column is None:
         return np.zeros(rows, int)
     names = set(column)
@@ -247,5 +253,5 @@ def _number_folds(column: tuple[str, ...] | None, rows: int) -> Int[np.ndarray, 
 
 
 def _natural_key(name: str) -> list[tuple[str, str]]:
-    """Sorts as people count: 2 before 10."""
+    """Natural order: 2 before 10."""
     return [(part.zfill(9), part) for part in re.findall(r"\d+|\D+", name)]

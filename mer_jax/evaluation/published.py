@@ -1,8 +1,7 @@
-"""Published numbers as data, with where they are printed, how they were made and how far to trust them.
+"""Published numbers as data, with their source, protocol and reliability.
 
-`published.csv` has one row for every number that is printed somewhere: tables 2 to 7 of the paper, and the composite
-of MEGC 2019 with its three corpora. A published number stands beside one of ours only where the reader is told, in the
-same place, on which clips and by which protocol each was made.
+`published.csv` has one row for each printed number: tables 2 to 7 of the paper, and the composite of MEGC 2019 with its
+three corpora. A published number may be shown beside one of ours only together with the clips and the protocol of both.
 """
 
 import csv
@@ -10,24 +9,25 @@ import functools
 import importlib.resources
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-PAPER_PROTOCOL = "random 80/10/10 division; people are not kept apart, and the counts fit augmented copies only"
+PAPER_PROTOCOL = "random 80/10/10 division; people are on both sides, and the counts fit augmented copies only"
 PROTOCOLS = {
     "paper": PAPER_PROTOCOL,
     "composite": "leave one subject out over the composite of MEGC 2019, 442 clips of 68 people; three classes",
     "unstated": "not stated where it is quoted; class maps and divisions of these methods differ",
 }
-# From the most to the least that a number can be relied on.
+# From the most to the least reliable.
 TRUST = {
-    "rerun": "made again, from published weights or by a short program",
-    "recomputed": "worked out again from published predictions",
-    "last_epoch": "code or stored output looked at: fixed number of epochs, none chosen on the test",
-    "unknown": "how the epoch was chosen was not found out",
-    "quoted": "quoted by another paper; not looked into",
-    "no_code": "no code to look at",
-    "leaky": "the division leaks by its description: see the protocol",
-    "test_best": "code looked at: for each fold, the epoch that is best on the TEST is reported",
-    "wrong_uar": "the UAR is not a UAR: see the note",
+    "rerun": "reproduced, from published weights or by a short program",
+    "recomputed": "recomputed from published predictions",
+    "last_epoch": "code or stored output checked: fixed number of epochs, none chosen on the test",
+    "unknown": "not known how the epoch was chosen",
+    "quoted": "quoted by another paper; not checked",
+    "no_code": "no code published",
+    "leaky": "the division leaks, by its own description: see the protocol",
+    "test_best": "code checked: for each fold, the epoch that is best on the TEST is reported",
+    "wrong_uar": "the printed UAR is another score: see the note",
 }
 SOURCES = {
     "irawan2024": "Irawan et al., JJCIT, accepted 2024, doi:10.5455/jjcit.71-1725518992",
@@ -41,45 +41,45 @@ SOURCES = {
     "meb2024": "Varanka et al., IEEE TAFFC 15 (2024), arXiv 2211.11425: stored notebooks of the library meb",
     "own": "short programs on STSTNet's published motion features",
 }
-# Also what the paper gets wrong about itself; reports print these as footnotes.
+# Including inconsistencies within the paper; reports print these as footnotes.
 NOTES = {
-    "baseline_unknown": "The layers of this net, reference [18] of the paper, were found published nowhere.",
+    "baseline_unknown": "The layers of this network, reference [18] of the paper, are not published.",
     "baseline_wins": "Table 2 beside table 3: on SAMM and CASME II the F1 of the single-path baseline (.9218, .9361) "
-    "is higher than that of the proposed net (.9113, .9203).",
+    "is higher than that of the proposed network (.9113, .9203).",
     "dp_below": "The text says that two paths improve accuracy on all corpora; on CASME II its tables have 93.35 % for "
     "two paths and 93.66 % for one.",
     "smic_error": "Table 3 has an accuracy of 93.42 % and an error rate of 5.58 %, which do not sum to 100; right "
     "is 6.58. The conclusion repeats 5.58 as the lowest error rate.",
     "smic_highest": "The text says that accuracy is highest on SMIC; by its own tables it is the lowest of the four.",
-    "smic_seconds": "The text has SMIC clips last 9 to 343 seconds; that would not be micro-expressions. Frames or "
+    "smic_seconds": "The text says that SMIC clips last 9 to 343 seconds, which would not be micro-expressions; frames or "
     "milliseconds may be meant.",
     "smm": "Table 3 prints SAMM as SMM.",
     "n612": "The discussion lists 7 + 3 + 9 + 5 + 6 + 7 = 37 errors on CAS(ME)^2. With an error rate of 6.05 % the "
-    "test held 612 items, so some 6,120 in all, of about 350 clips: augmented copies were counted, and tested.",
-    "not_612": "No share of 612 items rounds to this accuracy, so that not all nets were scored on one test set, "
-    "or scores were averaged.",
+    "test held 612 items, so about 6,120 in all, of about 350 clips: augmented copies were counted and tested.",
+    "not_612": "No share of 612 items rounds to this accuracy, so not all networks were scored on one test set, or "
+    "scores were averaged.",
     "ststnet_uar": "The published UAR (.7605; .7013, .8686, .6810) is the macro precision of its own predictions. Its "
     "UAR is .7186 (.6703, .8190, .6415). Later papers copy .7605.",
     "htnet_test_best": "HTNet keeps, for each person, the epoch with the best test accuracy. A small MLP gives a UF1 "
     "of .6952 at the last epoch and .8024 with that selection. The predictions in its repository give .8313 / .8175.",
     "emr_leak": "Without the choice of the epoch on the test, its code reaches 0.59.",
     "ubert": "Users report that it cannot be reproduced.",
-    "fan_au": "The action units of the test clip, as annotated, choose the region that is looked at.",
+    "fan_au": "The annotated action units of the test clip choose the region that is analysed.",
     "causalnet": "Training stops when test accuracy is 1, and the best test epoch is reported.",
-    "meb_notebooks": "Single seeds; the same net with and without stopping on the test.",
+    "meb_notebooks": "Single seeds; the same network with and without stopping on the test.",
 }
-PAPER_CHOICE = "The best of two batch sizes and two lengths of training is shown; how it was chosen is not said."
+PAPER_CHOICE = "It is the best of two batch sizes and two numbers of epochs; the paper does not say how it was chosen."
 
 
 @dataclass(frozen=True)
 class PublishedScore:
-    """One row of a published table; a score that is not printed there is None."""
+    """One row of a published table; scores that are not printed are None."""
 
     table: str  # number of the paper's table, or "MEGC2019"
     corpus: str  # the name of our corpus folder
     year: int
     method: str  # as printed
-    model: str  # the class name of our model; "" where there is none
+    model: str  # class name of our model; "" if there is none
     accuracy: float | None  # 0 to 1, as all scores
     f1: float | None
     uf1: float | None
@@ -92,7 +92,7 @@ class PublishedScore:
 
     @property
     def footnotes(self) -> tuple[str, ...]:
-        """The notes' texts."""
+        """Texts of the notes."""
         return tuple(NOTES[note] for note in self.notes)
 
 
@@ -106,20 +106,20 @@ def load_published() -> tuple[PublishedScore, ...]:
     """
     text = (importlib.resources.files("mer_jax.evaluation") / "published.csv").read_text(encoding="utf-8")
     scores = ("accuracy", "f1", "uf1", "uar", "error_rate")
-    return tuple(
-        PublishedScore(
-            **row
-            | {name: float(row[name]) if row[name] else None for name in scores}
-            | {"year": int(row["year"]), "notes": tuple(row["notes"].split())}
-        )
-        for row in csv.DictReader(text.splitlines())
-    )
+
+    def parse(row: dict[str, str]) -> PublishedScore:
+        values: dict[str, Any] = dict(row)
+        values |= {name: float(row[name]) if row[name] else None for name in scores}
+        values |= {"year": int(row["year"]), "notes": tuple(row["notes"].split())}
+        return PublishedScore(**values)
+
+    return tuple(map(parse, csv.DictReader(text.splitlines())))
 
 
 def select_published(
     corpus: str, *, table: str | None = None, protocol: str | None = None
 ) -> tuple[PublishedScore, ...]:
-    """The rows of a corpus, of one table or of one protocol if these are given."""
+    """The rows of a corpus; only those of a table or protocol if given."""
     return tuple(
         row
         for row in load_published()
@@ -128,7 +128,7 @@ def select_published(
 
 
 def find_published(corpus: str, model: str) -> PublishedScore | None:
-    """What the paper prints of a model of ours on a corpus, if it does.
+    """The paper's number for one of our models on a corpus, or None.
 
     Example:
         >>> find_published("smic", "HybridAttention3DNet").accuracy
@@ -138,5 +138,5 @@ def find_published(corpus: str, model: str) -> PublishedScore | None:
 
 
 def collect_footnotes(rows: Iterable[PublishedScore]) -> dict[str, str]:
-    """The notes that rows point to, each once, in order."""
+    """The notes of these rows, each once, in order."""
     return {note: NOTES[note] for row in rows for note in row.notes}

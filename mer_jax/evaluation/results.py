@@ -1,46 +1,44 @@
-"""What a protocol predicted, and the scores that follow from that alone.
+"""Predictions under one protocol, and the scores that follow from them.
 
-`metrics.json` has one entry for every protocol.
+`metrics.json` has one entry for each protocol.
 """
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mer_jax.data.clips import PROVENANCES
 from mer_jax.evaluation import calibration, metrics
-from mer_jax.evaluation.intervals import bootstrap_over_subjects, wilson_interval
-from mer_jax.evaluation.metrics import PredictionsError
+from mer_jax.evaluation.intervals import people_intervals, wilson_interval
+from mer_jax.evaluation.metrics import PredictionsError, Statistics
 from mer_jax.files import write_atomically
 
-PROVENANCES = ("licensed", "surrogate", "unstated")  # the last: a file of another system that does not say
-BOOTSTRAP_DRAWS = 10_000
-BOOTSTRAP_SEED = 0  # of the intervals alone: the same predictions always get the same ones
-
 # Scores with an interval, a baseline, a mean over folds and a spread over seeds.
-STATISTICS = {"accuracy": metrics.accuracy, "uf1": metrics.uf1, "uar": metrics.uar}
-OF_PARTS = STATISTICS | {"f1_macro": metrics.f1_macro, "precision_macro": metrics.precision_macro}
+STATISTICS: Statistics = {"accuracy": metrics.accuracy, "uf1": metrics.uf1, "uar": metrics.uar}
+OF_PARTS: Statistics = {**STATISTICS, "f1_macro": metrics.f1_macro, "precision_macro": metrics.precision_macro}
 
 DEFINITIONS = {
     **metrics.DEFINITIONS,
     **calibration.DEFINITIONS,
-    "fold_means": "Mean over folds of each fold's own score, all folds weighing alike. Some papers print it; a fold of "
+    "fold_means": "Mean over folds of each fold's own score, all folds weighted equally. Some papers print it; a fold of "
     "two clips then weighs as much as one of forty, and a class that a fold lacks is left out of its UF1 and UAR.",
     "seeds": "Mean and standard deviation (n − 1) over seeds of the score of each seed.",
-    "chance": "What uniform guessing is expected to reach on these test items.",
-    "majority": "What always answering the most frequent true class reaches on these test items.",
-    "test_best": "What is reached if, for each fold, the epoch with the best TEST accuracy is kept. It estimates "
-    "nothing: the choice has seen the answers. Shown to tell what this shortcut, common in published code, is worth.",
+    "chance": "Expected score of uniform random guessing on these test items.",
+    "majority": "Score of always predicting the most frequent true class on these test items.",
+    "test_best": "Score if, for each fold, the epoch with the best TEST accuracy is kept. It estimates nothing, because "
+    "the choice uses the answers. Shown to tell how much this shortcut, common in published code, adds.",
 }
 
 
 @dataclass(frozen=True)
 class FoldSummary:
-    """How the training of one fold went."""
+    """The course of training of one fold."""
 
     fold: int
     name: str
@@ -49,20 +47,21 @@ class FoldSummary:
     best_epoch: int  # the epoch whose weights were tested, 1-based
     seconds: float
     stop_reason: str
-    missing: bool = False  # it ended without predictions
+    missing: bool = False  # training ended without predictions
     test_best_epoch: int | None = None  # of the diagnostic, 1-based
 
 
 @dataclass(frozen=True, eq=False)
 class ProtocolResult:
-    """The tested items of one protocol over all folds and seeds, row by row.
+    """Predictions for the tested items of one protocol, over all folds and seeds, row by row.
 
-    `clip_id` and `subject` may be empty where a system does not tell them: each row is then a clip of its own, and
-    nothing is said about people.
+    A clip is identified by its corpus, subject and clip id together: in CASME II, for instance, clip names repeat
+    between subjects. `clip_id` and `subject` may be empty where another system does not state them. Without clip ids,
+    each row of a seed is a clip of its own; without subjects, nothing is said about people.
     """
 
     protocol: str
-    corpus: str  # the name of the whole
+    corpus: str  # name of the whole corpus
     provenance: str  # one of PROVENANCES
     clip_id: tuple[str, ...]
     subject: tuple[str, ...]
@@ -70,15 +69,15 @@ class ProtocolResult:
     copy: Int[np.ndarray, "m"]  # 0 is the clip itself, c > 0 its c-th augmented copy
     seed: Int[np.ndarray, "m"]
     true: Int[np.ndarray, "m"]
-    probabilities: Float[np.ndarray, "m k"] | None  # None: only classes were given
+    probabilities: Float[np.ndarray, "m k"] | None  # None if only classes were given
     class_names: tuple[str, ...]
-    stated: Int[np.ndarray, "m"] | None = None  # the predicted classes, where they were given
-    corpora: tuple[str, ...] = ()  # of every row; empty where there is one corpus
+    stated: Int[np.ndarray, "m"] | None = None  # predicted classes, if given
+    corpora: tuple[str, ...] = ()  # corpus of each row; empty if there is only one
     model: str = ""
-    description: str = ""  # what the protocol does, for people
-    audit: Mapping[str, object] = field(default_factory=dict)  # of `protocols.audit`
+    description: str = ""  # of the protocol, for readers
+    audit: Mapping[str, Any] = field(default_factory=dict)  # from `protocols.audit`
     folds: tuple[FoldSummary, ...] = ()
-    # At each fold's epoch of the best TEST accuracy: the diagnostic `test_best`.
+    # Probabilities at each fold's epoch with the best TEST accuracy: the diagnostic `test_best`.
     test_best: Float[np.ndarray, "m k"] | None = None
 
     def __post_init__(self):
@@ -124,56 +123,108 @@ class ProtocolResult:
         for row, key in enumerate(self.item_keys()):
             if (first := seen.setdefault(key, row)) != row:
                 raise PredictionsError(
-                    f"{self.protocol}: clip {self.clip_id[row]} is predicted twice, in rows {first + 1} and {row + 1}; "
-                    "expected once for each seed and copy. Give repetitions a `seed` of their own, and copies a `copy`."
+                    f"{self.protocol}: clip {self.describe_row(row)} is predicted twice, in rows {first + 1} and "
+                    f"{row + 1}; expected once for each seed and copy. Give repetitions different values of `seed`, "
+                    "and augmented copies different values of `copy`. If names repeat between people or corpora, add "
+                    "the columns `subject` and `corpus`."
                 )
 
-    def item_keys(self) -> list[tuple[str, int, int]]:
-        """Clip, copy and seed of every row, which no two rows share; row numbers stand for clips without an id."""
-        names = self.clip_id or tuple(map(str, range(len(self.true))))
-        return list(zip(names, self.copy.tolist(), self.seed.tolist(), strict=True))
+    def item_keys(self, columns: Sequence[str] = ("corpora", "subject", "clip_id", "copy", "seed")) -> list[tuple]:
+        """Identifies each row by these columns; a column that is empty is left out. All of them make rows unique."""
+        values = [getattr(self, name) for name in columns]
+        return list(zip(*(list(each) for each in values if len(each)), strict=True))
 
     def describe_row(self, row: int) -> str:
-        """The clip of a row (0-based), or its number, for messages."""
-        return self.clip_id[row] if self.clip_id else f"row {row + 1}"
+        """The clip of a row (0-based) for messages, with its corpus and subject if known; else the row's number."""
+        if not self.clip_id:
+            return f"row {row + 1}"
+        return "/".join(str(each) for each in self.item_keys(("corpora", "subject", "clip_id"))[row])
 
     @functools.cached_property
     def predicted(self) -> Int[np.ndarray, "m"]:
-        """The class given to every row: as stated, else the most probable one; of equal ones the first."""
-        return self.probabilities.argmax(1) if self.stated is None else self.stated
+        """Predicted class of each row: the stated one, else the most probable (the first of equal ones)."""
+        if self.stated is not None:
+            return self.stated
+        assert self.probabilities is not None  # checked when created
+        return self.probabilities.argmax(1)
 
     @property
     def correct(self) -> Bool[np.ndarray, "m"]:
-        """Whether each row was given its true class."""
+        """Whether each row was predicted correctly."""
         return self.predicted == self.true
 
     @functools.cached_property
-    def num_clips(self) -> int:
-        """Different clips tested: copies and repetitions under other seeds do not count."""
-        return len(set(self.clip_id)) if self.clip_id else len(self.true)
+    def clip_index(self) -> Int[np.ndarray, "m"] | None:
+        """Number of the clip of each row, from 0; None if rows cannot be matched to clips.
 
-    def subject_counts(self) -> tuple[tuple[str, ...], Int[np.ndarray, "s k k"]]:
-        """The tested subjects, sorted, and the confusion matrix of each."""
-        return self._counts_by(np.asarray(self.subject))
-
-    def _counts_by(self, column: np.ndarray) -> tuple[tuple, Int[np.ndarray, "g k k"]]:
-        names, index = np.unique(column, return_inverse=True)
-        counts = metrics.confusion_by_group(
-            self.true, self.predicted, index, len(self.class_names), num_groups=len(names)
-        )
-        return tuple(names.tolist()), counts
+        Without clip ids, several seeds that list the same people and classes in the same order are taken to list the
+        same clips.
+        """
+        if self.clip_id:
+            number: dict[tuple, int] = {}
+            keys = self.item_keys(("corpora", "subject", "clip_id"))
+            return np.array([number.setdefault(key, len(number)) for key in keys])
+        repetitions = np.unique(np.stack([self.seed, self.copy], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+        blocks = [np.flatnonzero(repetitions == each) for each in range(int(repetitions.max()) + 1)]
+        facts = self.item_keys(("corpora", "subject", "true"))
+        if any([facts[row] for row in block] != [facts[row] for row in blocks[0]] for block in blocks):
+            return None
+        index = np.empty(len(self.true), int)
+        for block in blocks:
+            index[block] = np.arange(len(block))
+        return index
 
     @functools.cached_property
-    def entry(self) -> dict[str, object]:
-        """`metrics()` with the usual number of draws, worked out once."""
-        return self.metrics()
+    def num_clips(self) -> int:
+        """Number of different clips tested; copies and repetitions under other seeds do not count.
 
-    def metrics(self, *, draws: int = BOOTSTRAP_DRAWS) -> dict[str, object]:
-        """The entry of this protocol in `metrics.json`: every score, interval and baseline.
+        Where rows cannot be matched to clips, the largest number of rows under one seed: a lower bound.
+        """
+        if self.clip_index is not None:
+            return int(self.clip_index.max()) + 1
+        repetitions = np.stack([self.seed, self.copy], axis=1)
+        return int(np.unique(repetitions, axis=0, return_counts=True)[1].max())
+
+    @functools.cached_property
+    def people(self) -> tuple[str, ...]:
+        """The person of each row; empty if unknown. Where subject names repeat between corpora, with the corpus."""
+        if not self.subject or not self.corpora:
+            return self.subject
+        corpora_of: dict[str, set[str]] = {}
+        for subject, corpus in zip(self.subject, self.corpora, strict=True):
+            corpora_of.setdefault(subject, set()).add(corpus)
+        if all(len(each) == 1 for each in corpora_of.values()):
+            return self.subject
+        return tuple(f"{corpus}/{subject}" for subject, corpus in zip(self.subject, self.corpora, strict=True))
+
+    def subject_counts(self, predicted: Int[np.ndarray, "m"] | None = None) -> tuple[tuple, Int[np.ndarray, "s k k"]]:
+        """The tested people, sorted, and the confusion matrix of each.
 
         Args:
-            draws: Bootstrap samples.
+            predicted: Other predictions for the same rows, such as those of `test_best`.
         """
+        return self._counts_by(np.asarray(self.people), predicted)
+
+    def _counts_by(
+        self, column: np.ndarray, predicted: Int[np.ndarray, "m"] | None = None
+    ) -> tuple[tuple, Int[np.ndarray, "g k k"]]:
+        names, index = np.unique(column, return_inverse=True)
+        predicted = self.predicted if predicted is None else predicted
+        counts = metrics.confusion_by_group(self.true, predicted, index, len(self.class_names), num_groups=len(names))
+        return tuple(names.tolist()), counts
+
+    def scores(self) -> dict[str, Any]:
+        """All scores with intervals and baselines, as in `metrics.json`. Computed once.
+
+        Returns:
+            `accuracy`, `uf1`, `uar` and the other scores of `metrics.score`; `intervals`, 95 % over people, of the
+            first three (None for a single person; over clips if people are unknown); `clip_interval`, Wilson's interval
+            of the accuracy, as if clips were independent; and more.
+        """
+        return self._scores
+
+    @functools.cached_property
+    def _scores(self) -> dict[str, Any]:
         subjects, counts = self.subject_counts() if self.subject else ((), self._counts_by(np.zeros(len(self.true)))[1])
         confusion = counts.sum(0)
         scores = metrics.score(confusion, self.class_names)
@@ -186,8 +237,8 @@ class ProtocolResult:
             "model": self.model,
             "class_names": list(self.class_names),
             **scores,
-            "accuracy_interval": asdict(wilson_interval(scores["accuracy"], self.num_clips)),
-            "bootstrap": self._intervals(counts, draws),
+            "intervals": self._intervals(),
+            "clip_interval": asdict(wilson_interval(scores["accuracy"], self.num_clips)),
             "chance": _evaluate(metrics.guess_uniformly(confusion), STATISTICS),
             "majority": _evaluate(metrics.guess_majority(confusion), STATISTICS),
             "calibration": self._calibration(),
@@ -208,18 +259,21 @@ class ProtocolResult:
             "test_best": self._test_best(),
         }
 
-    def _intervals(self, counts: Int[np.ndarray, "s k k"], draws: int) -> dict[str, dict] | None:
-        if self.subject and len(counts) < 2:
-            return None  # one person says nothing about people
-        unit = "subjects"
-        if not self.subject:
-            if self.num_clips < 2:
-                return None
-            unit, (_, counts) = "clips", self._counts_by(np.asarray(self.clip_id or range(len(self.true))))
-        made = bootstrap_over_subjects(counts, STATISTICS, seed=BOOTSTRAP_SEED, draws=draws, unit=unit)
+    def _intervals(self, predicted: Int[np.ndarray, "m"] | None = None) -> dict[str, dict] | None:
+        """Over people if they are known, else over clips; None where that is one person or one clip."""
+        if self.subject:
+            unit, (_, counts) = "people", self.subject_counts(predicted)
+        else:
+            # Rows that cannot be matched to clips are dealt out in turn; the interval is then that of independent
+            # clips, as many as one seed has.
+            index = np.arange(len(self.true)) % self.num_clips if self.clip_index is None else self.clip_index
+            unit, (_, counts) = "clips", self._counts_by(index, predicted)
+        if len(counts) < 2:
+            return None
+        made = people_intervals(counts, STATISTICS, num_clips=self.num_clips, unit=unit)
         return {name: asdict(interval) for name, interval in made.items()}
 
-    def _calibration(self) -> dict[str, object] | None:
+    def _calibration(self) -> dict[str, Any] | None:
         if self.probabilities is None:
             return None
         bins = calibration.bin_confidences(self.probabilities, self.true)
@@ -241,7 +295,7 @@ class ProtocolResult:
             return None
         spread = {}
         for name, function in STATISTICS.items():
-            values = function(counts)
+            values = np.asarray(function(counts))
             spread[name] = {
                 "mean": float(values.mean()),
                 "sd": float(values.std(ddof=1)),
@@ -263,21 +317,19 @@ class ProtocolResult:
             for name, each in zip(names, counts, strict=True)
         }
 
-    def _test_best(self) -> dict[str, object] | None:
+    def _test_best(self) -> dict[str, Any] | None:
         if self.test_best is None:
             return None
-        confusion = metrics.confusion_matrix(self.true, self.test_best.argmax(1), len(self.class_names))
-        scores = _evaluate(confusion, OF_PARTS)
-        return {**scores, "accuracy_interval": asdict(wilson_interval(scores["accuracy"], self.num_clips))}
+        predicted = self.test_best.argmax(1)
+        confusion = metrics.confusion_matrix(self.true, predicted, len(self.class_names))
+        return {**_evaluate(confusion, OF_PARTS), "intervals": self._intervals(predicted)}
 
 
 def write_metrics(path: Path, results: Sequence[ProtocolResult]) -> Path:
-    """Writes `metrics.json`: an object with one entry for every protocol, by its name."""
-    entries = {result.protocol: result.entry for result in results}
+    """Writes `metrics.json`: an object with one entry for each protocol, by name."""
+    entries = {result.protocol: result.scores() for result in results}
     return write_atomically(path, json.dumps(entries, indent=2, allow_nan=False) + "\n")
 
 
-def _evaluate(
-    confusion: np.ndarray, functions: Mapping[str, Callable[[np.ndarray], np.ndarray | np.floating]]
-) -> dict[str, float]:
+def _evaluate(confusion: np.ndarray, functions: Statistics) -> dict[str, float]:
     return {name: float(function(confusion)) for name, function in functions.items()}

@@ -1,4 +1,4 @@
-"""Scores as text for a terminal, with what they mean."""
+"""Scores as text for a terminal, with their definitions."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,37 +6,37 @@ from typing import Any
 
 from mer_jax.evaluation.results import DEFINITIONS
 
-WIDTH = 100  # of the definitions
+WIDTH = 100  # characters per line of the definitions
 # Scores of the first table, in this order.
 SCORES = ("accuracy", "error_rate", "uf1", "uar", "f1_macro", "f1_weighted", "f1_micro", "precision_macro")
 
 
 def describe_scores(entry: Mapping[str, Any], title: str) -> str:
-    """Everything that an entry of `metrics.json` says, as tables; each score's definition follows at the end.
+    """Formats an entry of `metrics.json` as tables.
 
     Args:
-        entry: From `ProtocolResult.metrics`.
-        title: Of the first line.
+        entry: From `ProtocolResult.scores`.
+        title: Title of the first line.
 
     Returns:
         Text of many lines.
     """
-    people = f"{entry['n_subjects']} subjects" if entry["n_subjects"] else "subjects unknown (no column `subject`)"
+    people = f"{entry['n_subjects']} people" if entry["n_subjects"] else "people unknown (no column `subject`)"
     items = f"{entry['n_items']} items of {entry['n_clips']} clips, {people}"
     classes = ", ".join(f"{name} {scores['support']}" for name, scores in entry["per_class"].items())
     parts = [f"{title}: {items}\ntrue classes: {classes}"]
     if entry["provenance"] == "surrogate":
         parts[0] = f"SURROGATE: rendered faces, not recordings of people\n{parts[0]}"
     parts.append(_describe_main(entry))
-    rows = [[name, *_three(s[key] for key in ("precision", "recall", "f1")), s["support"], s["predicted"]]
+    rows = [[name, *_format(s[key] for key in ("precision", "recall", "f1")), s["support"], s["predicted"]]
             for name, s in entry["per_class"].items()]  # fmt: skip
-    parts.append(lay_out(["class", "precision", "recall", "F1", "true", "given"], rows))
+    parts.append(lay_out(["class", "precision", "recall", "F1", "true", "predicted"], rows))
     rows = [[name, *row] for name, row in zip(entry["class_names"], entry["confusion"], strict=True)]
-    parts.append(lay_out(["true class", *(f"given {name}" for name in entry["class_names"])], rows))
+    parts.append(lay_out(["true class", *(f"predicted {name}" for name in entry["class_names"])], rows))
     if entry["per_corpus"]:
         keys = ("accuracy", "uf1", "uar", "f1_macro", "precision_macro")
         rows = [
-            [name, *_three(part[key] for key in keys), part["n_items"]] for name, part in entry["per_corpus"].items()
+            [name, *_format(part[key] for key in keys), part["n_items"]] for name, part in entry["per_corpus"].items()
         ]
         parts.append(lay_out(["corpus", *keys, "items"], rows))
     means = entry["fold_means"]
@@ -52,7 +52,7 @@ def describe_scores(entry: Mapping[str, Any], title: str) -> str:
 
 
 def describe_definitions(entries: Sequence[Mapping[str, Any]]) -> str:
-    """What each score is that `describe_scores` shows of these entries, a paragraph each."""
+    """Formats the definition of each score that `describe_scores` prints for these entries, one paragraph each."""
     needs = {"ece": "calibration", "brier": "calibration", "seeds": "seed_spread", "test_best": "test_best"}
     names = [name for name in DEFINITIONS if name not in needs or any(entry[needs[name]] for entry in entries)]
     width = max(map(len, names)) + 2
@@ -62,7 +62,7 @@ def describe_definitions(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def lay_out(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in columns as wide as they need, the first to the left and the others to the right.
+    """Formats a table in aligned columns, the first to the left and the others to the right.
 
     Example:
         >>> print(lay_out(["a", "count"], [["first", 1], ["b", 22]]))
@@ -80,18 +80,26 @@ def lay_out(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _describe_main(entry: Mapping[str, Any]) -> str:
-    intervals, over_clips = entry["bootstrap"] or {}, entry["accuracy_interval"]
+    intervals, clips = entry["intervals"] or {}, entry["clip_interval"]
     rows = []
     for name in SCORES:
-        drawn = intervals.get(name)
-        bounds = f"{drawn['low']:.4f} to {drawn['high']:.4f}" if drawn else ""
-        wilson = f"{over_clips['low']:.4f} to {over_clips['high']:.4f}" if name == "accuracy" else ""
+        interval = intervals.get(name)
+        bounds = f"{interval['low']:.4f} to {interval['high']:.4f}" if interval else ""
         baselines = [f"{entry[kind][name]:.4f}" if name in entry[kind] else "" for kind in ("chance", "majority")]
-        rows.append([name, f"{entry[name]:.4f}", bounds, wilson, *baselines])
-    table = lay_out(["score", "value", "95 % (a)", "95 % (b)", "chance", "majority"], rows)
-    method = next(iter(intervals.values()))["method"] if intervals else "none: it needs two subjects or more"
-    return f"{table}\n(a) {method}\n(b) {over_clips['method']}, as if clips were independent"
+        rows.append([name, f"{entry[name]:.4f}", bounds, *baselines])
+    over = "people" if entry["n_subjects"] else "clips"
+    table = lay_out(["score", "value", f"95 % over {over}", "chance", "majority"], rows)
+    if intervals:
+        some = intervals["accuracy"]
+        method = some["method"] + (f": {some['note']}" if some["note"] else "")
+    else:
+        method = "none, because there is only one person" if entry["n_subjects"] else "none, because there is one clip"
+    return (
+        f"{table}\n95 % interval: {method}\n"
+        f"95 % interval of the accuracy as if clips were independent: {clips['low']:.4f} to {clips['high']:.4f} "
+        f"({clips['method']})"
+    )
 
 
-def _three(values: Iterable[float | None]) -> list[str]:
+def _format(values: Iterable[float | None]) -> list[str]:
     return ["–" if value is None else f"{value:.4f}" for value in values]

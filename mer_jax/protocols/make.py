@@ -1,4 +1,4 @@
-"""From a protocol's name to its plan, checked."""
+"""Creates the plan of a protocol by name, and checks it."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,9 @@ PROTOCOLS: dict[str, Callable[[Split], Plan]] = {
     "composite": split_composite,
     "cross_corpus": split_cross_corpus,
 }
-# What others call them.
+# Protocols that keep people apart, the customary ones first; the first that a run has is its reference.
+SUBJECT_DISJOINT = ("loso", "composite", "subject", "cross_corpus")
+# Names used elsewhere.
 OTHER_NAMES = {
     "kfold": "'subject' divides people into num_folds groups",
     "cde": "'composite' is the composite evaluation of MEGC 2019",
@@ -35,27 +37,27 @@ def make_plan(
     corpora: Sequence[str] | None = None,
     num_folds: int = 5,
     num_copies: int = 2,
-    validation_fraction: float = 0.1,
+    validation_share: float = 0.1,
 ) -> Plan:
     """Draws the folds of a protocol.
 
     Args:
         name: A key of `PROTOCOLS`.
-        subjects: The subject of every clip.
-        labels: The class index of every clip, 0-based.
-        seed: Same seed, same folds.
-        corpora: The corpus of every clip; None for one corpus. A name that two corpora give to their subjects is
-            refused: whether it is one person cannot be known.
-        num_folds: Groups that subjects or clips are dealt into (`subject`, `clip`).
-        num_copies: Augmented copies of each clip (`paper`).
-        validation_fraction: Share of all clips that validation should hold, above 0 and below 0.5.
+        subjects: Subject of each clip.
+        labels: Class index of each clip, 0-based.
+        seed: Seed of the random division.
+        corpora: Corpus of each clip; None for a single corpus. A subject name that occurs in two corpora is refused,
+            because it may be two people.
+        num_folds: Number of groups of subjects or clips (`subject`, `clip`), from 2.
+        num_copies: Number of augmented copies of each clip (`paper`), from 1.
+        validation_share: Share of all clips that validate, from 0 to below 0.5; 0 leaves all other clips to training.
 
     Returns:
         The plan.
 
     Raises:
-        ConfigError: An unknown protocol or an option out of its range.
-        CorpusError: Too few subjects or clips, or a class that a training side would lack.
+        ConfigError: An unknown protocol or an option out of range.
+        CorpusError: Too few subjects or clips, or a class missing from a training side.
 
     Example:
         >>> plan = make_plan("loso", subjects=["s1", "s1", "s2", "s2", "s3", "s3"], labels=np.array([0, 1] * 3), seed=0)
@@ -72,19 +74,19 @@ def make_plan(
             "expected one of each for every clip."
         )
     _check_subject_names(subjects, corpora)
-    if not 0.0 < validation_fraction < 0.5:
-        raise ConfigError(f"validation_fraction is {validation_fraction}; expected above 0 and below 0.5.")
-    plan = PROTOCOLS[name](Split(tuple(subjects), corpora, labels, seed, num_folds, num_copies, validation_fraction))
+    if not 0.0 <= validation_share < 0.5:
+        raise ConfigError(f"validation_share is {validation_share}; expected from 0 to below 0.5.")
+    plan = PROTOCOLS[name](Split(tuple(subjects), corpora, labels, seed, num_folds, num_copies, validation_share))
     _check_training_classes(plan, labels, subjects)
     _check_promise(plan, subjects)
     return plan
 
 
 def check_protocols(names: Sequence[str]) -> None:
-    """Refuses unknown protocols, before any corpus is read.
+    """Checks the names of protocols, before a corpus is read.
 
     Raises:
-        ConfigError: An unknown name; the near ones are offered.
+        ConfigError: An unknown name; similar ones are suggested.
     """
     for name in names:
         if name not in PROTOCOLS:
@@ -97,8 +99,8 @@ def _check_subject_names(subjects: Sequence[str], corpora: Sequence[str]) -> Non
     for subject, corpus in zip(subjects, corpora, strict=True):
         if corpus_of.setdefault(subject, corpus) != corpus:
             raise CorpusError(
-                f"subject {subject!r} is in {corpus_of[subject]} and in {corpus}; expected a name to be one person. "
-                "Put the corpus in front of the name, as `casme2_sub01`."
+                f"subject {subject!r} is in {corpus_of[subject]} and in {corpus}; expected each name to be one person. "
+                "Put the corpus in front of the name, as in `casme2_sub01`."
             )
 
 
@@ -106,7 +108,7 @@ def _check_training_classes(plan: Plan, labels: Int[np.ndarray, "n"], subjects: 
     for fold in plan.folds:
         missing = np.setdiff1d(labels, labels[plan.clip[fold.train]])
         if missing.size:
-            holders = sorted({subjects[clip] for clip in np.flatnonzero(labels == missing[0])})
+            holders = sorted({subjects[int(clip)] for clip in np.flatnonzero(labels == missing[0])})
             raise CorpusError(
                 f"fold {fold.name!r} of protocol {plan.protocol!r} trains without class {missing[0]}, which only "
                 f"{', '.join(holders)} has; expected every class in training. Use more clips of it, or another seed."
@@ -114,7 +116,7 @@ def _check_training_classes(plan: Plan, labels: Int[np.ndarray, "n"], subjects: 
 
 
 def _check_promise(plan: Plan, subjects: Sequence[str]) -> None:
-    """The last line of defence: a protocol whose masks break its promise never leaves this file."""
+    """Raises if a protocol's masks break its promise: a bug in the protocol's code."""
     report = audit(plan, subjects)
     units = {"subject": ("clip", "subject"), "clip": ("clip",), "item": ()}[plan.disjoint_by]
     leaks = {key: share for key, share in report.items() if any(f"_{unit}_in_" in key for unit in units) and share}

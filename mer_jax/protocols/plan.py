@@ -1,4 +1,4 @@
-"""What a protocol is made of: folds as masks over items, and the measure of what leaks between their sides."""
+"""Folds as masks over items, and the share of items that leak between their sides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mer_jax.errors import ConfigError, CorpusError
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One division of the items; no item is on two sides."""
+    """One division of the items; no item is on two sides. The validation side may be empty."""
 
     name: str
     train: Bool[np.ndarray, "m"]
@@ -22,51 +22,51 @@ class Fold:
     def __post_init__(self):
         sides = {"train": self.train, "validation": self.validation, "test": self.test}
         for side, mask in sides.items():
-            if not mask.any():
+            if side != "validation" and not mask.any():
                 raise CorpusError(
-                    f"fold {self.name!r} has no {side} items; expected at least one on each side. "
+                    f"fold {self.name!r} has no {side} items; expected at least one. "
                     "Use more clips or subjects, or fewer folds."
                 )
         if (np.sum(list(sides.values()), axis=0) > 1).any():
-            raise ValueError(f"fold {self.name!r} has an item on two sides")  # a fault in the protocol's own code
+            raise ValueError(f"fold {self.name!r} has an item on two sides")  # a bug in the protocol
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """All folds of a protocol over one corpus.
 
-    `disjoint_by` is the protocol's promise, the largest unit that is never on two sides of a fold: "subject" (and so
-    its clips and their copies), "clip" (and so its copies), or "item" (which promises nothing).
+    `disjoint_by` is the largest unit that is never on two sides of a fold: "subject" (with all clips and copies of the
+    person), "clip" (with its copies), or "item" (copies of a clip may be on two sides).
     """
 
     protocol: str
-    description: str  # for people: what is done and what it means for the number
-    clip: Int[np.ndarray, "m"]  # source clip of every item, 0-based
+    description: str  # for readers: what is done and what the number estimates
+    clip: Int[np.ndarray, "m"]  # source clip of each item, 0-based
     copy: Int[np.ndarray, "m"]  # 0 is the clip itself, c > 0 its c-th augmented copy
     folds: tuple[Fold, ...]
-    online_augmentation: bool  # training clips are augmented anew in every epoch; else items carry their augmentation
+    online_augmentation: bool  # training clips are augmented anew in each epoch; else copies are augmented once
     disjoint_by: Literal["subject", "clip", "item"]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What a protocol may look at when it draws its folds: never a pixel."""
+    """What a protocol may use to draw its folds: never pixels."""
 
-    subjects: tuple[str, ...]  # of every clip
-    corpora: tuple[str, ...]  # of every clip
+    subjects: tuple[str, ...]  # of each clip
+    corpora: tuple[str, ...]  # of each clip
     labels: Int[np.ndarray, "n"]
     seed: int
     num_folds: int
     num_copies: int
-    validation_fraction: float
+    validation_share: float  # of all clips; 0 for no validation
 
 
 def refuse_copies(plan: Plan, model: str) -> None:
-    """For a model that takes clips as they are, such as one of motion features.
+    """Checks a plan for a model that cannot augment clips, such as one of motion features.
 
     Args:
         plan: The plan.
-        model: What to call the model.
+        model: Name of the model, for the message.
 
     Raises:
         ConfigError: The plan has augmented copies.
@@ -74,21 +74,22 @@ def refuse_copies(plan: Plan, model: str) -> None:
     if plan.copy.any():
         raise ConfigError(
             f"protocol {plan.protocol!r} trains and tests on augmented copies, and {model} takes clips as they are: "
-            "copies would be the clips themselves; expected --config.protocols=\"('subject',)\" or \"('loso',)\""
+            "copies would equal their clips; expected --config.protocols=\"('subject',)\" or \"('loso',)\""
         )
 
 
 def audit(plan: Plan, subjects: Sequence[str]) -> dict[str, float | int | str]:
-    """Measures what leaks from the sides that shape a model into the side that scores it.
+    """Measures how many items leak between the sides of the folds.
 
     Args:
         plan: The plan.
-        subjects: The subject of every clip, as given to `make_plan`.
+        subjects: Subject of each clip, as given to `make_plan`.
 
     Returns:
-        `test_items`, over all folds; the promise, `disjoint_by`; and shares, 0 to 1, such as `test_clip_in_train`:
-        test items whose source clip has an item in the training side of their fold. Likewise
-        `test_subject_in_train`, both `test_..._in_validation`, and both `validation_..._in_train`.
+        `test_items`, their number over all folds; `disjoint_by`; and shares, 0 to 1, such as `test_clip_in_train`, the
+        share of test items whose source clip also has an item on the training side of the fold. Likewise
+        `test_subject_in_train`, both `test_..._in_validation`, and both `validation_..._in_train` (0 without
+        validation).
     """
     units = {"clip": plan.clip, "subject": np.asarray(subjects)[plan.clip]}
     report: dict[str, float | int | str] = {
@@ -98,5 +99,6 @@ def audit(plan: Plan, subjects: Sequence[str]) -> dict[str, float | int | str]:
     for side, other in (("test", "train"), ("test", "validation"), ("validation", "train")):
         for unit, of_item in units.items():
             shared = [np.isin(of_item[getattr(fold, side)], of_item[getattr(fold, other)]) for fold in plan.folds]
-            report[f"{side}_{unit}_in_{other}"] = float(np.concatenate(shared).mean())
+            joined = np.concatenate(shared)
+            report[f"{side}_{unit}_in_{other}"] = float(joined.mean()) if len(joined) else 0.0
     return report
