@@ -177,7 +177,7 @@ def write_results(
     write_predictions(folder.path / "predictions.csv", written)
     write_metrics(folder.path / "metrics.json", written)
     experiment = results.experiment
-    honest = find_honest({result.protocol: result.entry for result in written})
+    honest = find_honest({result.protocol: result.scores() for result in written})
     shown = next((result for result in written if result.protocol == honest), None)
     report = write_report(
         folder.path,
@@ -190,7 +190,7 @@ def write_results(
         facts=_name_facts(facts),
         missing=[(name, fold) for name, each in folds.items() for fold in each if fold.missing],
     )
-    say(f"\n{summarize({result.protocol: result.entry for result in written})}")
+    say(f"\n{summarize({result.protocol: result.scores() for result in written})}")
     say(f"report: {report}")
     return written
 

@@ -60,7 +60,9 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name in _ROOMS:
         return importlib.import_module(f"mer_jax.{name}")
-    raise AttributeError(f"module 'mer_jax' has no attribute {name!r}; it has {', '.join(__all__)}")
+    from mer_jax.errors import near_names
+
+    raise AttributeError(f"module 'mer_jax' has no attribute {name!r}; {near_names(name, __all__)}")
 
 
 def __dir__() -> list[str]:

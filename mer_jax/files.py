@@ -1,10 +1,14 @@
-"""Files: the cache folder, atomic writes, and the order of names."""
+"""Files: the cache folder, atomic writes, checksums, and the order of names."""
 
 import contextlib
+import hashlib
 import os
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 
 def user_cache_dir() -> Path:
@@ -24,6 +28,19 @@ def natural_key(name: str) -> tuple[tuple[int, str], ...]:
         ['S2', 's10']
     """
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name.casefold()))
+
+
+def checksum_array(array: Any) -> str:
+    """Checksum of an array over its content, type and shape: 32 hexadecimal digits.
+
+    Example:
+        >>> checksum_array(np.zeros(2, np.float32)) == checksum_array(np.zeros((2, 1), np.float32))
+        False
+    """
+    array = np.asarray(array)
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\0".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()[:32]
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:

@@ -7,7 +7,7 @@ summed. Programs are written for one lane and the whole batch; `over_lanes` and
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,18 +18,18 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 FOLD, DATA = "fold", "data"
 
 
-def make_mesh(num_lanes: int, devices: list[jax.Device] | None = None) -> Mesh:
+def make_mesh(num_lanes: int, devices: Sequence[Any] | None = None) -> Mesh:
     """Lays devices out for a number of lanes: as many lanes side by side as there are, the rest shares their batches.
 
     Args:
         num_lanes: folds, times seeds, that are to be trained.
-        devices: all of this computation by default, those of other processes included.
+        devices: `jax.Device`s; all of this computation by default, those of other processes included.
 
     Example:
         >>> dict(make_mesh(16).shape)
         {'fold': 1, 'data': 1}
     """
-    devices = jax.devices() if devices is None else devices
+    devices = jax.devices() if devices is None else list(devices)
     num_fold = max(n for n in range(1, len(devices) + 1) if len(devices) % n == 0 and n <= max(1, num_lanes))
     grid = np.asarray(devices).reshape(num_fold, -1)
     return Mesh(grid, (FOLD, DATA), axis_types=(AxisType.Auto, AxisType.Auto))

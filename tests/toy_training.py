@@ -50,6 +50,7 @@ class SmallNet(nn.Module):
     view: ClassVar[str] = "halves"
     num_classes: int = 3
     batch_norm: bool = False
+    blow_up: float = 1.0  # factor of the logits
 
     @nn.compact
     def __call__(self, upper, lower, *, is_training):
@@ -57,7 +58,7 @@ class SmallNet(nn.Module):
         if self.batch_norm:
             x = nn.BatchNorm(use_running_average=not is_training, momentum=0.5)(x)
         x = nn.relu(nn.Dense(16)(x.reshape(x.shape[0], -1)))
-        return nn.Dense(self.num_classes)(nn.Dropout(0.2, deterministic=not is_training)(x))
+        return self.blow_up * nn.Dense(self.num_classes)(nn.Dropout(0.2, deterministic=not is_training)(x))
 
 
 def make_experiment(**fields):

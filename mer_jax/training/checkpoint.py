@@ -5,6 +5,8 @@ other's signals until they time out. So all of them go through one thread, in tu
 thread is also what makes saving asynchronous: training goes on while it writes.
 """
 
+import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -18,8 +20,9 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from mer_jax.errors import CheckpointError
+from mer_jax.files import checksum_array
 
-SCHEMA_VERSION = 2  # 2: model_state, best_model_state, test_best
+SCHEMA_VERSION = 3  # 3: checksums
 ROOM_FOR_METADATA = 2**20  # bytes
 _LOG = logging.getLogger(__name__)
 _WRITER = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
@@ -45,7 +48,8 @@ class FoldCheckpoints:
         self.folder = Path(folder).absolute()
         self._meta = {"schema": SCHEMA_VERSION, "fingerprint": fingerprint}
         self._saving: Future | None = None
-        self._manager: ocp.CheckpointManager | None = _in_turn(self._open)
+        self._closed = False
+        self._manager: ocp.CheckpointManager = _in_turn(self._open)
 
     def _open(self) -> ocp.CheckpointManager:
         # Each process for itself: orbax would have all of them write their shares, and wait for each other.
@@ -88,7 +92,8 @@ class FoldCheckpoints:
         self._saving = _WRITER.submit(self._write, epoch, copy)
 
     def _write(self, epoch: int, state: Any) -> None:
-        meta = {**self._meta, "arrays": _describe(state)}
+        meta = {**self._meta, "arrays": _describe(state), "checksums": _checksums(state)}
+        meta["checksum"] = _checksum_of_meta(meta)
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
         try:
             saved = self._manager.save(epoch, args=args)
@@ -111,13 +116,13 @@ class FoldCheckpoints:
         Raises:
             CheckpointError: the last write failed.
         """
-        if self._manager is None:
+        if self._closed:
             return
+        self._closed = True
         try:
             self._wait()
         finally:
             _in_turn(self._manager.close)
-            self._manager = None
 
     def __enter__(self) -> "FoldCheckpoints":
         return self
@@ -142,8 +147,12 @@ class FoldCheckpoints:
         as_numpy = jax.tree.map(np.asarray, template)
         for epoch in sorted(self._manager.all_steps(), reverse=True):
             try:
-                self._check(epoch, self._restore(epoch, meta=ocp.args.JsonRestore()), template)
-                return self._restore(epoch, state=ocp.args.StandardRestore(as_numpy))
+                meta = self._restore(epoch, meta=ocp.args.JsonRestore())
+                _check_meta(meta)
+                self._check(epoch, meta, template)
+                state = self._restore(epoch, state=ocp.args.StandardRestore(as_numpy))
+                _check_state(state, meta)
+                return state
             except CheckpointError:
                 raise
             except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
@@ -170,7 +179,10 @@ class FoldCheckpoints:
             epoch = self._manager.latest_step()
             if epoch is None:
                 return None
+            meta = self._restore(epoch, meta=ocp.args.JsonRestore())
+            _check_meta(meta)
             state = self._restore(epoch, state=ocp.args.StandardRestore())
+            _check_state(state, meta)
             return {"params": state["best_params"], **state["best_model_state"]}
         except Exception as error:  # a damaged checkpoint fails in many ways, with no common class
             _LOG.warning("the weights in %s cannot be read: %s", self.folder, _reason(error))
@@ -178,15 +190,16 @@ class FoldCheckpoints:
 
     def _restore(self, epoch: int, **item: Any) -> Any:
         (name,) = item
-        return self._manager.restore(epoch, args=ocp.args.Composite(**item))[name]
+        restored: Any = self._manager.restore(epoch, args=ocp.args.Composite(**item))
+        return restored[name]
 
     def _check(self, epoch: int, meta: dict[str, Any], template: Any) -> None:
         for name, expected in {**self._meta, "arrays": _describe(template)}.items():
             if (got := meta.get(name)) == expected:
                 continue
-            if name == "arrays":
-                differ = sorted(path for path in {*got, *expected} if got.get(path) != expected.get(path))
-                name, got, expected = differ[0], got.get(differ[0], "missing"), expected.get(differ[0], "nothing")
+            if name == "arrays" and isinstance(got, dict) and isinstance(expected, dict):
+                differ = min(path for path in {*got, *expected} if got.get(path) != expected.get(path))
+                name, got, expected = differ, got.get(differ, "missing"), expected.get(differ, "nothing")
             raise CheckpointError(
                 f"{self.folder}/{epoch} is of another experiment or version: {name} is {got}, expected {expected}; "
                 "use another --workdir, or the config that the checkpoint was made with"
@@ -215,6 +228,33 @@ def _in_turn(work: Callable[[], Any]) -> Any:
 
 def _reason(error: Exception) -> str:
     return str(error).partition("[tensorstore_spec")[0].strip() or type(error).__name__
+
+
+class _DamagedError(Exception):
+    """What was read is not what was written."""
+
+
+def _checksums(state: Any) -> dict[str, str]:
+    """Checksum of each array, over its content, type and shape."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): checksum_array(leaf) for path, leaf in leaves}
+
+
+def _checksum_of_meta(meta: dict[str, Any]) -> str:
+    content = {name: value for name, value in meta.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_meta(meta: Any) -> None:
+    is_older = isinstance(meta, dict) and meta.get("schema") in range(1, SCHEMA_VERSION) and "checksum" not in meta
+    if not is_older and (not isinstance(meta, dict) or meta.get("checksum") != _checksum_of_meta(meta)):
+        raise _DamagedError("its description is not what was written")
+
+
+def _check_state(state: Any, meta: dict[str, Any]) -> None:
+    differ = [name for name, checksum in _checksums(state).items() if meta["checksums"].get(name) != checksum]
+    if differ or len(_checksums(state)) != len(meta["checksums"]):
+        raise _DamagedError(f"{', '.join(differ[:3]) or 'an array'} is not what was written")
 
 
 def _describe(state: Any) -> dict[str, str]:

@@ -70,8 +70,9 @@ def run_epoch(
     shuffled = jax.tree.map(lambda a: a[order], lane.train)
     batches = deal_batches(shuffled, settings.steps_per_epoch, settings.batch_size)
     keys = jax.random.split(batch_key, settings.steps_per_epoch)
+    train_batch = functools.partial(_train_batch, lane=lane, data=data, optimizer=optimizer, settings=settings)
     carry, outputs = lax.scan(
-        functools.partial(_train_batch, lane=lane, data=data, optimizer=optimizer, settings=settings),
+        lambda carry, batch: train_batch(carry, batch),
         (state.params, state.model_state, state.opt_state),
         (batches, keys),
     )
@@ -156,8 +157,8 @@ def _train_batch(
     def keep():  # padding alone: Adam's momentum must not move the weights
         return *carry, jnp.zeros((settings.batch_size, lane.class_weights.shape[0]))
 
-    *carry, logits = branch(items.real.any(), update, keep, mesh=settings.mesh)
-    return tuple(carry), (logits, labels, weights)
+    *new, logits = branch(items.real.any(), update, keep, mesh=settings.mesh)
+    return tuple(new), (logits, labels, weights)
 
 
 def predict_items(

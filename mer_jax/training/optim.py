@@ -1,5 +1,7 @@
 """Optimisers and learning rate schedules."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
@@ -24,11 +26,13 @@ def make_optimizer(
 
     Source: section 4 of the paper for Adam. AdamW: Loshchilov & Hutter, ICLR 2019.
     """
-    rate = learning_rate
+    rate: Any = learning_rate
     if optimization.schedule != "constant" or optimization.warmup_epochs:
 
-        def rate(step):
+        def scheduled(step):
             return learning_rate * schedule_factor(optimization, (step + 0.5) / steps_per_epoch, epochs)
+
+        rate = scheduled
 
     if optimization.optimizer == "adamw":
         optimizer = optax.adamw(rate, weight_decay=optimization.weight_decay)

@@ -87,7 +87,8 @@ class Program:
             lowered = compiled_lanes.train_epochs.lower(
                 slots, jnp.zeros(number, jnp.int32), *arguments, settings=self.settings
             )
-            return 2 * state + lowered.compile().memory_analysis().temp_size_in_bytes
+            memory: Any = lowered.compile().memory_analysis()
+            return 2 * state + memory.temp_size_in_bytes
 
 
 def check_model(model: nn.Module, num_frames: int) -> None:

@@ -46,13 +46,14 @@ def train_step(
     """
 
     def mean_loss(params):
-        logits, new_state = model.apply(
+        output: Any = model.apply(
             {"params": params, **model_state},
             *inputs,
             is_training=True,
             rngs={"dropout": key},
             mutable=list(model_state),
         )
+        logits, new_state = output
         logits = logits.astype(jnp.float32)
         real = jnp.maximum((weights > 0).sum(), 1)
         return (loss(logits, labels) * weights).sum() / real, (logits, new_state)
@@ -64,4 +65,5 @@ def train_step(
 
 def eval_step(params: Any, model_state: Any, inputs: tuple[Array, ...], *, model: nn.Module) -> Float[Array, "b k"]:
     """Logits of one batch, without dropout."""
-    return model.apply({"params": params, **model_state}, *inputs, is_training=False).astype(jnp.float32)
+    logits: Any = model.apply({"params": params, **model_state}, *inputs, is_training=False)
+    return logits.astype(jnp.float32)
