@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mer_jax.blocks.conv_pool import compiler_options, output_size, resolve
+from mer_jax.blocks.conv_pool import Convolution, output_size, resolve
 from mer_jax.config import Optimization
 from mer_jax.models.dualpath3dnet import DualPath3DNet
 from mer_jax.training.optim import make_optimizer
@@ -24,8 +24,13 @@ FEATURES, KERNEL, POOL, DENSE = 32, (3, 3, 3), (3, 3, 3), 128
 
 def make_model(implementation: str = "auto", **changes: Any) -> DualPath3DNet:
     """The network."""
-    sizes = {"features": FEATURES, "kernel_size": KERNEL, "pool_size": POOL, "path_dense": DENSE, "fusion_dense": DENSE}
-    return DualPath3DNet(implementation=implementation, **sizes | changes)
+    fields = {"conv": make_convolution(implementation), "path_dense": DENSE, "fusion_dense": DENSE}
+    return DualPath3DNet(**fields | changes)
+
+
+def make_convolution(implementation: str) -> Convolution:
+    """The convolution of each path."""
+    return Convolution(FEATURES, KERNEL, POOL, implementation=implementation)
 
 
 def implementations() -> list[str]:
@@ -92,7 +97,9 @@ def make_step(implementation: str, **changes: Any) -> tuple[Callable[..., Any], 
 
 def compiled(function: Callable[..., Any], implementation: str, donated: Sequence[int] = ()) -> Any:
     """`jax.jit` with the compiler options that the engine has for this implementation."""
-    return jax.jit(function, donate_argnums=donated, compiler_options=dict(compiler_options(implementation)))
+    return jax.jit(
+        function, donate_argnums=donated, compiler_options=make_convolution(implementation).compiler_options()
+    )
 
 
 def make_predictor(implementation: str, batch: int) -> Callable[[], Any]:

@@ -24,11 +24,11 @@ from typing import Any
 import jax
 
 import mer_jax
-from mer_jax.blocks.conv_pool import resolve
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
 from mer_jax.files import write_atomically
+from mer_jax.models import describe_model
 from mer_jax.training.train import checkpoint_folder, fingerprint
 
 _PACKAGES = (
@@ -213,9 +213,8 @@ def describe_environment(model: Any) -> dict[str, Any]:
     """Versions, commit and device: what else a result may depend on.
 
     Args:
-        model: which of its convolutions runs here is among them: the last bits of each are its own.
+        model: Network or baseline; what it chooses on this machine is recorded, see `describe_model`.
     """
-    implementation = getattr(model, "implementation", None)
     device = jax.devices()[0]
     versions = {}
     for package in _PACKAGES:
@@ -227,7 +226,7 @@ def describe_environment(model: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": f"{device.platform}: {device.device_kind} x {jax.device_count()}, {os.cpu_count()} processors",
-        **({"convolution": resolve(implementation)} if implementation else {}),
+        **describe_model(model),
         "versions": versions,
     }
 

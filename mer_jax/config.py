@@ -205,6 +205,8 @@ def _as_dict(value: Any) -> dict[str, Any] | None:
 
 
 def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -225,16 +227,34 @@ def _check_count(name: str, value: Any, least: int, most: int) -> None:
 
 
 def _check_model(model: Any) -> None:
-    if not hasattr(model, "num_classes"):
+    """Checks what types and defaults tell of a model's fields; other values validate themselves, as `Convolution` does.
+
+    A field of type `int`, or a tuple of whole numbers, is at least 1, or at least its default where that is lower.
+    A field called `dropout` is a share, or None.
+    """
+    fields = {field.name: field for field in dataclasses.fields(model)} if dataclasses.is_dataclass(model) else {}
+    if "num_classes" not in fields:
         raise ConfigError(f"got the model {type(model).__name__}, expected one with a field num_classes; add it")
-    for field in dataclasses.fields(model):
-        value = getattr(model, field.name)
-        sizes = value if isinstance(value, tuple | list) else (value,)
-        if all(isinstance(size, int) and not isinstance(size, bool) for size in sizes):
-            for size in sizes:
-                _check_count(f"model.{field.name}", size, 1, 1_000_000)
-        if field.name == "dropout" and not 0 <= value < 1:
-            raise ConfigError(f"got model.dropout={value!r}, expected a share from 0 to below 1")
+    for name, field in fields.items():
+        value = getattr(model, name)
+        if field.type in (int, "int"):
+            _check_count(f"model.{name}", value, _least(field.default), 1_000_000)
+        elif _is_count_tuple(field.default) and isinstance(value, tuple | list):
+            for size in value:
+                _check_count(f"model.{name}", size, _least(*field.default), 1_000_000)
+    dropout = getattr(model, "dropout", None)
+    is_number = isinstance(dropout, int | float) and not isinstance(dropout, bool)
+    if dropout is not None and not (is_number and 0 <= dropout < 1):
+        raise ConfigError(f"got model.dropout={dropout!r}, expected a share from 0 to below 1")
+
+
+def _least(*defaults: Any) -> int:
+    """The lowest value of a whole number: 1, or its default where that is lower."""
+    return min([1, *(default for default in defaults if isinstance(default, int))])
+
+
+def _is_count_tuple(default: Any) -> bool:
+    return isinstance(default, tuple) and bool(default) and all(type(size) is int for size in default)
 
 
 def _check_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:

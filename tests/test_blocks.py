@@ -21,14 +21,15 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 8), (2, 8)])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 8), (2, 8), (3, 2, 2, 8)])
 @pytest.mark.parametrize("residual", [True, False])
 def test_squeeze_excitation(shape, residual):
     x = np.random.default_rng(0).normal(size=shape)
-    block = SqueezeExcitation(ratio=2, residual=residual)
+    axes = (-4, -3, -2) if len(shape) == 5 else ()  # of vectors, every feature is a channel
+    block = SqueezeExcitation(ratio=2, residual=residual, axes=axes)
     params = random_params(block, jnp.asarray(x, jnp.float32))
     p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
-    squeezed = x.mean((1, 2, 3), keepdims=True) if x.ndim == 5 else x
+    squeezed = x.mean((-4, -3, -2), keepdims=True) if axes else x
     hidden = np.maximum(squeezed @ p["squeeze"]["kernel"] + p["squeeze"]["bias"], 0)
     scale = sigmoid(hidden @ p["excite"]["kernel"] + p["excite"]["bias"])
     expected = x * scale + (x if residual else 0)

@@ -18,7 +18,7 @@ import pytest
 
 import mer_jax.blocks
 import mer_jax.models
-from mer_jax.blocks.conv_pool import Size3
+from mer_jax.blocks.conv_pool import Convolution
 from mer_jax.data.views import find_view, input_shapes
 from mer_jax.errors import ConfigError, ShapeError
 
@@ -87,14 +87,14 @@ def draw(shapes, key=0):
 
 def make_block(block):
     """A block of a small size, and inputs that its annotations describe."""
-    needed = {int: 4, float: 0.5, Size3: (2, 2, 2)}
+    needed = {int: 4, float: 0.5, Convolution: Convolution(4, (2, 2, 2), (2, 2, 2))}
     fields = [each for each in dataclasses.fields(block) if each.name not in ("parent", "name")]
     sizes = {each.name: needed[each.type] for each in fields if each.default is dataclasses.MISSING}
     parameters = list(inspect.signature(block.__call__).parameters.values())[1:]
     shapes = []
     for each in parameters:
         if each.kind is not inspect.Parameter.KEYWORD_ONLY:
-            shape = (2, 8) if each.annotation.dim_str == "b _d" else (2, 6, 10, 12, 4)
+            shape = (2, 8) if each.annotation.dim_str == "*b _d" else (2, 6, 10, 12, 4)
             shapes += [jax.ShapeDtypeStruct(shape, jnp.float32)] * (1 + (each.kind is inspect.Parameter.VAR_POSITIONAL))
     options = {"is_training": False} if any(each.name == "is_training" for each in parameters) else {}
     return block(**sizes), draw(shapes), options
@@ -109,7 +109,9 @@ def make_narrow(model):
 
     sizes = {}
     for each in dataclasses.fields(model):
-        if isinstance(each.default, tuple) and max(each.default) > 16:
+        if isinstance(each.default, Convolution):
+            sizes[each.name] = dataclasses.replace(each.default, features=min(each.default.features, 8))
+        elif isinstance(each.default, tuple) and max(each.default) > 16:
             sizes[each.name] = tuple(narrow("", width) for width in each.default)
         elif each.name not in ("parent", "name") and each.default is not dataclasses.MISSING:
             sizes[each.name] = narrow(each.name, each.default)
@@ -287,7 +289,7 @@ def test_wrong_halves_are_refused(name, upper, lower, message):
 @pytest.mark.parametrize(
     ("motion", "message"),
     [
-        (jnp.zeros((2, 3, 28, 28)), r"shape \(2, 3, 28, 28\), expected \[b, 28, 28, 3\]"),
+        (jnp.zeros((2, 3, 28, 28)), r"shape \(2, 3, 28, 28\), expected \[\*b, 28, 28, 3\]"),
         (jnp.zeros((2, 28, 28, 3), jnp.uint8), "as uint8, expected floats from -1 to 1"),
     ],
 )

@@ -1,5 +1,6 @@
 """The fast convolutions against XLA's own and against NumPy in float64."""
 
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -7,11 +8,12 @@ import sys
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
 from mer_jax.blocks import conv_pool
-from mer_jax.blocks.conv_pool import ConvReluPool, conv_relu_pool, output_size, resolve
+from mer_jax.blocks.conv_pool import IMPLEMENTATIONS, Convolution, ConvReluPool, conv_relu_pool, output_size, resolve
 from mer_jax.errors import ConfigError, ShapeError
 from mer_jax.native import conv_pool as native
 
@@ -181,7 +183,7 @@ def test_module_equals_flax_conv(form):
 
     x = jax.random.normal(jax.random.key(0), (2, 8, 10, 12, 1))
     name, _, chunk = form.partition(" by ")
-    fast = ConvReluPool(5, (3, 3, 3), (2, 3, 2), name, pool_stride=(2, 1, 2), chunk=int(chunk or 0))
+    fast = ConvReluPool(Convolution(5, (3, 3, 3), (2, 3, 2), (2, 1, 2), name, int(chunk) if chunk else None))
     params = fast.init(jax.random.key(1), x)["params"]
 
     def loss(params, model):
@@ -196,6 +198,34 @@ def test_module_equals_flax_conv(form):
 def test_too_few_frames_are_refused():
     with pytest.raises(ShapeError, match=r"got a clip of 4 frames of 8x9 .* at least 5 frames of 5x5"):
         output_size((4, 8, 9), (3, 3, 3), (3, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"features": 0}, "got features=0, expected a whole number from 1"),
+        ({"features": 2.0}, "got features=2.0, expected a whole number"),
+        ({"chunk": True}, "got chunk=True, expected a whole number from 1"),
+        ({"kernel_size": (3, 3)}, r"got kernel_size=\(3, 3\), expected three whole numbers from 1: frames"),
+        ({"pool_size": None}, "got pool_size=None, expected three"),
+        ({"pool_stride": (1, 0, 2)}, r"got pool_stride=\(1, 0, 2\), expected three"),
+        ({"implementation": "natve"}, "got implementation='natve'; did you mean 'native'"),
+        ({"implementation": 3}, "got implementation=3; known: 'auto'"),
+    ],
+)
+def test_a_convolution_validates_itself(monkeypatch, fields, message):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users run without type checks
+    conv = Convolution(5, (3, 3, 3), (2, 3, 2))
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(conv, **fields)
+
+
+def test_a_convolution_is_a_value(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    conv = Convolution(5, [3, 3, 3], (2, 3, 2))
+    assert conv == Convolution(5, (3, 3, 3), (2, 3, 2))
+    assert len({conv, Convolution(5, (3, 3, 3), (2, 3, 2)), dataclasses.replace(conv, chunk=2)}) == 2
+    assert conv.reference() == dataclasses.replace(conv, implementation="direct")
 
 
 def test_unknown_implementation_is_refused():
@@ -216,6 +246,7 @@ ON_DEVICES = """
 import jax
 jax.config.update("jax_num_cpu_devices", 8)
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec as P
 from mer_jax.blocks.conv_pool import conv_relu_pool
@@ -264,13 +295,15 @@ def test_native_can_be_switched_off(monkeypatch, capsys):
 
 
 def test_wide_vectors_are_for_fused_alone(monkeypatch):
-    wide = (("xla_cpu_prefer_vector_width", 512),)
-    assert conv_pool.compiler_options("fused") == wide
-    assert [conv_pool.compiler_options(name) for name in (None, "auto", "native", "batched")] == [()] * 4
+    wide = {"xla_cpu_prefer_vector_width": 512}
+    conv = Convolution(5, (3, 3, 3), (2, 3, 2))
+    options = {name: dataclasses.replace(conv, implementation=name).compiler_options() for name in IMPLEMENTATIONS}
+    assert options == {name: wide if name == "fused" else {} for name in IMPLEMENTATIONS}
     monkeypatch.setenv("MER_NATIVE", "0")
-    assert conv_pool.compiler_options("auto") == wide
+    assert conv.compiler_options() == wide
+    assert conv.describe() == {"convolution": "fused"}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert conv_pool.compiler_options("fused") == ()
+    assert dataclasses.replace(conv, implementation="fused").compiler_options() == {}
 
 
 def test_an_accelerator_runs_batched(monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mer_jax import models
+from mer_jax.blocks.conv_pool import Convolution
 from mer_jax.data.views import input_shapes
 
 
@@ -40,7 +41,8 @@ def test_scenarios_of_table_1(name, in_path, in_fusion):
 def test_stride_and_chunk_reach_the_convolution(name):
     halves = make_halves(frames=8)
     plain, chunks = (
-        getattr(models, name)(implementation="batched", pool_stride=(2, 7, 9), chunk=chunk) for chunk in (None, 2)
+        getattr(models, name)(conv=Convolution(8, (3, 3, 3), (4, 8, 8), (2, 7, 9), "batched", chunk))
+        for chunk in (None, 2)
     )
     params = jax.jit(lambda: plain.init(jax.random.key(0), *halves, is_training=False))()
     path, height = ("upper", 64) if name == "DualPath3DNet" else ("face", 128)
@@ -142,8 +144,8 @@ def face_path(x, p, pool_size, attention):
     ],
 )
 def test_network_is_its_formula(name, fields, attention, recalibration):
-    sizes = {**fields, "features": 2, "kernel_size": (2, 3, 5), "pool_size": (2, 15, 16)}
-    model = getattr(models, name)(**sizes)
+    pool_size = (2, 15, 16)
+    model = getattr(models, name)(conv=Convolution(2, (2, 3, 5), pool_size), **fields)
     halves = make_halves(frames=6, batch=2)
     params = jax.jit(lambda key: model.init(key, *halves, is_training=False))(jax.random.key(0))["params"]
     params = jax.tree.map(lambda a: a + 0.1 * jax.random.normal(jax.random.key(a.size), a.shape), params)
@@ -151,9 +153,9 @@ def test_network_is_its_formula(name, fields, attention, recalibration):
     faces = {"upper": np.asarray(halves[0], np.float64), "lower": np.asarray(halves[1], np.float64)}
     if name == "SinglePath3DNet":
         face = np.concatenate(list(faces.values()), axis=2)
-        expected = dense(face_path(face, p["face"], model.pool_size, None), p["logits"])
+        expected = dense(face_path(face, p["face"], pool_size, None), p["logits"])
     else:
-        x = np.concatenate([face_path(faces[half], p[half], model.pool_size, attention) for half in faces], axis=-1)
+        x = np.concatenate([face_path(faces[half], p[half], pool_size, attention) for half in faces], axis=-1)
         if recalibration is not None:
             x = recalibration(x, p["fusion"]["recalibration"])
         expected = dense(relu(dense(x, p["fusion"]["dense"])), p["fusion"]["logits"])
@@ -183,7 +185,7 @@ def test_parameters_of_the_published_ancestors(name, frames, millions):
 
 
 def test_dense_layers_of_the_fuse_nets_are_linear_as_published():
-    model = models.IntermediateMicroExpFuseNet(features=2, dense=(4, 4))
+    model = models.IntermediateMicroExpFuseNet(conv=Convolution(2, (15, 3, 3), (3, 3, 3)), dense=(4, 4))
     halves = make_halves(batch=1)
     params = jax.jit(lambda key: model.init(key, *halves, is_training=False))(jax.random.key(0))["params"]
 

@@ -95,7 +95,7 @@ def test_surrogate_is_said_everywhere(finished):
 def test_config_tells_how_to_repeat_the_run(finished):
     config = json.loads((finished[0] / "config.json").read_text())
     assert config["experiment"]["model"]["class"] == "HybridAttention3DNet"
-    assert config["experiment"]["model"]["features"] == 2
+    assert config["experiment"]["model"]["conv"]["features"] == 2
     assert config["command"].startswith("python -m experiments.run --config")
     assert config["environment"]["versions"]["jax"]
     assert len(config["data"]["fingerprint"]) == 32

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from mer_jax.blocks.conv_pool import Convolution
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.models.hybridattention3dnet import HybridAttention3DNet
@@ -15,7 +16,7 @@ CLIPS_OF_EACH = (6, 9, 3, 7, 5, 6)  # people have unequal numbers of clips, so f
 
 
 NET_OF_THE_PAPER = HybridAttention3DNet(
-    features=4, kernel_size=(2, 3, 3), pool_size=(2, 16, 16), path_dense=16, fusion_dense=16, dropout=0.2
+    conv=Convolution(4, (2, 3, 3), (2, 16, 16)), path_dense=16, fusion_dense=16, dropout=0.2
 )
 
 

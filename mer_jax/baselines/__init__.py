@@ -1,14 +1,31 @@
-"""What a network has to beat: features and a linear classifier, one method a file.
+"""Baselines: features and a linear classifier, one method a file.
 
-A baseline is a dataclass with `view` and `num_classes`, as a network is, and with
+`LbpTop` is the class in `lbptop.py`, imported when it is first used. A baseline is a dataclass with `view` and
+`num_classes`, as a network has them, and with two pure methods:
 
     features(pictures) -> [n, d]                                  once for all clips
     fit_predict(train, labels, test, seed) -> probabilities       once a fold
 
-both pure. scikit-learn is imported here alone, and when a baseline is fitted.
+scikit-learn is imported here alone, and only when a baseline is fitted.
 """
 
-from mer_jax.baselines.lbptop import LbpTop
-from mer_jax.baselines.linearflow import LinearFlow
+import importlib
+from pathlib import Path
+from typing import Any
 
-__all__ = ["LbpTop", "LinearFlow"]
+from mer_jax.discovery import find_classes
+from mer_jax.errors import near_names
+
+_BASELINES = find_classes(Path(__file__).parent)
+
+__all__ = list(_BASELINES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _BASELINES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {near_names(name, _BASELINES)}")
+    return getattr(importlib.import_module(f"{__name__}.{_BASELINES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_BASELINES})

@@ -16,6 +16,7 @@ those: `resolve` says which one a run has used.
 `benchmarks/conv_pool.py` measures them against each other.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -38,6 +39,67 @@ from mer_jax.sharding import DATA, over_data
 IMPLEMENTATIONS = ("auto", "native", "fused", "batched", "direct")
 
 
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """Sizes of a 3D convolution with its max pooling, and the implementation that computes it.
+
+    Hashable, and handed on as one value: network, path and block have a field `conv`.
+
+    Attributes:
+        features: Filters d.
+        kernel_size: (kt, kh, kw) in frames and pixels.
+        pool_size: (pt, ph, pw); frames and pixels that do not fill a window are left out, as "valid" pooling does.
+        pool_stride: (st, sh, sw); None for the pool size.
+        implementation: One of `IMPLEMENTATIONS`; `resolve` explains `auto`.
+        chunk: Clips that `batched` works on at a time, where memory is short; None for all.
+
+    Raises:
+        ConfigError: A value that is out of range, or an unknown implementation.
+
+    Example:
+        >>> Convolution(8, (3, 3, 3), (4, 8, 8), implementation="fusd")
+        Traceback (most recent call last):
+            ...
+        mer_jax.errors.ConfigError: got implementation='fusd'; did you mean 'fused'?
+    """
+
+    features: int
+    kernel_size: Size3
+    pool_size: Size3
+    pool_stride: Size3 | None = None
+    implementation: str = "auto"
+    chunk: int | None = None
+
+    def __post_init__(self):
+        """Validates all fields."""
+        for name in ("features", "chunk"):
+            value = getattr(self, name)
+            if not (_is_count(value) or (value is None and name == "chunk")):
+                raise ConfigError(f"got {name}={value!r}, expected a whole number from 1")
+        for name in ("kernel_size", "pool_size", "pool_stride"):
+            if (sizes := getattr(self, name)) is not None or name != "pool_stride":
+                check_sizes(**{name: sizes})
+                object.__setattr__(self, name, tuple(sizes))  # a list would not be hashable
+        _check_implementation(self.implementation)
+
+    def compiler_options(self) -> dict[str, Any]:
+        """Options with which `jax.jit` should compile a program that holds this convolution.
+
+        `fused` is nearly twice as fast in vectors of 512 bits, which XLA does not use by default; a processor without
+        them uses what it has. Other programs would only round differently.
+        """
+        is_fused = jax.default_backend() == "cpu" and resolve(self.implementation) == "fused"
+        return {"xla_cpu_prefer_vector_width": 512} if is_fused else {}
+
+    def describe(self) -> dict[str, str]:
+        """The implementation that runs on this machine, for the record of a run."""
+        return {"convolution": resolve(self.implementation)}
+
+    def reference(self) -> "Convolution":
+        """The same convolution as XLA's own operations."""
+        return dataclasses.replace(self, implementation="direct")
+
+
 class ConvReluPool(nn.Module):
     """Conv3D ("valid", stride 1), ReLU, MaxPool3D.
 
@@ -45,58 +107,56 @@ class ConvReluPool(nn.Module):
     Collections: `params`. Rngs: none beyond `params` at initialisation.
 
     Attributes:
-        features: filters d.
-        kernel_size: (kt, kh, kw) in frames and pixels.
-        pool_size: (pt, ph, pw); frames and pixels that do not fill a window are left
-            out, as "valid" pooling does.
-        implementation: one of `IMPLEMENTATIONS`; `auto` is explained at `resolve`.
-        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
-        pool_stride: (st, sh, sw); None for the pool size.
-        chunk: clips that `batched` works on at a time, where memory is short; None for all.
+        conv: Sizes and implementation.
+        dtype: Of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: sections 3.4.1 and 5.3 of the paper give the order of layers; sizes are ours.
     """
 
-    features: int = 32
-    kernel_size: Size3 = (3, 3, 3)
-    pool_size: Size3 = (3, 3, 3)
-    implementation: str = "auto"
+    conv: Convolution
     dtype: Any = None
-    pool_stride: Size3 | None = None
-    chunk: int | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b t h w c"]) -> Float[Array, "*b t2 h2 w2 d"]:
         """Maps clips to pooled features.
 
         Raises:
-            ConfigError: kernel or pool have other than three sizes.
-            ShapeError: the clip is too short or too small for kernel and pool.
+            ShapeError: The clip is too short or too small for kernel and pool.
         """
-        check_sizes(kernel_size=self.kernel_size, pool_size=self.pool_size)
-        kernel = self.param("kernel", nn.initializers.he_normal(), (*self.kernel_size, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        conv = self.conv
+        kernel = self.param("kernel", nn.initializers.he_normal(), (*conv.kernel_size, x.shape[-1], conv.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (conv.features,))
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         return conv_relu_pool(
             x,
             kernel,
             bias,
-            pool_size=self.pool_size,
-            pool_stride=self.pool_stride,
-            implementation=self.implementation,
-            chunk=self.chunk,
+            pool_size=conv.pool_size,
+            pool_stride=conv.pool_stride,
+            implementation=conv.implementation,
+            chunk=conv.chunk,
         )
 
 
 def check_sizes(**sizes: Sequence[int]) -> None:
-    """Refuses sizes, by name, that are not three.
+    """Validates sizes along frames, height and width.
 
     Raises:
-        ConfigError: naming the one.
+        ConfigError: Other than three whole numbers from 1; the message names the argument.
     """
     for name, axes in sizes.items():
-        if len(axes) != 3 or min(axes) < 1:
-            raise ConfigError(f"got {name}={tuple(axes)}, expected three whole numbers from 1: frames, height, width")
+        if not isinstance(axes, Sequence) or len(axes) != 3 or not all(map(_is_count, axes)):
+            shown = tuple(axes) if isinstance(axes, list) else axes
+            raise ConfigError(f"got {name}={shown!r}, expected three whole numbers from 1: frames, height, width")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check_implementation(name: str) -> None:
+    if name not in IMPLEMENTATIONS:
+        raise ConfigError(f"got implementation={name!r}; {near_names(str(name), IMPLEMENTATIONS)}")
 
 
 def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_stride: Size3 | None = None) -> Size3:
@@ -146,8 +206,7 @@ def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
     Raises:
         ConfigError: unknown, or `native` where it cannot be used.
     """
-    if implementation not in IMPLEMENTATIONS:
-        raise ConfigError(f"got implementation={implementation!r}; {near_names(implementation, IMPLEMENTATIONS)}")
+    _check_implementation(implementation)
     if implementation not in ("auto", "native"):
         return implementation
     on_cpu = jax.default_backend() == "cpu"
@@ -165,19 +224,6 @@ def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
         raise ConfigError(f"got implementation='native', which cannot be used: {reason}; expected 'auto' or 'fused'")
     native.note_absence(reason)
     return "fused"
-
-
-def compiler_options(implementation: str | None) -> tuple[tuple[str, Any], ...]:
-    """What `jax.jit` should tell XLA of a program with this convolution, as pairs of name and value.
-
-    `fused` is nearly twice as fast in vectors of 512 bits, which XLA does not use of itself; a processor without them
-    takes what it has. Other programs would only round differently.
-
-    Args:
-        implementation: one of `IMPLEMENTATIONS`; None for a network without it.
-    """
-    wide = implementation is not None and jax.default_backend() == "cpu" and resolve(implementation) == "fused"
-    return (("xla_cpu_prefer_vector_width", 512),) if wide else ()
 
 
 def conv_relu_pool(

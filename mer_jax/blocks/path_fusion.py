@@ -1,4 +1,4 @@
-"""The common end of the two paths: from their vectors to logits."""
+"""The head of the two-path networks: from the vectors of the paths to logits."""
 
 from typing import Any
 
@@ -14,12 +14,11 @@ class PathFusion(nn.Module):
     Collections: `params`. Rngs: `dropout` when training.
 
     Attributes:
-        num_classes: k.
-        dense: width of the dense layer.
-        dropout: share of features set to zero while training.
-        recalibration: a module on the concatenated vector, or None.
-        dtype: of the arithmetic; None takes that of the input. Parameters and logits are
-            float32.
+        num_classes: Number of classes k.
+        dense: Width of the dense layer.
+        dropout: Share of features set to zero while training.
+        recalibration: A module on the concatenated vector, or None.
+        dtype: Of the arithmetic; None takes that of the input. Parameters and logits are float32.
 
     Source: section 3.4.1 of the paper; the softmax is part of the loss. Widths are ours.
     """
@@ -31,7 +30,7 @@ class PathFusion(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, *paths: Float[Array, "b _d"], is_training: bool) -> Float[Array, "b k"]:
+    def __call__(self, *paths: Float[Array, "*b _d"], is_training: bool) -> Float[Array, "*b k"]:
         """Returns logits."""
         x = jnp.concatenate(paths, axis=-1)
         if self.recalibration is not None:

@@ -22,25 +22,28 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
 
 
 def _models(flags: argparse.Namespace) -> None:
+    from mer_jax.models import find_model
     from mer_jax.training import cost
 
     for name in ("frames", "batch"):
         if getattr(flags, name) < 1:
             raise MerError(f"got --{name}={getattr(flags, name)}; expected a whole number, 1 or more")
     if flags.name:
-        model = cost.find_network(flags.name)()
+        model = find_model(flags.name)()
         print(cost.format_layers(cost.list_layers(model, flags.frames)))
     else:
         _list_networks(flags.frames, None if flags.no_memory else flags.batch)
 
 
 def _list_networks(num_frames: int, batch: int | None) -> None:
+    from mer_jax import models
+    from mer_jax.evaluation.score_text import lay_out
     from mer_jax.training import cost
 
-    rows = [("network", "input", "parameters", "FLOPs a clip", *([f"memory at batch {batch}"] if batch else []))]
-    refused = []
-    for name, network in cost.find_networks().items():
-        model = network()
+    header = ("network", "input", "parameters", "FLOPs a clip", *([f"memory at batch {batch}"] if batch else []))
+    rows, refused = [], []
+    for name in models.__all__:
+        model = models.find_model(name)()
         try:
             count, flops = cost.count_parameters(model, num_frames), cost.count_flops(model, num_frames)
         except ShapeError as error:
@@ -52,6 +55,6 @@ def _list_networks(num_frames: int, batch: int | None) -> None:
             memory = [f"{cost.measure_step_memory(model, num_frames, batch) / 2**20:,.0f} MiB"]
         size = cost.describe_input(model, num_frames)
         rows.append((name, size, f"{count:,}", cost.format_count(flops), *memory))
-    print(cost.format_table(rows))
+    print(lay_out(header, rows, num_left=2))
     for line in refused:
         print(line)

@@ -61,8 +61,13 @@ def describe_definitions(entries: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def lay_out(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Formats a table in aligned columns, the first to the left and the others to the right.
+def lay_out(header: Sequence[str], rows: Sequence[Sequence[object]], *, num_left: int = 1) -> str:
+    """Formats a table in aligned columns.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells, shown by `str`.
+        num_left: How many columns, from the first, are aligned to the left; the others are aligned to the right.
 
     Example:
         >>> print(lay_out(["a", "count"], [["first", 1], ["b", 22]]))
@@ -73,9 +78,12 @@ def lay_out(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     cells = [list(map(str, row)) for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
-    for first, *others in cells:
-        padded = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *padded]).rstrip())
+    for row in cells:
+        padded = [
+            cell.ljust(width) if column < num_left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 

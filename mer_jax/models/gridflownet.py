@@ -4,11 +4,12 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Num
 
 from mer_jax.blocks.grid_flow import grid_flow, mirror_flow, rise_and_fall
 from mer_jax.data.views import check_halves
 from mer_jax.errors import ShapeError
+from mer_jax.typing import Logits
 
 
 class GridFlowNet(nn.Module):
@@ -22,19 +23,19 @@ class GridFlowNet(nn.Module):
     grid. Then, for the two grids and for their mirror image alike: concatenate, dropout,
     dense + ReLU; the mean of the two, dropout, logits.
 
-    Parameters: 10,883 with three classes, for any number of frames.
+    Parameters: 10,883 with 3 classes, for any number of frames.
     Collections: `params`. Rngs: `dropout` when training.
 
     Attributes:
-        num_classes: k.
-        window: side of the windows whose motion is solved for, in pixels.
-        stride: from one window to the next, in pixels.
-        dense: width of the dense layer.
-        dropout: share of features set to zero while training, in both places.
+        num_classes: Number of classes k.
+        window: Side of the windows whose motion is solved for, in pixels.
+        stride: From one window to the next, in pixels.
+        dense: Width of the dense layer.
+        dropout: Share of features set to zero while training, in both places.
         divide: False leaves out the division by the gradients, see `grid_flow`; for the
             ablation.
         mirror: False leaves out the mirror image; for the ablation.
-        dtype: of the head's arithmetic; None takes that of the input. Motion is solved for
+        dtype: Of the head's arithmetic; None takes that of the input. Motion is solved for
             in float32; parameters and logits are float32.
 
     Source: none; ours, chosen on a surrogate. It makes no claim on recordings of people.
@@ -52,16 +53,16 @@ class GridFlowNet(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, upper: Num[Array, "..."], lower: Num[Array, "..."], *, is_training: bool) -> Float[Array, "b k"]:
+    def __call__(self, upper: Num[Array, "..."], lower: Num[Array, "..."], *, is_training: bool) -> Logits:
         """Maps the two halves of each clip to logits.
 
         Args:
-            upper: upper halves [b, t, 64, 128, 1], normalised by `gray`.
-            lower: lower halves of the same clips and shape.
-            is_training: whether dropout is on.
+            upper: Upper halves [*b, t, 64, 128, 1], normalised by `gray`.
+            lower: Lower halves of the same clips and shape.
+            is_training: Whether dropout is on.
 
         Raises:
-            ShapeError: halves of another size, integers, or fewer than 3 frames.
+            ShapeError: Halves of another size, integers, or fewer than 3 frames.
         """
         check_halves(upper, lower)
         if upper.shape[-4] < 3:
@@ -80,7 +81,7 @@ class GridFlowNet(nn.Module):
         drop = nn.Dropout(self.dropout, deterministic=not is_training)
 
         def encode(grids):
-            x = jnp.concatenate([grid.reshape(len(grid), -1) for grid in grids], axis=-1)  # b (2 h2 w2 2)
+            x = jnp.concatenate([grid.reshape(*grid.shape[:-3], -1) for grid in grids], axis=-1)  # *b (2 h2 w2 2)
             return nn.relu(dense(drop(x)))
 
         x = encode(grids)

@@ -4,9 +4,10 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Num
 
 from mer_jax.data.views import check_motion
+from mer_jax.typing import Logits
 
 
 class OffApexNet(nn.Module):
@@ -16,13 +17,13 @@ class OffApexNet(nn.Module):
     filters 5x5 + ReLU, 2x2 max pooling. Then: concatenate, dropout, dense 1024 + ReLU,
     dropout, dense 1024 + ReLU, logits.
 
-    Parameters: 2,664,475 with three classes.
+    Parameters: 2,664,475 with 3 classes.
     Collections: `params`. Rngs: `dropout` when training.
 
     Attributes:
-        num_classes: k.
-        dropout: share of features set to zero while training, in both places.
-        dtype: of the arithmetic; None takes that of the input. Parameters and logits
+        num_classes: Number of classes k.
+        dropout: Share of features set to zero while training, in both places.
+        dtype: Of the arithmetic; None takes that of the input. Parameters and logits
             are float32.
 
     Source: Liong et al., "OFF-ApexNet on micro-expression recognition system", Signal
@@ -39,15 +40,15 @@ class OffApexNet(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Float[Array, "b k"]:
+    def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Logits:
         """Maps the motion features of each clip to logits.
 
         Args:
-            motion: horizontal flow, vertical flow and strain [b, 28, 28, 3], from -1 to 1.
-            is_training: whether dropout is on.
+            motion: Horizontal flow, vertical flow and strain [*b, 28, 28, 3], from -1 to 1.
+            is_training: Whether dropout is on.
 
         Raises:
-            ShapeError: features of another size, or integers.
+            ShapeError: Features of another size, or integers.
         """
         check_motion(motion)
         paths = []
@@ -56,7 +57,7 @@ class OffApexNet(nn.Module):
             for layer, features in enumerate((6, 16), start=1):
                 x = nn.relu(nn.Conv(features, (5, 5), dtype=self.dtype, name=f"{name}_{layer}")(x))
                 x = nn.max_pool(x, (2, 2), strides=(2, 2))
-            paths.append(x.reshape(x.shape[0], -1))  # b (7 7 16)
+            paths.append(x.reshape(*x.shape[:-3], -1))  # *b (7 7 16)
         x = jnp.concatenate(paths, axis=-1)
         for layer in (1, 2):
             x = nn.Dropout(self.dropout, deterministic=not is_training)(x)

@@ -4,9 +4,10 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Num
 
 from mer_jax.data.views import check_motion
+from mer_jax.typing import Logits
 
 
 class STSTNet(nn.Module):
@@ -15,14 +16,14 @@ class STSTNet(nn.Module):
     Each stream: convolution 3x3, ReLU, batch normalisation, 3x3 max pooling, dropout.
     Then: concatenate, 2x2 mean pooling, flatten to 400, logits.
 
-    Parameters: 1,683 with three classes.
+    Parameters: 1,683 with 3 classes.
     Collections: `params`, `batch_stats`. Rngs: `dropout` when training.
 
     Attributes:
-        num_classes: k.
-        streams: filters of each stream.
-        dropout: share of features set to zero while training.
-        dtype: of the arithmetic; None takes that of the input. Parameters and logits are
+        num_classes: Number of classes k.
+        streams: Filters of each stream.
+        dropout: Share of features set to zero while training.
+        dtype: Of the arithmetic; None takes that of the input. Parameters and logits are
             float32.
 
     Source: Liong et al., "Shallow triple stream three-dimensional CNN (STSTNet) for
@@ -39,15 +40,15 @@ class STSTNet(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Float[Array, "b k"]:
+    def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Logits:
         """Maps the motion features of each clip to logits.
 
         Args:
-            motion: horizontal flow, vertical flow and strain [b, 28, 28, 3], from -1 to 1.
-            is_training: whether dropout is on, and statistics are those of the batch.
+            motion: Horizontal flow, vertical flow and strain [*b, 28, 28, 3], from -1 to 1.
+            is_training: Whether dropout is on, and statistics are those of the batch.
 
         Raises:
-            ShapeError: features of another size, or integers.
+            ShapeError: Features of another size, or integers.
         """
         check_motion(motion)
         streams = []
@@ -56,8 +57,8 @@ class STSTNet(nn.Module):
             x = nn.BatchNorm(
                 use_running_average=not is_training, momentum=0.9, dtype=self.dtype, name=f"normalize_{number}"
             )(x)
-            x = nn.max_pool(x, (3, 3), strides=(3, 3), padding=((1, 1), (1, 1)))  # b 10 10 d
+            x = nn.max_pool(x, (3, 3), strides=(3, 3), padding=((1, 1), (1, 1)))  # *b 10 10 d
             streams.append(nn.Dropout(self.dropout, deterministic=not is_training)(x))
         x = nn.avg_pool(jnp.concatenate(streams, axis=-1), (2, 2), strides=(2, 2))
-        x = x.reshape(x.shape[0], -1)  # b (5 5 16)
+        x = x.reshape(*x.shape[:-3], -1)  # *b (5 5 16)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(x).astype(jnp.float32)

@@ -1,11 +1,8 @@
-"""What networks are made of and what they cost, asked of Flax and XLA: nothing is counted by hand."""
+"""Layers, parameters, operations and memory of a network, as Flax and XLA count them."""
 
 import dataclasses
 import functools
-import importlib
-import inspect
 import math
-import pkgutil
 from typing import Any
 
 import flax.linen as nn
@@ -13,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-import mer_jax.models
 from mer_jax.data.views import find_view, input_shapes
-from mer_jax.errors import ConfigError, near_names
+from mer_jax.evaluation.score_text import lay_out
+from mer_jax.models import compiler_options, reference_form
 from mer_jax.training.steps import train_step
 
 
@@ -24,10 +21,10 @@ class Layer:
     """One module of a network.
 
     Attributes:
-        path: of the module, such as `upper/attention/spatial`; "" for the network itself.
-        kind: class.
-        shape: of its first output, with the batch.
-        parameters: its own, those of the modules in it not counted, nor those of an earlier call.
+        path: Of the module, such as `upper/attention/spatial`; "" for the network itself.
+        kind: Class.
+        shape: Of its first output, with the batch.
+        parameters: Own parameters, without those of submodules and without those that an earlier call counted.
     """
 
     path: str
@@ -36,40 +33,16 @@ class Layer:
     parameters: int
 
 
-def find_networks() -> dict[str, type[nn.Module]]:
-    """Every network of `mer_jax.models`, by name, found by looking."""
-    found = {
-        name: value
-        for info in pkgutil.iter_modules(mer_jax.models.__path__, "mer_jax.models.")
-        for name, value in inspect.getmembers(importlib.import_module(info.name), inspect.isclass)
-        if issubclass(value, nn.Module) and value.__module__ == info.name
-    }
-    return dict(sorted(found.items()))
-
-
-def find_network(name: str) -> type[nn.Module]:
-    """The network of that name, in any case.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    networks = find_networks()
-    for known, network in networks.items():
-        if known.lower() == name.lower():
-            return network
-    raise ConfigError(f"no network is called {name!r}; {near_names(name, networks)}")
-
-
 def list_layers(model: nn.Module, num_frames: int, batch: int = 1) -> list[Layer]:
-    """The modules of a network in the order in which they are called. Computes nothing: shapes alone.
+    """Lists the modules of a network in the order of their calls, by abstract evaluation.
 
     Args:
-        model: the network.
-        num_frames: of a clip.
-        batch: clips.
+        model: The network.
+        num_frames: Frames of a clip.
+        batch: Number of clips.
 
     Raises:
-        ShapeError: too few frames for the network.
+        ShapeError: Too few frames for the network.
     """
     calls: list[tuple[tuple[str, ...], str, Any]] = []
 
@@ -93,28 +66,27 @@ def list_layers(model: nn.Module, num_frames: int, batch: int = 1) -> list[Layer
 
 
 def count_parameters(model: nn.Module, num_frames: int) -> int:
-    """How many numbers are trained."""
+    """Counts the trained parameters of a network for clips of so many frames."""
     return sum(leaf.size for leaf in jax.tree.leaves(_eval_variables(model, num_frames, 1)["params"]))
 
 
 def count_flops(model: nn.Module, num_frames: int) -> float:
-    """Floating-point operations of one clip's prediction, as XLA counts them.
+    """Counts the floating-point operations of the prediction for one clip, as XLA does.
 
-    They are those of the mathematics: XLA's own 3D convolution is counted, whatever form of it would run here. Costs
-    the tracing of the network, a tenth of a second; nothing is compiled.
+    The network is counted in its reference form, whatever runs on this machine, so the count is that of the
+    mathematics. It takes a tenth of a second: the network is traced and not compiled.
     """
-    if "implementation" in {field.name for field in dataclasses.fields(model)}:
-        model = model.clone(implementation="direct")
+    model = reference_form(model)
     variables = _eval_variables(model, num_frames, 1)
     predict = jax.jit(lambda variables, *inputs: model.apply(variables, *inputs, is_training=False))
     return predict.lower(variables, *input_shapes(model, num_frames)).cost_analysis()["flops"]
 
 
 def measure_step_memory(model: nn.Module, num_frames: int, batch: int) -> int:
-    """Bytes that one training step with Adam needs on this device, as XLA plans them. Costs its compilation, seconds.
+    """Measures the memory of one training step with Adam on this device, in bytes, as XLA plans it.
 
-    Weights, their gradients and the two moments of Adam, the batch as fed, and all intermediate results; not the
-    corpus, nor the process around them.
+    Counted are weights, gradients, the two moments of Adam, the inputs of a batch and all intermediate results, but
+    neither the corpus nor the process. It takes seconds, since the step is compiled.
     """
     variables = dict(_eval_variables(model, num_frames, batch))
     params = variables.pop("params")
@@ -122,7 +94,7 @@ def measure_step_memory(model: nn.Module, num_frames: int, batch: int) -> int:
     step = functools.partial(train_step, model=model, optimizer=optimizer)
     vector = jax.ShapeDtypeStruct((batch,), jnp.float32)
     compiled = (
-        jax.jit(step, donate_argnums=(0, 1, 2))
+        jax.jit(step, donate_argnums=(0, 1, 2), compiler_options=compiler_options(model))
         .lower(
             params,
             variables,
@@ -139,47 +111,32 @@ def measure_step_memory(model: nn.Module, num_frames: int, batch: int) -> int:
         plan.argument_size_in_bytes
         + plan.output_size_in_bytes
         + plan.temp_size_in_bytes
-        - plan.alias_size_in_bytes  # donated: outputs that take the place of arguments
+        - plan.alias_size_in_bytes  # donated arguments, whose memory outputs reuse
     )
 
 
 def describe_input(model: nn.Module | type[nn.Module], num_frames: int) -> str:
-    """What a network is fed, as text."""
+    """Describes the inputs of a network, such as `2 halves 18x64x128x1`."""
     shapes = input_shapes(model, num_frames)
     size = "x".join(map(str, shapes[0].shape[1:]))
-    return f"{len(shapes)} halves {size}" if find_view(model).name == "halves" else f"motion {size}"
+    name = find_view(model).name
+    return f"{len(shapes)} {name} {size}" if len(shapes) > 1 else f"{name} {size}"
 
 
 def format_layers(layers: list[Layer]) -> str:
-    """A table of the layers, with the sum of their parameters."""
-    rows = [("layer", "kind", "output", "parameters")]
+    """Formats layers as a table, with the sum of their parameters."""
+    rows = []
     for layer in layers:
         name = "  " * layer.path.count("/") + layer.path.rpartition("/")[2] if layer.path else "(network)"
         rows.append(
             (name, layer.kind, "x".join(map(str, layer.shape)), f"{layer.parameters:,}" if layer.parameters else "")
         )
     rows.append(("", "", "in all", f"{sum(layer.parameters for layer in layers):,}"))
-    return format_table(rows)
-
-
-def format_table(rows: list[tuple[str, ...]]) -> str:
-    """Columns as wide as they need to be; the first two from the left, numbers from the right.
-
-    Example:
-        >>> print(format_table([("a", "bb", "1"), ("aaa", "b", "22")]))
-        a    bb   1
-        aaa  b   22
-    """
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return lay_out(("layer", "kind", "output", "parameters"), rows, num_left=2)
 
 
 def format_count(number: float) -> str:
-    """A large number with a unit.
+    """Formats a large number with three digits and a unit.
 
     Example:
         >>> format_count(894_665), format_count(1_683), format_count(512), format_count(2.5e9)

@@ -30,7 +30,7 @@ class Settings:
         batch_size: Items in a batch, padding included.
         epochs_per_chunk: Epochs of one compiled call.
         mesh: Devices.
-        compiler_options: For XLA, as `mer_jax.models.options.compiler_options` gives them.
+        compiler_options: Names and values for XLA, from `mer_jax.models.compiler_options`.
     """
 
     model: nn.Module

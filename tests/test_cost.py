@@ -5,25 +5,24 @@ import pytest
 from mer_jax import models
 from mer_jax.cli import main as cli
 from mer_jax.data.views import input_shapes
-from mer_jax.training import cost as networks
+from mer_jax.training import cost
 
 
 def test_networks_are_found_by_looking():
-    assert sorted(networks.find_networks()) == sorted(models.__all__)
-    assert networks.find_network("hybridattention3dnet") is models.HybridAttention3DNet
+    assert models.find_model("hybridattention3dnet") is models.HybridAttention3DNet
 
 
 @pytest.mark.parametrize("name", sorted(models.__all__))
 def test_layers_add_up_to_the_network(name):
     model = getattr(models, name)()
-    layers = networks.list_layers(model, 18, batch=2)
-    assert sum(layer.parameters for layer in layers) == networks.count_parameters(model, 18)
+    layers = cost.list_layers(model, 18, batch=2)
+    assert sum(layer.parameters for layer in layers) == cost.count_parameters(model, 18)
     assert layers[0].path == ""
     assert layers[0].shape == (2, 3)
 
 
 def test_layers_stand_in_the_order_of_their_calls():
-    layers = networks.list_layers(models.HybridAttention3DNet(), 18)
+    layers = cost.list_layers(models.HybridAttention3DNet(), 18)
     paths = [layer.path for layer in layers]
     upper = [path for path in paths if path.count("/") == 1 and path.startswith("upper")]
     assert upper == ["upper/conv", "upper/attention", "upper/dense", "upper/Dropout_0"]
@@ -33,14 +32,14 @@ def test_layers_stand_in_the_order_of_their_calls():
 def test_flops_are_those_of_the_layers():
     """A dense layer of [d, e] needs 2 d e; those of OFF-ApexNet are counted by hand."""
     by_hand = 2 * (28 * 28 * 25 * 6 + 14 * 14 * 150 * 16) * 2 + 2 * (1568 * 1024 + 1024 * 1024 + 1024 * 3)
-    assert networks.count_flops(models.OffApexNet(), 18) == pytest.approx(by_hand, rel=0.15)
+    assert cost.count_flops(models.OffApexNet(), 18) == pytest.approx(by_hand, rel=0.15)
 
 
 def test_memory_holds_weights_gradients_moments_and_the_batch():
     model = models.OffApexNet()
     (shape,) = input_shapes(model, 18, batch=4)
-    least = 4 * networks.count_parameters(model, 18) * 4 + 4 * shape.size
-    memory = networks.measure_step_memory(model, 18, batch=4)
+    least = 4 * cost.count_parameters(model, 18) * 4 + 4 * shape.size
+    memory = cost.measure_step_memory(model, 18, batch=4)
     assert least <= memory < 3 * least
 
 
