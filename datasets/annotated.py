@@ -1,107 +1,59 @@
-"""What the readers of corpora with an annotation file share: join rows and folders, take the frames, report.
+"""Reads releases of folders of frames with labels beside them: joins rows and folders, cuts clips, reports the rest.
 
-Rows and folders match one to one in no release; nor does every row make sense. All of that is told in the report, and
-what can be used is used. No path is ever made of what a row says: a row is looked up among the folders that are there.
+Rows and folders match one to one in no release, and some rows make no sense. All of that is reported, and what can be
+used is used. No path is ever made of the content of a row: a row is looked up among the folders that are there.
 """
 
 import bisect
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
-from datasets.records import (
-    ClipRecord,
-    Corpus,
-    enter_doubled,
-    list_frames,
-    natural_key,
-)
-from datasets.release import Key, Release
-from datasets.report import CorpusReport, Findings, count_clips, count_differences, count_names
-from datasets.schemes import Scheme
-from datasets.spreadsheet import CellError
+from datasets.discovery import Tree, find_annotation, find_tree, holds_clips
+from datasets.folders import enter_doubled, list_frames, natural_key, normalize_name, subfolders
+from datasets.records import ClipRecord, Corpus, Published, Reason, Unusable
+from datasets.release import Release
+from datasets.report import Findings
+from datasets.spreadsheet import CellError, Row, Sheet, find_header, table_rows
 from mer_jax.errors import CorpusError
 
-MAX_CLIP_FRAMES = 20_000  # a minute and a half at 200 frames per second; whoever says more is mistaken
+MAX_CLIP_FRAMES = 20_000  # 100 s at 200 frames per second; a longer expression is a mistake in the annotation
 _MIN_COVERAGE = 0.5  # of onset to offset that must be there
 
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """What a builder config chooses: a part of the release, and a class scheme.
-
-    Attributes:
-        layout: which tree of the release; None takes the first of them that is there.
-        scheme: which classes.
-    """
-
-    layout: str | None
-    scheme: Scheme
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """In the order of the labels."""
-        return self.scheme.class_names
-
-
-def make_variants(layouts: Sequence[str], schemes: Mapping[str, Scheme]) -> dict[str, Variant]:
-    """Names the configs of a corpus: every scheme, `<layout>` and `<layout>_<scheme>`; the first scheme is the default.
-
-    Args:
-        layouts: trees that the release comes as.
-        schemes: of the corpus.
-    """
-    variants = {name: Variant(None, scheme) for name, scheme in schemes.items()}
-    for layout in layouts:
-        variants[layout] = Variant(layout, next(iter(schemes.values())))
-        variants |= {f"{layout}_{name}": Variant(layout, scheme) for name, scheme in schemes.items()}
-    return variants
+Key = tuple[int, str]  # number of the subject, name of the clip in lower case
 
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """One row of an annotation, made sense of.
+    """One row of an annotation, interpreted.
 
     Attributes:
-        clip_id: unique within the corpus.
-        subject: spelled as the corpus spells it.
-        key: under which its folder is looked up.
-        onset: number of the first frame, as in the names of files; None if the row lacks it.
-        apex: likewise.
-        offset: number of the last frame.
-        labels: by field, such as "emotion"; text as annotated.
-        place: file, sheet and row, for messages.
+        clip_id: Unique within the corpus.
+        subject: Spelled as in the corpus.
+        key: Under which its folder is looked up.
+        labels: By field, see `datasets.records.LABELS`; lower case.
+        place: File, sheet and row, for messages.
+        onset: Number of the first frame, as in the names of files; None if the row lacks it.
+        apex: Likewise.
+        offset: Number of the last frame.
     """
 
     clip_id: str
     subject: str
     key: Key
-    onset: int | None
-    apex: int | None
-    offset: int | None
     labels: Mapping[str, str]
     place: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """What the owners published about the whole annotation.
-
-    Attributes:
-        field: the labels' field that is counted.
-        by_label: rows per label.
-        by_subject: rows per subject.
-    """
-
-    field: str
-    by_label: Mapping[str, int]
-    by_subject: Mapping[str, int]
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
 
 
 @contextlib.contextmanager
 def row_of(key: Key) -> Iterator[None]:
-    """Lets a `CellError` raised inside say which clip its row is of."""
+    """Attaches the key of the row to a `CellError` that is raised inside."""
     try:
         yield
     except CellError as error:
@@ -109,245 +61,310 @@ def row_of(key: Key) -> Iterator[None]:
         raise
 
 
-class Joiner:
-    """Makes clip records of annotations and folders, and says what does not fit.
+class AnnotatedRelease(Release):
+    """A release of the layout `<subject>/<clip>/<frames>` with an annotation file.
 
-    Args:
-        corpus: name.
-        scheme: class scheme.
-        findings: takes what does not fit.
-        is_cut: whether a folder holds onset to offset only, and not a whole recording.
-        clamp_apex: whether an apex out of range goes to the nearer end, instead of the middle.
-        has_apex: whether the corpus annotates an apex at all.
+    An instance is one copy on disk. Subclasses set the attributes, implement `annotate`, and override what differs.
+
+    Attributes:
+        published: Counts of each part, or of all parts.
+        expected_tree: What is looked for, for errors.
+        annotation_name: Name of the annotation file, for errors.
+        subject_pattern: Of normalised names of subjects' folders; group 1 is the number.
+        clip_pattern: Of the names of clips' folders.
+        columns: Columns of the annotation and how they may be spelled.
+        optional_columns: Those that may be absent.
+        sheet: Preferred sheet.
+        marks: Part and what the folder's name, or one of those above, contains if it is that part.
+        whole_recordings: Parts whose folders hold more than onset to offset.
+        has_ranges: Whether onset and offset are annotated; otherwise a folder is a clip.
+        has_apex: Whether the apex is annotated.
+        clamp_apex: Whether an apex out of range goes to the nearer end instead of the middle.
     """
 
-    def __init__(
-        self,
-        corpus: str,
-        scheme: Scheme,
-        findings: Findings,
-        *,
-        is_cut: bool,
-        clamp_apex: bool = False,
-        has_apex: bool = True,
-    ):
-        self.corpus, self.scheme, self.findings = corpus, scheme, findings
-        self.is_cut, self.clamp_apex, self.has_apex = is_cut, clamp_apex, has_apex
-        self.records: list[ClipRecord] = []
-        self.unusable: dict[str, str] = {}
-        self.left_aside: list[str] = []
-        self.left_out: set[Key] = set()
+    published: ClassVar[Published | Mapping[str, Published]]
+    expected_tree: ClassVar[str]
+    annotation_name: ClassVar[str] = ""
+    subject_pattern: ClassVar[re.Pattern]
+    clip_pattern: ClassVar[re.Pattern]
+    columns: ClassVar[Mapping[str, Sequence[str]]] = {}
+    optional_columns: ClassVar[tuple[str, ...]] = ()
+    sheet: ClassVar[str] = ""
+    forms: ClassVar[tuple[str, ...]] = ("",)
+    marks: ClassVar[tuple[tuple[str, str], ...]] = ()
+    whole_recordings: ClassVar[tuple[str, ...]] = ()
+    has_ranges: ClassVar[bool] = True
+    has_apex: ClassVar[bool] = True
+    clamp_apex: ClassVar[bool] = False
+
+    def __init__(self, manual_dir: Path):
+        self.manual_dir = manual_dir
+        self.findings = Findings()
+        self.part = ""
+        self.folders: dict[Key, Path] = {}
         self._listed: dict[Path, tuple[list[Path], list[int]]] = {}
 
-    def leave_out(self, error: CellError) -> None:
-        """Reports a row that makes no sense. The folder of its clip, if it names one, still has a row."""
-        self.findings.add("unusable", str(error).rstrip("."))
-        if error.key is not None:
-            self.left_out.add(error.key)
+    @classmethod
+    def read(cls, manual_dir: Path, part: str | None = None) -> Corpus:
+        """Finds the release below a folder and lists its clips; see `Release.read`."""
+        return cls(manual_dir)._read(part)
 
-    def join(self, annotations: Iterable[Annotation], folders: Mapping[Key, Path]) -> None:
-        """Joins rows and folders one to one."""
-        joined: dict[Key, Annotation] = {}
-        for row in annotations:
-            if row.key in joined:
-                self.findings.add(
-                    "unusable",
-                    f"{row.place}: clip {row.clip_id} is annotated twice; {joined[row.key].place} counts",
-                )
+    # ---- what differs between corpora
+
+    def annotate(self, row: Any) -> Annotation:
+        """Interprets one row.
+
+        Raises:
+            CellError: A cell that does not hold what its column promises.
+        """
+        raise NotImplementedError
+
+    def subject_number(self, name: str) -> int | None:
+        """Returns the number in the name of a subject's folder; None if it is no such name."""
+        match = self.subject_pattern.fullmatch(normalize_name(name))
+        return int(match.group(1)) if match else None
+
+    def is_root(self, folder: Path) -> bool:
+        """Returns whether a folder is the folder of subjects."""
+        return holds_clips(folder, lambda name: self.subject_number(name) is not None, self.is_clip)
+
+    def is_clip(self, name: str) -> bool:
+        """Returns whether a folder's name is that of a clip."""
+        return bool(self.clip_pattern.fullmatch(name))
+
+    def identify(self, root: Path) -> tuple[str | None, str]:
+        """Returns part and form of a folder of subjects."""
+        return self.marked_part(root) or self.parts[0], ""
+
+    def marked_part(self, root: Path) -> str | None:
+        """Returns the part whose mark is in the name of a folder or of one of the three above it."""
+        for folder in (root, *root.absolute().parents[:3]):
+            for part, mark in self.marks:
+                if mark in normalize_name(folder.name):
+                    return part
+        return None
+
+    def rank(self, stem: str) -> int | None:
+        """Returns how well the name of a file fits that of the annotation; see `find_annotation`."""
+        raise NotImplementedError
+
+    def open_table(self, sheets: list[Sheet]) -> list[Row]:
+        """Returns the rows of the annotation."""
+        sheet, header, columns = find_header(sheets, self.columns, optional=self.optional_columns, prefer=self.sheet)
+        return table_rows(sheet, header, columns)
+
+    def list_folders(self, root: Path, findings: Findings) -> dict[Key, Path]:
+        """Lists the clip folders of a tree; reports those of no subject and those that are there twice."""
+        folders: dict[Key, Path] = {}
+        for subject_folder in subfolders(root):
+            number = self.subject_number(subject_folder.name)
+            if number is None:
+                findings.add("other", f"{subject_folder} is no subject's folder and is not read")
                 continue
-            joined[row.key] = row
-            self.add(row, folders.get(row.key))
-        for key, folder in folders.items():
-            if key not in joined and key not in self.left_out:
-                self.findings.add("folders_without_row", f"{folder} is in no row of the annotation")
+            for clip_folder in subfolders(enter_doubled(subject_folder)):
+                key = (number, clip_folder.name.strip().casefold())
+                if key in folders:
+                    findings.add("other", f"{clip_folder} is there twice; {folders[key]} is read")
+                folders.setdefault(key, clip_folder)
+        return folders
 
-    def add(self, row: Annotation, folder: Path | None) -> None:
-        """Makes a record of one row, or says why not."""
-        class_name = self.scheme.classify(row.labels)
-        if class_name is None or self.excludes(row):
-            self.left_aside.append(row.labels.get(self.scheme.field, ""))
-            class_name = None
-        if folder is None:
-            self.findings.add("rows_without_folder", f"{row.clip_id} ({row.place}) has no folder")
-            reason = f"no folder for {row.place}"
-        else:
-            record, reason = self._cut(row, folder, class_name or "")
-            if reason:
-                self.findings.add("unusable", f"{row.clip_id}: {reason}")
-            elif class_name is not None:
-                self.records.append(record)
-        if reason and class_name is not None:
-            self.unusable[row.clip_id] = reason
+    def read_rows(self, root: Path) -> tuple[Path | None, Iterable[Any]]:
+        """Finds and opens the annotation; returns the file and its rows."""
+        path, rows, others = find_annotation(
+            self.title, root, self.manual_dir, rank=self.rank, opens=self.open_table, expected=self.annotation_name
+        )
+        self.findings.add("not_read", *(f"{other} is an annotation too" for other in others))
+        return path, rows
 
-    def excludes(self, row: Annotation) -> bool:
-        """Says whether the class scheme leaves a clip out, whatever its label."""
-        if row.clip_id in self.scheme.excluded:
-            return True
-        return self.scheme.needs_apex and row.labels.get("apex") in ("missing", "onset")
+    def folder_key(self, annotation: Annotation) -> Key:
+        """Returns the key of the folder that a row's clip is in."""
+        return annotation.key
 
-    def _cut(self, row: Annotation, folder: Path, class_name: str) -> tuple[ClipRecord | None, str]:
+    def frames_of(self, folder: Path) -> tuple[list[Path], list[int]]:
+        """Lists frames and their numbers; reports oddities the first time."""
         if folder not in self._listed:
-            frames, numbers, oddities = list_frames(enter_doubled(folder))
+            frames, numbers, oddities = list_frames(folder)
             self.findings.add("other", *oddities)
             self._listed[folder] = (frames, numbers)
-        frames, numbers = self._listed[folder]
-        if not frames:
-            return None, f"no frames in {folder}"
-        onset, apex, offset, reason = self._range(row, numbers)
-        if reason:
-            return None, reason
-        if offset - onset + 1 > MAX_CLIP_FRAMES:
-            return None, f"{row.place} says frames {onset} to {offset}; no expression is that long"
-        first, last = bisect.bisect_left(numbers, onset), bisect.bisect_right(numbers, offset)
-        length, there = offset - onset + 1, last - first
-        if not there and self.is_cut and len(frames) == length:
-            self.findings.add(
-                "repairs",
-                f"{row.clip_id} ({row.place}): files are numbered {numbers[0]} to {numbers[-1]} instead of {onset} to "
-                f"{offset}; they are taken in their order",
-            )
-            numbers = range(onset, offset + 1)
-            first, last, there = 0, length, length
-        if there < max(1, _MIN_COVERAGE * length):
-            return None, (
-                f"{row.place} says frames {onset} to {offset}; {folder} has {there} of these {length}"
-                f" (it holds {numbers[0]} to {numbers[-1]})"
-            )
-        if there < length:
-            self.findings.add(
-                "frames_missing",
-                f"{row.clip_id} lacks {length - there} of its frames {onset} to {offset} ({row.place}) in {folder}; "
-                "the frame before stands in, and at the ends nothing",
-            )
-        onset, offset = numbers[first], numbers[last - 1]
-        by_number = dict(zip(numbers[first:last], frames[first:last], strict=True))
-        taken: list[int] = []
-        for number in range(onset, offset + 1):
-            taken.append(number if number in by_number else taken[-1])
-        return ClipRecord(
-            clip_id=row.clip_id,
-            subject=row.subject,
-            class_name=class_name,
-            corpus=self.corpus,
-            frames=tuple(by_number[number] for number in taken),
-            frame_numbers=tuple(taken),
-            onset=0,
-            apex=None if apex is None else min(max(apex, onset), offset) - onset,
-            offset=offset - onset,
-        ), ""
+        return self._listed[folder]
 
-    def _range(self, row: Annotation, numbers: Sequence[int]) -> tuple[int, int | None, int, str]:
-        """Returns onset, apex and offset as frame numbers, repaired where that is safe, or a reason why it is not."""
-        onset, apex, offset = row.onset, row.apex, row.offset
-        if onset is None and self.is_cut:
-            onset = numbers[0]
-            self.findings.add("repairs", f"{row.clip_id} ({row.place}): no onset; the first file, frame {onset}, is it")
-        if onset is None:
-            return 0, 0, 0, f"{row.place} has no onset"
-        if offset is None:
-            offset, instead = (numbers[-1], "the last file") if self.is_cut else (apex, "the apex")
-            if offset is None:
-                return 0, 0, 0, f"{row.place} has no offset and no apex"
-            self.findings.add("repairs", f"{row.clip_id} ({row.place}): no offset; {instead}, frame {offset}, is it")
-        if onset > offset:
-            return 0, 0, 0, f"{row.place} says onset {onset} and offset {offset}, the wrong way round"
-        if not self.has_apex:
-            return onset, None, offset, ""
-        if apex is None:
-            apex = (onset + offset) // 2
-            self.findings.add(
-                "repairs", f"{row.clip_id} ({row.place}): no apex; the frame in the middle, {apex}, stands in"
-            )
-        elif not onset <= apex <= offset:
-            told = f"{row.clip_id} ({row.place}): apex {apex} is not within onset {onset} to offset {offset}; "
-            if self.is_cut and apex > offset and numbers[-1] == apex:
-                apex, offset = offset, apex
-                told += "the folder ends with it, so the two were swapped"
-            elif self.clamp_apex:
-                apex = min(max(apex, onset), offset)
-                told += f"{apex} stands in"
+    def finish(self, records: Sequence[ClipRecord], unusable: dict[str, Unusable], tree: Tree) -> None:
+        """Reports what can be said only when all clips are known."""
+
+    # ---- the same for all
+
+    def _read(self, part: str | None) -> Corpus:
+        tree, others = find_tree(
+            self.manual_dir,
+            title=self.title,
+            corpus=self.name,
+            is_root=self.is_root,
+            identify=self.identify,
+            count_clips=lambda root: len(self.list_folders(root, Findings())),
+            parts=self.parts,
+            forms=self.forms,
+            wanted=part,
+            expected=self.expected_tree,
+        )
+        self.findings.add("not_read", *(f"{other} holds clips too" for other in others))
+        self.part, self.folders = tree.part, self.list_folders(tree.root, self.findings)
+        path, rows = self.read_rows(tree.root)
+        annotations, bad = self._annotate(rows)
+        records, unusable, used = [], {}, {self.folder_key(each) for each in annotations.values()} | bad
+        for row in annotations.values():
+            cut = self._cut(row, self.folders.get(self.folder_key(row)), is_cut=tree.part not in self.whole_recordings)
+            if isinstance(cut, Unusable):
+                unusable[row.clip_id] = cut
+                self._report_unusable(row.clip_id, cut)
             else:
-                apex = (onset + offset) // 2
-                told += f"the frame in the middle, {apex}, stands in"
-            self.findings.add("apex_out_of_range", told)
-        return onset, apex, offset, ""
+                records.append(cut)
+        self.findings.add(
+            "folders_without_row",
+            *(f"{folder} is in no row of the annotation" for key, folder in self.folders.items() if key not in used),
+        )
+        records.sort(key=lambda record: natural_key(record.clip_id))
+        self.finish(records, unusable, tree)
+        if not records:
+            told = [each.detail for each in unusable.values()]
+            told += [sentence for each in self.findings.collected().values() for sentence in each]
+            raise CorpusError(
+                f"{tree.root} looks like {self.title}, but no clip can be used"
+                + (f" of those in {path}" if path else f"; expected {self.expected_tree} with frames")
+                + f": {'; '.join(told[:3])}."
+            )
+        return Corpus(
+            name=self.name,
+            title=self.title,
+            part=tree.part,
+            form=tree.form,
+            root=tree.root,
+            provenance="licensed" if tree.marker is None else "surrogate",
+            records=tuple(records),
+            unusable=unusable,
+            published=self.published if isinstance(self.published, Published) else self.published[tree.part],
+            findings=self.findings.collected(),
+            annotation=path,
+            marker=tree.marker,
+        )
+
+    def _annotate(self, rows: Iterable[Any]) -> tuple[dict[Key, Annotation], set[Key]]:
+        """Interprets all rows; returns them by key, and the folders of rows that make no sense."""
+        annotations: dict[Key, Annotation] = {}
+        bad = set()
+        for row in rows:
+            try:
+                annotation = self.annotate(row)
+            except CellError as error:
+                self.findings.add("unusable", str(error).rstrip("."))
+                if error.key is not None:
+                    bad.add(error.key)
+                continue
+            first = annotations.setdefault(annotation.key, annotation)
+            if first is not annotation:
+                self.findings.add(
+                    "unusable", f"{annotation.place}: clip {annotation.clip_id} is listed twice; {first.place} is used"
+                )
+        return annotations, bad
+
+    def _report_unusable(self, clip_id: str, cut: Unusable) -> None:
+        if cut.reason is Reason.NO_FOLDER:
+            self.findings.add("rows_without_folder", f"{clip_id}: {cut.detail}")
+        else:
+            self.findings.add("unusable", f"{clip_id}: {cut.detail}")
+
+    def _cut(self, row: Annotation, folder: Path | None, *, is_cut: bool) -> ClipRecord | Unusable:
+        """Makes a record of one row and its folder, or returns the reason why not."""
+        record = ClipRecord(row.clip_id, row.subject, self.name, row.labels, (), (), 0, None, 0)
+        if folder is None:
+            return Unusable(Reason.NO_FOLDER, f"no folder for {row.place}", record)
+        frames, numbers = self.frames_of(folder)
+        if not frames:
+            return Unusable(Reason.NO_FRAMES, f"no frames in {folder}", record)
+        apex = None
+        if self.has_ranges:
+            found = self._range(row, numbers, record, is_cut=is_cut)
+            if isinstance(found, Unusable):
+                return found
+            onset, apex, offset = found
+            first, last = bisect.bisect_left(numbers, onset), bisect.bisect_right(numbers, offset)
+            length, there = offset - onset + 1, last - first
+            if not there and is_cut and len(frames) == length:
+                self.findings.add(
+                    "repairs",
+                    f"{row.clip_id} ({row.place}): files are numbered {numbers[0]} to {numbers[-1]} instead of {onset} "
+                    f"to {offset}; they are used in their order",
+                )
+                numbers, first, last, there = list(range(onset, offset + 1)), 0, length, length
+            if there < max(1, _MIN_COVERAGE * length):
+                detail = f"{row.place} says frames {onset} to {offset}; {folder} has {there} of these {length}"
+                return Unusable(Reason.FEW_FRAMES, f"{detail} (it holds {numbers[0]} to {numbers[-1]})", record)
+            frames, numbers = frames[first:last], numbers[first:last]
+        else:
+            onset, offset = numbers[0], numbers[-1]
+        lacking = offset - onset + 1 - len(numbers)
+        has_jump = not self.has_ranges and lacking >= len(numbers)
+        filled = numbers if has_jump else fill_gaps(numbers)
+        if lacking:
+            what = "its counter jumps, so it is left as it is" if has_jump else "the previous frame is used"
+            self.findings.add(
+                "frames_missing", f"{row.clip_id} lacks {lacking} of its frames {onset} to {offset} in {folder}; {what}"
+            )
+        onset, offset, by_number = numbers[0], numbers[-1], dict(zip(numbers, frames, strict=True))
+        return dataclasses.replace(
+            record,
+            frames=tuple(by_number[number] for number in filled),
+            frame_numbers=tuple(filled),
+            apex=None if apex is None else min(max(apex, onset), offset) - onset,
+            offset=len(filled) - 1,
+        )
+
+    def _range(
+        self, row: Annotation, numbers: Sequence[int], record: ClipRecord, *, is_cut: bool
+    ) -> tuple[int, int | None, int] | Unusable:
+        """Returns onset, apex and offset as frame numbers, repaired where that is safe, or the reason why it is not."""
+        onset, apex, offset = row.onset, row.apex, row.offset
+        who = f"{row.clip_id} ({row.place})"
+        if onset is None:
+            if not is_cut:
+                return Unusable(Reason.NO_RANGE, f"{row.place} has no onset", record)
+            onset = numbers[0]
+            self.findings.add("repairs", f"{who}: no onset; the first file, frame {onset}, is used")
+        if offset is None:
+            offset, instead = (numbers[-1], "the last file") if is_cut else (apex, "the apex")
+            if offset is None:
+                return Unusable(Reason.NO_RANGE, f"{row.place} has no offset and no apex", record)
+            self.findings.add("repairs", f"{who}: no offset; {instead}, frame {offset}, is used")
+        if not 0 <= offset - onset < MAX_CLIP_FRAMES:
+            what = "the wrong way round" if offset < onset else "which is longer than any expression"
+            return Unusable(Reason.WRONG_RANGE, f"{row.place} says frames {onset} to {offset}, {what}", record)
+        if not self.has_apex:
+            return onset, None, offset
+        middle = (onset + offset) // 2
+        if apex is None:
+            self.findings.add("repairs", f"{who}: no apex; the frame in the middle, {middle}, is used")
+            return onset, middle, offset
+        if onset <= apex <= offset:
+            return onset, apex, offset
+        told = f"{who}: apex {apex} is not within onset {onset} to offset {offset}; "
+        if is_cut and apex > offset and numbers[-1] == apex:
+            self.findings.add("apex_out_of_range", f"{told}the folder ends with it, so the two were swapped")
+            return onset, offset, apex
+        instead = min(max(apex, onset), offset) if self.clamp_apex else middle
+        self.findings.add("apex_out_of_range", f"{told}frame {instead} is used")
+        return onset, instead, offset
 
 
-def make_corpus(
-    title: str,
-    release: Release,
-    annotation: Path,
-    rows: Sequence[Annotation],
-    joiner: Joiner,
-    published: Published,
-) -> Corpus:
-    """Puts a corpus and its report together.
+def fill_gaps(numbers: Sequence[int]) -> list[int]:
+    """Returns the frame to use for every count from the first to the last: the frame itself, or the previous one.
 
     Args:
-        title: corpus and variant as a person writes it.
-        release: the tree that was read.
-        annotation: the file that was read.
-        rows: what it says.
-        joiner: after `join`.
-        published: what it should say.
+        numbers: Counters of the frames that are there, ascending, at least one.
 
-    Raises:
-        CorpusError: there is no clip that could be used.
+    Example:
+        >>> fill_gaps([7, 8, 10])
+        [7, 8, 8, 10]
     """
-    findings, scheme = joiner.findings, joiner.scheme
-    records = sorted(joiner.records, key=lambda record: natural_key(record.clip_id))
-    by_class, by_subject = (count_clips(records, field) for field in ("class_name", "subject"))
-    expected_by_class, num_subjects = scheme.by_class, scheme.num_subjects
-    if release.marker is None:
-        labels = count_names(row.labels.get(published.field, "").casefold() for row in rows)
-        findings.add("counts", *_label_differences(f"rows with {published.field}", labels, published.by_label))
-        subjects = count_names(row.subject for row in rows)
-        if published.by_subject:
-            findings.add("counts", *_label_differences("rows of subject", subjects, published.by_subject))
-    else:  # a surrogate may be smaller than what it stands for; its own annotation says what should be there
-        taken = [row for row in rows if scheme.classify(row.labels) and not joiner.excludes(row)]
-        expected_by_class = dict.fromkeys(scheme.class_names, 0) | count_names(
-            scheme.classify(row.labels) for row in taken
-        )
-        num_subjects = len({row.subject for row in taken})
-    findings.add("counts", *count_differences("class", by_class, expected_by_class))
-    findings.add("not_read", *(f"{other} holds clips too" for other in release.others))
-    if not records:
-        reasons = [*joiner.unusable.values()][:3]
-        raise CorpusError(
-            f"{release.root} looks like {title} and {annotation} has {len(rows)} rows, but no clip can be used"
-            + (
-                ": " + "; ".join(reasons)
-                if reasons
-                else f": no row has a class of the scheme {scheme.name} ({', '.join(scheme.class_names)})"
-            )
-            + "."
-        )
-    return Corpus(
-        name=joiner.corpus,
-        class_names=scheme.class_names,
-        records=tuple(records),
-        unusable=joiner.unusable,
-        report=CorpusReport(
-            title=f"{title} ({release.layout}, {scheme.name})",
-            root=release.root,
-            provenance="licensed" if release.marker is None else "surrogate",
-            by_class=by_class,
-            by_subject=by_subject,
-            expected_by_class=expected_by_class,
-            expected_by_subject=published.by_subject
-            if release.marker is None and sum(scheme.by_class.values()) == sum(published.by_subject.values())
-            else {},
-            findings=findings.collected(),
-            annotation=annotation,
-            expected_num_subjects=num_subjects,
-            left_aside=count_names(joiner.left_aside),
-        ),
-        marker=release.marker,
-    )
-
-
-def _label_differences(kind: str, found: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
-    return [
-        difference.replace(" clips, expected", ", published") for difference in count_differences(kind, found, expected)
-    ]
+    there, filled = set(numbers), []
+    for number in range(numbers[0], numbers[-1] + 1):
+        filled.append(number if number in there else filled[-1])
+    return filled

@@ -1,9 +1,9 @@
-"""Says what a copy of a corpus holds, beside what its owners published, and whether it can be built.
+"""Checks a copy of a corpus: what it holds beside what its owners published, and whether it can be built.
 
-    python -m datasets.check casme2 --manual_dir DIR [--config NAME] [--json]
+    python -m datasets.check casme2 --manual_dir DIR [--variant NAME] [--json]
 
 Lists folders, reads the annotation, and looks at the first and last bytes of every frame; it decodes none and writes
-nothing. Exit code 0: it can be built, perhaps with differences; 1: it cannot, and the reason is said.
+nothing. Exit code 0: it can be built, perhaps with differences; 1: it cannot, and the reason is printed.
 """
 
 import argparse
@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.build import find_manual_dir, find_variant, import_reader, known_corpora
-from datasets.megc2019.flow_features import FLOW_SIZE
+from datasets.build import find_manual_dir
 from datasets.records import ClipRecord, Corpus
+from datasets.release import find_release, known_corpora
+from datasets.report import CorpusReport, make_report
 from mer_jax.errors import MerError
+from mer_jax.sizes import MOTION_SIZE
 
 _TAIL = 64  # bytes at the end of a file that are looked at; cameras append a few after the end of a JPEG
 _LINES = 20  # damaged frames that a person is shown
@@ -29,27 +31,30 @@ class Check:
     """What was found in a copy.
 
     Attributes:
-        corpus: as read.
-        damaged: clip id to what is wrong with the first of its frames that is damaged.
+        corpus: As read.
+        report: In the classes that were asked for.
+        damaged: Clip id to what is wrong with the first of its frames that is damaged.
     """
 
     corpus: Corpus
+    report: CorpusReport
     damaged: dict[str, str]
 
     @property
     def is_usable(self) -> bool:
         """Whether `python -m datasets.build` takes the copy as it is."""
-        return bool(self.corpus.records) and not self.damaged
+        return not self.damaged
 
     def lines(self) -> list[str]:
-        """Says it in lines to print."""
-        lines = self.corpus.report.lines()
+        """Returns the result as lines to print."""
+        lines = self.report.lines()
         lines += [f"  damaged: {clip_id}: {what}" for clip_id, what in list(self.damaged.items())[:_LINES]]
         if len(self.damaged) > _LINES:
             lines.append(f"  damaged: and {len(self.damaged) - _LINES} clips more; --json has all")
         if self.is_usable:
-            usable, differences = len(self.corpus.records), len(self.corpus.report.differences)
-            return [*lines, f"usable: {usable} clips" + (f", {differences} differences" if differences else "")]
+            differences = len(self.report.differences)
+            told = f", {differences} differences" if differences else ""
+            return [*lines, f"usable: {self.report.num_clips} clips{told}"]
         return [
             *lines,
             f"not usable as it is: {len(self.damaged)} clips have damaged frames. Copy them again from their source, "
@@ -57,13 +62,13 @@ class Check:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Gives the same as plain values that `json.dumps` takes."""
+        """Returns the same as plain values that `json.dumps` takes."""
         return {
             "corpus": self.corpus.name,
             "usable": self.is_usable,
-            "class_names": list(self.corpus.class_names),
-            **self.corpus.report.to_json(),
-            "left_out": dict(self.corpus.unusable),
+            "class_names": list(self.report.expected_by_class),
+            **self.report.to_json(),
+            "left_out": {clip_id: each.to_json() for clip_id, each in self.corpus.unusable.items()},
             "damaged": self.damaged,
         }
 
@@ -72,27 +77,27 @@ def check(corpus: str, manual_dir: str | Path, *, variant: str | None = None) ->
     """Reads a copy of a corpus and looks at its frames.
 
     Args:
-        corpus: one of `datasets.build.known_corpora()`.
-        manual_dir: the folder that the corpus was unpacked into.
-        variant: a config of the corpus; None takes the first one.
+        corpus: One of `datasets.release.known_corpora()`.
+        manual_dir: The folder that the corpus was unpacked into.
+        variant: Part of the release, class scheme, or `<part>_<scheme>`; None takes the default.
 
     Raises:
-        ConfigError: an unknown corpus or variant.
-        CorpusError: a folder without this corpus, an annotation that cannot be read, no clip that could be used.
+        ConfigError: An unknown corpus or variant.
+        CorpusError: A folder without this corpus, an annotation that cannot be read, no clip that can be used.
     """
-    reader = import_reader(corpus)
-    variant = find_variant(corpus, reader, variant)
-    source = reader.read_corpus(Path(manual_dir).expanduser(), variant)
+    release = find_release(corpus)
+    chosen = release.find_variant(variant)
+    source = release.read(Path(manual_dir).expanduser(), chosen.part)
     damaged = {record.clip_id: fault for record in source.records if (fault := find_damage(record))}
-    if getattr(reader.VARIANTS[variant], "is_features", False):
+    if release.stored(source.part) == "motion":
         for record in source.records:
             if record.clip_id not in damaged and (fault := _size_fault(record.frames[0])):
                 damaged[record.clip_id] = f"{record.frames[0]} {fault}"
-    return Check(source, damaged)
+    return Check(source, make_report(source, chosen.scheme), damaged)
 
 
 def find_damage(record: ClipRecord) -> str | None:
-    """Says what is wrong with the first damaged frame of a clip, by how its file begins and ends; None if nothing."""
+    """Returns what is wrong with the first damaged frame of a clip, by how its file begins and ends."""
     for path in dict.fromkeys(record.frames):
         fault = _frame_fault(path)
         if fault:
@@ -122,29 +127,32 @@ def _frame_fault(path: Path) -> str | None:
 
 
 def _size_fault(path: Path) -> str | None:
-    """Says what is wrong with the size of a picture of motion features, by the first bytes of the PNG."""
+    """Returns what is wrong with the size of a picture of motion features, by the first bytes of the PNG."""
     with path.open("rb") as file:
         head = file.read(24)
     width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    if not head.startswith(b"\x89PNG") or width == height == FLOW_SIZE:
+    if not head.startswith(b"\x89PNG") or width == height == MOTION_SIZE:
         return None
-    return f"has {width}x{height} pixels; expected motion features of {FLOW_SIZE}x{FLOW_SIZE}"
+    return f"has {width}x{height} pixels; expected motion features of {MOTION_SIZE}x{MOTION_SIZE}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m datasets.check", description="Say what a copy of a corpus holds, and whether it can be built."
+        prog="python -m datasets.check", description="Check what a copy of a corpus holds and whether it can be built."
     )
     parser.add_argument("corpus", help=f"one of {', '.join(known_corpora())}")
     parser.add_argument("--manual_dir", help="folder that the corpus was unpacked into (default: $MER_MANUAL_DIR)")
-    parser.add_argument("--config", help="variant of the corpus, such as hs or cropped_5class (default: the first)")
+    parser.add_argument(
+        "--variant", "--config", dest="variant", metavar="NAME",
+        help="part of the release or class scheme, such as hs or cropped_5class (default: the first)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     flags = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
     try:
         manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
-        found = check(flags.corpus, manual_dir, variant=flags.config)
+        found = check(flags.corpus, manual_dir, variant=flags.variant)
     except MerError as error:
         if flags.json:
             print(json.dumps({"corpus": flags.corpus, "usable": False, "error": str(error)}))

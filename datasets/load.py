@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.build import build, default_data_dir
+from datasets.release import find_release
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
-from mer_jax.errors import CorpusError
+from mer_jax.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from datasets.facts import ClipFacts
@@ -63,15 +64,23 @@ def load_corpus(
     from datasets.motion import load_motion
     from datasets.read import load_clips
 
-    if find_view(experiment.model).stored == "motion":
-        clips = load_motion(builder_dir, experiment.vision, data_dir / "motion", workers=workers, say=say)
+    scheme = find_release(experiment.corpus).find_variant(experiment.variant or None).scheme.name
+    stored = find_view(experiment.model).stored
+    if stored == "motion":
+        motion_dir = data_dir / "motion"
+        clips = load_motion(builder_dir, experiment.vision, motion_dir, scheme=scheme, workers=workers, say=say)
     else:
-        clips = load_clips(builder_dir)
+        clips = load_clips(builder_dir, scheme=scheme)
+    if clips.kind != stored:
+        raise ConfigError(
+            f"{type(experiment.model).__name__} takes {stored}, and the variant {experiment.variant!r} of "
+            f"{experiment.corpus} holds {clips.kind}; use another variant or another model"
+        )
     absent = [name for name, count in zip(clips.class_names, clips.class_counts(), strict=True) if not count]
     if absent:
         raise CorpusError(
             f"no clip of class {', '.join(absent)} is in {manual_dir}; expected clips of all of "
-            f"{', '.join(clips.class_names)}. Complete the copy, or use a config with other classes"
+            f"{', '.join(clips.class_names)}. Complete the copy, or use a variant with other classes"
         )
     return clips, read_facts(builder_dir)
 

@@ -1,9 +1,9 @@
-"""Motion features of a built corpus: prepared ones as they are, or computed from its clips and kept on disk."""
+"""Motion features of a built corpus: those that were prepared, or computed from its clips and kept on disk."""
 
-import contextlib
+import dataclasses
 import hashlib
+import io
 import os
-import secrets
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from datasets.cache import default_workers
-from datasets.read import FLOW, load_clips, load_flow_features, read_metadata
+from datasets.processes import default_workers
+from datasets.read import load_clips
 from mer_jax.data.clips import Clips
 from mer_jax.data.motion import quantize
 from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.files import write_atomically
 from mer_jax.vision.flow import motion_features
 from mer_jax.vision.options import VisionOptions
 
-# Counts up whenever the same clips would give other features.
-MOTION_VERSION = 1
+MOTION_VERSION = 1  # raise it whenever the same clips would give other features
 
 
 def load_motion(
@@ -29,30 +29,33 @@ def load_motion(
     options: VisionOptions,
     cache_dir: Path,
     *,
+    scheme: str | None = None,
     workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Clips:
-    """Reads motion features where they were built, and computes them from clips where those were.
+    """Loads motion features where those were built, and computes them from clips otherwise.
 
     Args:
-        builder_dir: what `datasets.build.build` returned.
-        options: how its clips were prepared; prepared features are not concerned.
-        cache_dir: where computed features are kept; made if it is not there.
-        workers: threads; None takes the processors at hand.
-        say: takes a line on what is done.
+        builder_dir: Result of `datasets.build.build`.
+        options: How its clips were prepared; not used for prepared features.
+        cache_dir: Where computed features are kept; created if it is missing.
+        scheme: A class scheme of the corpus; None takes the default.
+        workers: Threads; None takes the processors at hand.
+        say: Called with a line on what is done.
 
     Raises:
-        ConfigError: the clips have no apex at a known place.
-        CorpusError: nothing is built there, or the disk is full.
+        ConfigError: The clips have no apex at a known place.
+        CorpusError: Nothing is built there, or the disk is full.
     """
-    if FLOW in read_metadata(builder_dir):
-        return load_flow_features(builder_dir)
+    clips = load_clips(builder_dir, scheme=scheme)
+    if clips.kind == "motion":
+        return clips
     if options.sampling != "apex":
         raise ConfigError(
             f"motion features are those between onset and apex, got vision.sampling={options.sampling!r}; expected "
             "--config.vision.sampling=apex, which takes the annotated apex or spots it"
         )
-    return compute_motion(load_clips(builder_dir), options.num_frames // 2, cache_dir, workers=workers, say=say)
+    return compute_motion(clips, options.num_frames // 2, cache_dir, workers=workers, say=say)
 
 
 def compute_motion(
@@ -61,14 +64,14 @@ def compute_motion(
     """Computes the motion features of clips, or finds them computed.
 
     Args:
-        clips: frame 0 is the onset. Best without a mask, whose edges seem to hold still.
-        apex: frame of the apex in each of them, 0-based.
-        cache_dir: where the features are kept.
-        workers: threads; None takes the processors at hand.
-        say: takes a line on what is done.
+        clips: Frame 0 is the onset. Best without a mask, whose edges seem to hold still.
+        apex: Frame of the apex in each of them, 0-based.
+        cache_dir: Where the features are kept.
+        workers: Threads; None takes the processors at hand.
+        say: Called with a line on what is done.
 
     Raises:
-        CorpusError: the features cannot be written.
+        CorpusError: The features cannot be written.
 
     Source: as `mer_jax.vision.flow.motion_features`.
     Differs: 8 bits with one scale for all clips (`mer_jax.data.motion.FULL_SCALE`), so that large motion stays
@@ -82,17 +85,7 @@ def compute_motion(
         with ThreadPoolExecutor(workers or default_workers()) as pool:  # OpenCV works outside of Python's lock
             flow = np.stack(list(pool.map(lambda clip: quantize(motion_features(clip[0], clip[apex])), clips.pictures)))
         _write(path, flow)
-    return Clips(
-        pictures=flow,
-        label=clips.label,
-        subject=clips.subject,
-        clip_id=clips.clip_id,
-        corpus=clips.corpus,
-        class_names=clips.class_names,
-        provenance=clips.provenance,
-        fingerprint=key,
-        corpus_name=clips.corpus_name,
-    )
+    return dataclasses.replace(clips, pictures=flow, fingerprint=key)
 
 
 def _read(path: Path, length: int) -> UInt8[np.ndarray, "n h w 3"] | None:
@@ -104,16 +97,12 @@ def _read(path: Path, length: int) -> UInt8[np.ndarray, "n h w 3"] | None:
 
 
 def _write(path: Path, flow: UInt8[np.ndarray, "n h w 3"]) -> None:
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp")
+    content = io.BytesIO()
+    np.save(content, flow)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.save(file, flow)
-        os.replace(temporary, path)
+        write_atomically(path, content.getvalue())
     except OSError as error:
         raise CorpusError(
             f"cannot write {path}: {error.strerror}. Make room there, or name another folder with --data_dir."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -1,142 +1,123 @@
-"""Built clips, from disk into memory."""
+"""Reads built clips into memory and applies a class scheme."""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import UInt8
 
+from datasets.records import ClipRecord
+from datasets.release import find_release
 from mer_jax.data.clips import Clips
 from mer_jax.errors import CorpusError
 
-FACES = "faces"
-FLOW = "flow"  # also a key of the metadata where motion features were built
 SPLIT = "clips"  # TFDS reserves "all"
-# What a build has to say of itself to be read.
-_NEEDED = ("corpus", "class_names", "provenance", "checksums", "skipped", "source_fingerprint")
-_REBUILD = "Delete that folder and build again; frames that are prepared already are not prepared anew."
+# What a build has to say about itself to be read.
+_NEEDED = ("corpus", "stored", "labels", "provenance", "checksums", "skipped", "source_fingerprint")
+_REBUILD = "Delete that folder and build again; frames that are prepared already are not prepared again."
 
 
-def checksum_clip(clip_id: str, subject: str, corpus: str, class_name: str, *arrays: UInt8[np.ndarray, "..."]) -> str:
-    """Identifies one clip with all that matters about it, in 32 hexadecimal digits.
+def checksum_example(example: Mapping[str, Any]) -> str:
+    """Identifies one example by everything in it, in 32 hexadecimal digits.
 
     Args:
-        clip_id: as built.
-        subject: as built.
-        corpus: as built.
-        class_name: as built.
-        *arrays: the faces, or the motion features.
+        example: Features as they are written or read: text, integers and arrays.
     """
-    digest = hashlib.sha256("\0".join((clip_id, subject, corpus, class_name)).encode())
-    for array in arrays:
-        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    digest = hashlib.sha256()
+    for name in sorted(example):
+        value = example[name]
+        if isinstance(value, np.ndarray):
+            digest.update(f"{name} {value.dtype} {value.shape}\n".encode() + np.ascontiguousarray(value).tobytes())
+        else:
+            text = value.decode() if isinstance(value, bytes) else value
+            digest.update(f"{name} {text if isinstance(text, str) else int(text)!r}\n".encode())
     return digest.hexdigest()[:32]
 
 
-def load_clips(builder_dir: str | os.PathLike[str]) -> Clips:
-    """Reads a built corpus, and compares every clip with the checksum that was taken when it was built.
+def load_clips(builder_dir: str | os.PathLike[str], *, scheme: str | None = None) -> Clips:
+    """Loads a built corpus in the classes of a scheme; compares every clip with its checksum.
 
     Args:
-        builder_dir: what `datasets.build.build` returned: `<data_dir>/<corpus>/<config>/<version>`.
+        builder_dir: Result of `datasets.build.build`: `<data_dir>/<corpus>/<part>/<version>`.
+        scheme: A class scheme of the corpus; None takes the default. Clips that it leaves aside are not loaded.
 
     Returns:
-        all clips, sorted by clip id. Their fingerprint depends on every pixel, label and name.
+        The clips sorted by clip id; whole faces, or motion features where those were built. Their fingerprint depends
+        on every pixel, label and name.
 
     Raises:
-        CorpusError: nothing was built there, or what was built has been damaged since.
+        CorpusError: Nothing is built there, it has been damaged since, or no clip has a class of the scheme.
+        ConfigError: The corpus has no such scheme.
     """
     metadata = read_metadata(builder_dir)
-    if FLOW in metadata:
-        raise CorpusError(f"{builder_dir} holds motion features and no clips; `load_flow_features` reads them.")
-    pictures, fields = _load(builder_dir, metadata, FACES)
-    return Clips(pictures=pictures, **fields)
-
-
-def load_flow_features(builder_dir: str | os.PathLike[str]) -> Clips:
-    """Reads built motion features, and compares each with the checksum that was taken when it was built.
-
-    Args:
-        builder_dir: `<data_dir>/megc2019/flow_features/<version>`.
-
-    Returns:
-        all features, sorted by clip id.
-
-    Raises:
-        CorpusError: no features were built there, or what was built has been damaged since.
-    """
-    metadata = read_metadata(builder_dir)
-    if FLOW not in metadata:
-        raise CorpusError(f"{builder_dir} holds clips and no motion features; `load_clips` reads them.")
-    pictures, fields = _load(builder_dir, metadata, FLOW)
-    return Clips(pictures=pictures, **fields)
-
-
-def _load(
-    builder_dir: str | os.PathLike[str], metadata: dict[str, Any], name: str
-) -> tuple[np.ndarray, dict[str, Any]]:
-    clip_ids = tuple(sorted(metadata["checksums"]))
+    chosen = find_release(metadata["corpus"]).find_scheme(scheme)
+    clip_ids = sorted(metadata["checksums"])
     position_of = {clip_id: position for position, clip_id in enumerate(clip_ids)}
-    label = np.empty(len(clip_ids), np.int32)
-    subject, corpus = [""] * len(clip_ids), [""] * len(clip_ids)
+    records: list[ClipRecord | None] = [None] * len(clip_ids)
+    label = np.full(len(clip_ids), -1, np.int32)
     pictures = np.empty(0, np.uint8)
-    for clip_id, example in compared_examples(builder_dir):
+    for record, example in compared_examples(builder_dir):
+        picture = example[metadata["stored"]]
         if not len(pictures):
-            pictures = np.empty((len(clip_ids), *example[name].shape), np.uint8)
-        position = position_of[clip_id]
-        pictures[position] = example[name]
-        label[position] = example["label"]
-        subject[position], corpus[position] = example["subject"].decode(), example["corpus"].decode()
+            pictures = np.empty((len(clip_ids), *picture.shape), np.uint8)
+        position = position_of[record.clip_id]
+        class_name = chosen.classify(record)
+        if class_name is not None:
+            records[position], label[position] = record, chosen.class_names.index(class_name)
+            pictures[position] = picture
+    taken = [record for record in records if record is not None]
+    if not taken:
+        raise CorpusError(
+            f"{builder_dir} has no clip with a class of the scheme {chosen.name} ({', '.join(chosen.class_names)}); "
+            "use another scheme of the corpus."
+        )
+    checked = [(record.clip_id, metadata["checksums"][record.clip_id], chosen.classify(record)) for record in taken]
+    content = json.dumps([metadata["provenance"], chosen.class_names, checked])
+    return Clips(
+        pictures=pictures if len(taken) == len(clip_ids) else pictures[label >= 0],
+        label=label[label >= 0],
+        subject=tuple(record.subject for record in taken),
+        clip_id=tuple(record.clip_id for record in taken),
+        corpus=tuple(record.corpus for record in taken),
+        class_names=chosen.class_names,
+        provenance=metadata["provenance"],
+        fingerprint=hashlib.sha256(content.encode()).hexdigest()[:32],
+        corpus_name=metadata["corpus"],
+    )
 
-    content = json.dumps([metadata["provenance"], metadata["class_names"], sorted(metadata["checksums"].items())])
-    return pictures, {
-        "label": label,
-        "subject": tuple(subject),
-        "clip_id": clip_ids,
-        "corpus": tuple(corpus),
-        "class_names": tuple(metadata["class_names"]),
-        "provenance": metadata["provenance"],
-        "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:32],
-        "corpus_name": metadata["corpus"],
-    }
 
-
-def compared_examples(builder_dir: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def compared_examples(builder_dir: str | os.PathLike[str]) -> Iterator[tuple[ClipRecord, dict[str, Any]]]:
     """Reads a built corpus clip by clip, in the order on disk, and compares each with its checksum.
 
     Args:
-        builder_dir: `<data_dir>/<corpus>/<config>/<version>`.
+        builder_dir: `<data_dir>/<corpus>/<part>/<version>`.
 
     Yields:
-        clip id and example, as `datasets.clip_builder` describes its features; text is bytes.
+        The clip with its labels, without frames, and the example, as `datasets.builder` describes its features.
 
     Raises:
-        CorpusError: nothing was built there, or what was built has been damaged since.
+        CorpusError: Nothing is built there, or it has been damaged since.
     """
     metadata = read_metadata(builder_dir)
-    checksums, class_names = metadata["checksums"], metadata["class_names"]
+    left = dict(metadata["checksums"])
     try:
         source = tfds.builder_from_directory(builder_dir).as_data_source(SPLIT)
-        if len(source) != len(checksums):
-            raise CorpusError(f"{len(source)} clips are there, {len(checksums)} were built.")
-        left = dict(checksums)
+        if len(source) != len(left):
+            raise CorpusError(f"{len(source)} clips are there, {len(left)} were built.")
         for index in range(len(source)):
             example = source[index]
-            clip_id = example["clip_id"].decode()
-            checksum = checksum_clip(
-                clip_id,
-                example["subject"].decode(),
-                example["corpus"].decode(),
-                class_names[example["label"]],
-                example[FLOW if FLOW in metadata else FACES],
-            )
-            if checksum != left.pop(clip_id, None):
-                raise CorpusError(f"clip {clip_id!r} is not what was built: its checksum differs.")
-            yield clip_id, example
+            texts = {name: value.decode() for name, value in example.items() if isinstance(value, bytes)}
+            if checksum_example(example) != left.pop(texts["clip_id"], None):
+                raise CorpusError(f"clip {texts['clip_id']!r} is not what was built: its checksum differs.")
+            if texts["provenance"] != metadata["provenance"]:
+                raise CorpusError(f"clip {texts['clip_id']!r} is {texts['provenance']}, not {metadata['provenance']}.")
+            labels = {field: texts[field] for field in metadata["labels"]}
+            record = ClipRecord(texts["clip_id"], texts["subject"], texts["corpus"], labels, (), (), 0, None, 0)
+            yield record, example
     except CorpusError as error:
         raise CorpusError(f"{builder_dir}: {error} {_REBUILD}") from error
     # TFDS and array_record say "damaged" in many ways, and never in which folder.
@@ -145,10 +126,10 @@ def compared_examples(builder_dir: str | os.PathLike[str]) -> Iterator[tuple[str
 
 
 def read_metadata(builder_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads what a build says about itself: provenance, options, fingerprints, report, quality, clips left out.
+    """Reads what a build says about itself: provenance, options, fingerprints, findings, quality, clips left out.
 
     Raises:
-        CorpusError: nothing was built there, or what was built has been damaged since.
+        CorpusError: Nothing is built there, or it has been damaged since.
     """
     path = Path(builder_dir) / "metadata.json"
     if not Path(builder_dir).is_dir():

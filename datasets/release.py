@@ -1,209 +1,140 @@
-"""Finds a release below a folder: the tree of clips, the annotation beside it, the folders of the clips.
+"""What every corpus says about itself, and how corpora are found by name.
 
-Archives are unpacked into folders of their own name, annotations lie inside of the release or beside it, and several
-trees of one corpus may be there. So everything is known by what it holds, and nothing by a fixed path.
+Each corpus is one folder with two files: `release.py` with a subclass of `Release`, and `<name>_dataset_builder.py`
+that makes it a TFDS dataset. There is no list to add it to.
 """
 
+import abc
 import dataclasses
-import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+import importlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from datasets.records import (
-    describe_folder,
-    enter_doubled,
-    find_folders,
-    find_marker,
-    list_files,
-    subfolders,
-)
-from datasets.report import Findings, natural_key
-from datasets.spreadsheet import Sheet, open_sheets
-from mer_jax.errors import CorpusError
-
-RELEASE_DEPTH = 5  # levels below the given folder; archives that were unpacked into folders of their own name add some
-MARKER_DEPTH = 6  # levels above the clips' root
-ANNOTATION_DEPTH = 3  # levels below the given folder
-_SUBJECT_LIKE = re.compile(r"(?i)(sub|s|spno\.?)?[ _-]?\d{1,4}")
-
-Key = tuple[int, str]  # number of the subject, name of the clip in lower case
+from datasets.records import LABELS, Corpus
+from datasets.schemes import Scheme
+from mer_jax.errors import ConfigError, near_names
 
 
 @dataclasses.dataclass(frozen=True)
-class Release:
-    """The tree of clips that is read.
+class Variant:
+    """What a user chooses of a corpus: which part of the release, and which classes.
 
     Attributes:
-        root: the folder of subjects.
-        layout: which tree it is.
-        marker: content of the surrogate's marker file; None for recordings.
-        others: trees that were passed over.
+        part: Tree or camera, one of `Release.parts`; None takes the first of them that is there.
+        scheme: Applied when clips are loaded; one build of a part serves all schemes.
     """
 
-    root: Path
-    layout: str
-    marker: Mapping[str, Any] | None
-    others: tuple[Path, ...]
+    part: str | None
+    scheme: Scheme
 
 
-def find_release(
-    title: str,
-    corpus: str,
-    manual_dir: Path,
-    *,
-    is_root: Callable[[Path], bool],
-    layout_of: Callable[[Path], str],
-    layouts: Sequence[str],
-    wanted: str | None,
-    expected: str,
-) -> Release:
-    """Finds the tree of clips below a folder.
+class Release(abc.ABC):
+    """A corpus as its owners release it. Subclasses set the attributes and implement `read`.
 
-    Args:
-        title: the corpus as a person writes it.
-        corpus: its name.
-        manual_dir: where to look.
-        is_root: whether a folder is a folder of subjects of this corpus.
-        layout_of: says which tree it is.
-        layouts: the trees, the preferred one first.
-        wanted: the tree to take; None takes the preferred one of those that are there.
-        expected: what should be there, for the message.
+    Attributes:
+        name: Name of the corpus's folder.
+        title: As people write it.
+        parts: Trees or cameras, preferred first; each is a TFDS config.
+        default_part: Part of a variant that names none; None takes the first that is there.
+        schemes: Class schemes by name, see `datasets.schemes.by_name`; the first is the default.
+        labels: Label fields of its clips.
+        version: Of the built data; raise it when the same release is built differently.
+        release_notes: By version.
+        instructions: Which files to unpack into `manual_dir`.
+        homepage: Where to ask for a copy.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]]
+    default_part: ClassVar[str | None] = None
+    schemes: ClassVar[Mapping[str, Scheme]]
+    labels: ClassVar[tuple[str, ...]] = LABELS
+    version: ClassVar[str] = "2.0.0"
+    release_notes: ClassVar[Mapping[str, str]] = {"2.0.0": "All annotated labels of all clips."}
+    instructions: ClassVar[str]
+    homepage: ClassVar[str]
+
+    @classmethod
+    @abc.abstractmethod
+    def read(cls, manual_dir: Path, part: str | None = None) -> Corpus:
+        """Finds the release below a folder and lists its clips; opens no frame.
+
+        Args:
+            manual_dir: Folder that the release was unpacked into.
+            part: One of `parts`; None takes the first that is there.
+
+        Returns:
+            The clips with all their labels. A copy that differs from what was published is reported, not refused.
+
+        Raises:
+            CorpusError: The release or its annotation is not there or cannot be read, or no clip can be used.
+        """
+
+    @classmethod
+    def stored(cls, part: str) -> str:
+        """Returns what is built of a part: "faces", or prepared "motion" features."""
+        del part
+        return "faces"
+
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """Returns the variants by name: every scheme, every part, and `<part>_<scheme>`; the first is the default."""
+        default = next(iter(cls.schemes.values()))
+        variants = {name: Variant(cls.default_part, scheme) for name, scheme in cls.schemes.items()}
+        for part in cls.parts:
+            variants[part] = Variant(part, default)
+            variants |= {f"{part}_{name}": Variant(part, scheme) for name, scheme in cls.schemes.items()}
+        return variants
+
+    @classmethod
+    def find_variant(cls, name: str | None) -> Variant:
+        """Returns a variant by name; None returns the default.
+
+        Raises:
+            ConfigError: No variant of that name.
+        """
+        return _find(cls.variants(), name, f"{cls.name} has no variant")
+
+    @classmethod
+    def find_scheme(cls, name: str | None) -> Scheme:
+        """Returns a class scheme by name; None returns the default.
+
+        Raises:
+            ConfigError: No scheme of that name.
+        """
+        return _find(cls.schemes, name, f"{cls.name} has no class scheme")
+
+
+def known_corpora() -> list[str]:
+    """Lists the corpora that can be built: every folder of this package with a TFDS builder."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/*_dataset_builder.py"))
+
+
+def import_builder(corpus: str):
+    """Imports the TFDS builder class of a corpus; its attribute `RELEASE` is the `Release`.
 
     Raises:
-        CorpusError: it is not there.
+        ConfigError: No corpus of that name.
     """
-    if not manual_dir.is_dir():
-        what = "is a file" if manual_dir.exists() else "does not exist"
-        raise CorpusError(f"manual_dir {manual_dir} {what}; expected the folder that {title} was unpacked into.")
-    candidates = []
-    for root in find_folders(manual_dir, is_root, max_depth=RELEASE_DEPTH):
-        num_clips = sum(len(subfolders(enter_doubled(subject))) for subject in subfolders(root))
-        candidates.append((root, layout_of(root), find_corpus_marker(root), num_clips))
-    usable = [each for each in candidates if wanted in (None, each[1])]
-    if not usable:
-        found = (
-            "found: " + ", ".join(f"{layout} in {root}" for root, layout, *_ in candidates)
-            if candidates
-            else f"found: {describe_folder(manual_dir)}"
-        )
-        raise CorpusError(
-            f"no {title}{f' ({wanted})' if wanted else ''} in {manual_dir}. Looked up to {RELEASE_DEPTH} levels down "
-            f"for {expected}; {found}. Point manual_dir at the folder that you unpacked {title} into; "
-            f"datasets/{corpus}/README.md says where to ask for a copy."
-        )
-    usable.sort(key=lambda each: (each[2] is not None, layouts.index(each[1]), -each[3]))
-    root, layout, marker, _ = usable[0]
-    return Release(root, layout, marker, tuple(each[0] for each in candidates if each[0] != root))
+    if corpus not in known_corpora():
+        raise ConfigError(f"no corpus is called {corpus!r}; {near_names(corpus, known_corpora())}")
+    return importlib.import_module(f"datasets.{corpus}.{corpus}_dataset_builder").Builder
 
 
-def find_corpus_marker(root: Path) -> Mapping[str, Any] | None:
-    """Looks for a surrogate's marker above a folder, also above where a link leads.
-
-    Any marker counts: better that recordings below a surrogate are called rendered than the other way round.
+def find_release(corpus: str) -> type[Release]:
+    """Returns the release of a corpus by name.
 
     Raises:
-        CorpusError: a marker that cannot be read.
+        ConfigError: No corpus of that name.
     """
-    for start in dict.fromkeys((Path(os.path.abspath(root)), Path(os.path.realpath(root)))):
-        top = start
-        for _ in range(MARKER_DEPTH):
-            top = top.parent
-        marker = find_marker(start, top)
-        if marker is not None:
-            return marker
-    return None
+    return import_builder(corpus).RELEASE
 
 
-def find_annotation(
-    title: str,
-    root: Path,
-    manual_dir: Path,
-    *,
-    rank: Callable[[str], int | None],
-    opens: Callable[[list[Sheet]], Any],
-    expected: str,
-) -> tuple[Path, Any, tuple[Path, ...]]:
-    """Finds and opens the annotation file, inside the release or beside it.
-
-    Args:
-        title: the corpus as a person writes it.
-        root: the folder of subjects.
-        manual_dir: the folder that the user named.
-        rank: from a file's normalized name, how well it fits, 0 best; None if it is not it. Ranks of 90 and more are
-            guesses: such a file is passed over where it cannot be opened.
-        opens: makes a table of the sheets.
-        expected: the name that it should have.
-
-    Returns:
-        the file, what `opens` made of it, and the files of like names that were passed over.
-
-    Raises:
-        CorpusError: there is none, or it cannot be read.
-    """
-    found: dict[str, tuple[int, int, Path]] = {}
-    places = [(path, depth) for folder, depth in _folders_around(manual_dir, root) for path in list_files(folder)]
-    for path, depth in places:
-        if path.suffix.lower() not in (".xlsx", ".xlsm", ".csv", ".xls"):
-            continue
-        fit = rank(path.stem.casefold())
-        if fit is not None:
-            # An old .xls is only then of interest if there is nothing else.
-            fit += 50 * (path.suffix.lower() == ".xls") + 1 * (path.suffix.lower() == ".csv")
-            found.setdefault(os.path.realpath(path), (fit, depth, path))
-    candidates = sorted(found.values(), key=lambda each: (*each[:2], natural_key(each[2].name)))
-    for position, (fit, _, path) in enumerate(candidates):
-        try:
-            table = opens(open_sheets(path))
-        except CorpusError:
-            if fit < 90:
-                raise
-            continue
-        return path, table, tuple(each[2] for each in candidates[position + 1 :] if each[0] < 90)
-    raise CorpusError(
-        f"{title} is in {root}, but its annotation is not there: looked for {expected} in {manual_dir}, the folders "
-        f"in it and the one above it; found: {describe_folder(manual_dir)}."
-    )
-
-
-def _folders_around(manual_dir: Path, root: Path) -> list[tuple[Path, int]]:
-    """Lists folders that may hold an annotation, and how far they are: no subject's folder among them."""
-    found, seen, level = [], set(), [manual_dir]
-    for depth in range(ANNOTATION_DEPTH + 1):
-        below = []
-        for folder in level:
-            real = os.path.realpath(folder)
-            if real in seen:
-                continue
-            seen.add(real)
-            found.append((folder, depth))
-            if folder != root and depth < ANNOTATION_DEPTH:
-                below += [each for each in subfolders(folder) if not _SUBJECT_LIKE.fullmatch(each.name)]
-        level = below
-    between = [folder for folder in root.parents if folder.is_relative_to(manual_dir)]
-    found += [(folder, depth) for depth, folder in enumerate([root, *between]) if os.path.realpath(folder) not in seen]
-    above = Path(os.path.abspath(manual_dir)).parents[:2]
-    return found + [(folder, 20 + depth) for depth, folder in enumerate(above) if os.access(folder, os.R_OK)]
-
-
-def list_clip_folders(root: Path, subject_of: Callable[[str], int | None], findings: Findings) -> dict[Key, Path]:
-    """Lists the clip folders of a tree `<subject>/<clip>/`.
-
-    Args:
-        root: the folder of subjects.
-        subject_of: the number in the name of a subject's folder; None if it is no such name.
-        findings: takes folders that are no subject's, and clips that are there twice.
-    """
-    folders: dict[Key, Path] = {}
-    for subject_folder in subfolders(root):
-        number = subject_of(subject_folder.name)
-        if number is None:
-            findings.add("other", f"{subject_folder} is no subject's folder and is not read")
-            continue
-        for clip_folder in subfolders(enter_doubled(subject_folder)):
-            key = (number, clip_folder.name.strip().casefold())
-            if key in folders:
-                findings.add("other", f"{clip_folder} is there twice; {folders[key]} is read")
-            folders.setdefault(key, clip_folder)
-    return folders
+def _find(known: Mapping, name: str | None, what: str):
+    if name is None:
+        return next(iter(known.values()))
+    if name not in known:
+        raise ConfigError(f"{what} {name!r}; {near_names(name, known)}")
+    return known[name]

@@ -104,6 +104,17 @@ class Row:
             value = int(value)
         return "" if value is None else str(value).strip()[:MAX_CELL]
 
+    def match(self, column: str, pattern: re.Pattern, example: str) -> re.Match:
+        """Returns the match of a cell that holds the name of a clip.
+
+        Raises:
+            CellError: It holds something else.
+        """
+        text = self.text(column)
+        if found := pattern.fullmatch(text):
+            return found
+        raise CellError(f"{self.place(column)} holds {text[:60]!r}; expected the name of a clip, such as {example}.")
+
     def frame(self, column: str, *, missing: Sequence[str] = ("", "/")) -> int | None:
         """Returns a cell that holds a frame number.
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from datasets.build import default_data_dir, find_variant, import_reader
+from datasets.build import default_data_dir
 from datasets.load import load_corpus, render_surrogate
+from datasets.release import find_release
 from experiments.repeat import read_record
 from mer_jax.cli.command import run_command
 from mer_jax.config import Experiment
@@ -49,9 +50,9 @@ def load_clip_frames(
     clips, _ = load_corpus(experiment, manual_dir=manual_dir, data_dir=data_dir)
     data_dir = Path(data_dir) if data_dir else default_data_dir()
     manual_dir = manual_dir or os.environ.get("MER_MANUAL_DIR") or render_surrogate(experiment, data_dir)
-    reader = import_reader(experiment.corpus)
-    variant = find_variant(experiment.corpus, reader, experiment.variant or None)
-    records = {record.clip_id: record for record in reader.read_corpus(Path(manual_dir), variant).records}
+    release = find_release(experiment.corpus)
+    part = release.find_variant(experiment.variant or None).part
+    records = {record.clip_id: record for record in release.read(Path(manual_dir), part).records}
     return clips, records[clip_id].frames
 
 

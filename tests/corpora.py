@@ -8,6 +8,8 @@ import numpy as np
 import openpyxl
 import xlsxwriter
 
+from datasets.report import make_report
+
 JPEG, BMP = (cv2.imencode(suffix, np.zeros((2, 2, 3), np.uint8))[1].tobytes() for suffix in (".jpg", ".bmp"))
 CASME2_HEADER = (
     "Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units", "Estimated Emotion",
@@ -228,3 +230,21 @@ def write_smic(top):
         subject = clip.partition("_")[0]
         write_frames(hs / subject / "micro" / class_name / clip, range(34208, 34220), "image{:06d}.bmp", BMP)
     return hs
+
+
+class Reading:
+    """A corpus as a reader found it, in the classes of one of its variants."""
+
+    def __init__(self, release, manual_dir, variant=None):
+        chosen = release.find_variant(variant)
+        self.corpus = release.read(manual_dir, chosen.part)
+        self.report = make_report(self.corpus, chosen.scheme)
+        self.class_names, self.provenance = chosen.scheme.class_names, self.corpus.provenance
+        self.class_of = {each.clip_id: chosen.scheme.classify(each) for each in self.corpus.listed()}
+        self.records = [each for each in self.corpus.records if self.class_of[each.clip_id]]
+        self.by_id = {record.clip_id: record for record in self.records}
+        self.unusable = {key: each for key, each in self.corpus.unusable.items() if self.class_of[key]}
+
+    def told(self, *kinds):
+        """The findings of these kinds; counts never fit a small tree."""
+        return [sentence for kind in kinds for sentence in self.report.findings.get(kind, ())]

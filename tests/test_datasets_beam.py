@@ -27,7 +27,7 @@ def rendered(tmp_path_factory):
 
 def test_missing_beam_is_reported(rendered, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)  # as if it were not installed
-    monkeypatch.delitem(sys.modules, "datasets.beam_cache", raising=False)
+    monkeypatch.delitem(sys.modules, "datasets.beam", raising=False)
     with pytest.raises(ConfigError, match=r"runner 'FnApiRunner' is one of Apache Beam's, which is not installed"):
         build("smic", rendered, options=OPTIONS, data_dir=tmp_path, runner="FnApiRunner", say=lambda line: None)
 

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from datasets.build import build, default_data_dir, known_corpora, main
-from datasets.cache import prepare_corpus, read_cached
-from datasets.clip_builder import ClipConfig
+from datasets.build import build, default_data_dir, main
+from datasets.builder import ClipConfig
+from datasets.cache import prepare_corpus
+from datasets.cached import read_cached
 from datasets.read import load_clips, read_metadata
-from datasets.smic.reader import VARIANTS, read_corpus
+from datasets.release import known_corpora
+from datasets.smic.release import Smic
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
@@ -66,11 +68,11 @@ def build_again(source, data_dir, **changes):
 class TestWhatIsBuilt:
     @pytest.fixture
     def builder_dir(self, ready):
-        return ready / "smic" / ClipConfig.make("hs", OPTIONS).name / "1.0.0"
+        return ready / "surrogate_smic" / ClipConfig.make("hs", OPTIONS).name / "2.0.0"
 
     def test_clips_are_the_prepared_ones_sorted(self, builder_dir, rendered, ready):
         clips = load_clips(builder_dir)
-        corpus = read_corpus(rendered)
+        corpus = Smic.read(rendered)
         assert clips.clip_id == tuple(sorted(record.clip_id for record in corpus.records))
         assert (clips.provenance, clips.corpus_name) == ("surrogate", "smic")
         assert clips.class_names == ("negative", "positive", "surprise")
@@ -80,11 +82,11 @@ class TestWhatIsBuilt:
         for clip in cached.clips:
             position = clips.clip_id.index(clip.record.clip_id)
             np.testing.assert_array_equal(clips.pictures[position], read_cached(clip).faces)
-            assert clips.class_names[clips.label[position]] == clip.record.class_name
+            assert clips.class_names[clips.label[position]] == clip.record.labels["emotion"]
             assert clips.subject[position] == clip.record.subject
 
     def test_each_example_says_where_it_comes_from(self, builder_dir, rendered):
-        records = {record.clip_id: record for record in read_corpus(rendered).records}
+        records = {record.clip_id: record for record in Smic.read(rendered).records}
         source = tfds.builder_from_directory(builder_dir).as_data_source("clips")
         for index in range(NUM_CLIPS):
             example = source[index]
@@ -102,9 +104,9 @@ class TestWhatIsBuilt:
         assert "clips" not in metadata["surrogate"]
         assert metadata["vision_options"]["num_frames"] == 4
         assert metadata["vision_fingerprint"] == OPTIONS.fingerprint()
-        assert metadata["source_fingerprint"] == read_corpus(rendered).source_fingerprint()
+        assert metadata["source_fingerprint"] == Smic.read(rendered).source_fingerprint()
         assert metadata["skipped"] == {}
-        assert metadata["report"]["num_clips"] == NUM_CLIPS
+        assert metadata["num_frames"].keys() == metadata["amplitude"].keys() == metadata["checksums"].keys()
         assert len(metadata["checksums"]) == len(metadata["quality"]) == NUM_CLIPS
 
     def test_no_half_file_is_left(self, ready):
@@ -146,23 +148,23 @@ class TestBuildingAgain:
     @pytest.mark.parametrize("damaged", ["*.array_record*", "metadata.json", "dataset_info.json", "features.json"])
     @pytest.mark.parametrize("how", ["lost", "truncated"])
     def test_a_damaged_dataset_is_built_anew(self, rendered, data_dir, damaged, how):
-        (path,) = (data_dir / "smic").glob(f"hs*/1.0.0/{damaged}")
+        (path,) = (data_dir / "surrogate_smic").glob(f"hs*/2.0.0/{damaged}")
         if how == "lost":
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[:100])
         builder_dir, said = build_again(rendered, data_dir)
-        assert "not usable any more, so built anew" in said
+        assert "not usable any more, so it is built again" in said
         assert len(load_clips(builder_dir)) == NUM_CLIPS
 
     def test_an_empty_version_folder_is_no_dataset(self, rendered, tmp_path, ready):
-        (tmp_path / "smic" / ClipConfig.make("hs", OPTIONS).name / "1.0.0").mkdir(parents=True)
+        (tmp_path / "surrogate_smic" / ClipConfig.make("hs", OPTIONS).name / "2.0.0").mkdir(parents=True)
         builder_dir, _ = build_again(rendered, tmp_path, cache_dir=ready / "cache")
         assert len(load_clips(builder_dir)) == NUM_CLIPS
 
     def test_what_a_killed_build_left_is_cleared_away(self, rendered, data_dir):
-        (version,) = (data_dir / "smic").glob("hs*/1.0.0")
-        stale = version.rename(version.with_name("incomplete.ABCDEF_1.0.0"))
+        (version,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0")
+        stale = version.rename(version.with_name("incomplete.ABCDEF_2.0.0"))
         _, said = build_again(rendered, data_dir)
         assert "built before" not in said
         assert not stale.exists()
@@ -203,22 +205,20 @@ class TestTheBuilderAlone:
     """TFDS users need none of our commands."""
 
     def test_it_prepares_by_itself(self, rendered, tmp_path, ready):
-        builder = Builder(
-            config=ClipConfig.make("hs", OPTIONS), data_dir=tmp_path, cache_dir=ready / "cache", workers=1
-        )
+        surrogates = Builder.of_provenance("surrogate")
+        builder = surrogates(config=ClipConfig.make("hs", OPTIONS), data_dir=tmp_path, cache_dir=ready / "cache")
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=rendered, try_download_gcs=False)
         )
         assert builder.info.splits["clips"].num_examples == NUM_CLIPS
         assert len(load_clips(builder.data_path)) == NUM_CLIPS
-        assert builder.info.features["label"].names == ["negative", "positive", "surprise"]
 
     def test_its_folder_describes_it(self):
         metadata = Builder.get_metadata()
         assert "164 clips" in metadata.description
         assert "10.1109/FG.2013.6553717" in metadata.citation
         assert set(metadata.tags) <= set(tfds.core.dataset_metadata.valid_tags())
-        assert [config.variant for config in Builder.BUILDER_CONFIGS] == list(VARIANTS)
+        assert [config.name for config in Builder.BUILDER_CONFIGS] == list(Smic.parts)
 
     def test_options_name_the_config(self):
         names = {
@@ -226,15 +226,16 @@ class TestTheBuilderAlone:
             for options in (VisionOptions(), VisionOptions(mask="none"), VisionOptions(num_frames=20))
         }
         assert len(names) == 3
-        assert all(re.fullmatch(r"hs_t(18|20)_[0-9a-f]{12}", name) for name in names)
+        assert "hs" in names
+        assert all(re.fullmatch(r"hs_t(18|20)_[0-9a-f]{12}", name) for name in names - {"hs"})
 
 
 class TestWrongArguments:
     def test_unknown_names_are_answered_with_near_ones(self, rendered, tmp_path):
         with pytest.raises(ConfigError, match="no corpus is called 'smik'; did you mean 'smic'"):
             build("smik", rendered, data_dir=tmp_path)
-        with pytest.raises(ConfigError, match="smic has no config 'hd'; known: 'hs', 'hs_e'"):
-            build_again(rendered, tmp_path, variant="hd")
+        with pytest.raises(ConfigError, match="smic has no variant 'hdd'; known: '3class', 'hs'"):
+            build_again(rendered, tmp_path, variant="hdd")
         with pytest.raises(ConfigError, match="workers is 0; expected 1 or more"):
             build_again(rendered, tmp_path, workers=0)
         with pytest.raises(ConfigError, match="num_frames is 1"):
@@ -253,9 +254,9 @@ class TestReading:
         with pytest.raises(CorpusError, match=r"metadata.json cannot be read"):
             load_clips(tmp_path)
 
-    @pytest.mark.parametrize("lacking", ["class_names", "checksums", "skipped", "source_fingerprint"])
+    @pytest.mark.parametrize("lacking", ["labels", "checksums", "skipped", "source_fingerprint"])
     def test_what_an_older_version_built(self, data_dir, lacking):
-        (path,) = (data_dir / "smic").glob("hs*/1.0.0/metadata.json")
+        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0/metadata.json")
         metadata = json.loads(path.read_text())
         del metadata[lacking]
         path.write_text(json.dumps(metadata))
@@ -263,7 +264,7 @@ class TestReading:
             load_clips(path.parent)
 
     def test_other_content_than_was_built(self, data_dir):
-        (path,) = (data_dir / "smic").glob("hs*/1.0.0/metadata.json")
+        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0/metadata.json")
         metadata = json.loads(path.read_text())
         first = min(metadata["checksums"])
         metadata["checksums"][first] = "0" * 32
@@ -276,7 +277,7 @@ class TestReading:
             load_clips(path.parent)
 
     def test_damaged_records(self, data_dir):
-        (path,) = (data_dir / "smic").glob("hs*/1.0.0/*.array_record*")
+        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0/*.array_record*")
         content = bytearray(path.read_bytes())
         content[len(content) // 3 : len(content) // 3 + 4000] = bytes(4000)
         path.write_bytes(content)
@@ -349,7 +350,7 @@ def test_two_builds_at_once_make_one_dataset(rendered, tmp_path):
     told = "".join(stdout for _, stdout, _ in results)
     assert told.count(f"built {NUM_CLIPS} clips in ") == 1
     assert told.count("built before from the same files") == 1
-    (builder_dir,) = (tmp_path / "smic").glob("hs*/1.0.0")
+    (builder_dir,) = (tmp_path / "surrogate_smic").glob("hs*/2.0.0")
     assert len(load_clips(builder_dir)) == NUM_CLIPS
 
 
@@ -363,7 +364,7 @@ def test_a_full_disk_while_the_dataset_is_written(rendered, tmp_path, ready):
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert re.search(r"CorpusError: cannot write .*Make room there", done.stderr), done.stderr
-    assert not [path for path in (tmp_path / "data").rglob("*") if path.name.startswith(("incomplete", "1.0.0"))]
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.name.startswith(("incomplete", "2.0.0"))]
 
 
 class TestCommand:
@@ -380,7 +381,7 @@ class TestCommand:
         done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert [line for line in done.stderr.splitlines() if not line.startswith("preparing:")] == []
-        assert done.stdout.startswith("SMIC HS (SMIC_all_raw), surrogate: 6 of 6 clips, 2 of 2 subjects")
+        assert done.stdout.startswith("SMIC (hs, raw, 3class), surrogate: 6 of 6 clips, 2 of 2 subjects")
         assert f"built {NUM_CLIPS} clips in {tmp_path}" in done.stdout
         assert "rendered faces, not recordings" in done.stdout
 
@@ -393,7 +394,7 @@ class TestCommand:
     def test_errors_are_one_message(self, tmp_path, capsys, monkeypatch):
         assert self.run("smic", "--manual_dir", tmp_path) == 1
         error = capsys.readouterr().err
-        assert error.startswith("error: no SMIC HS in ")
+        assert error.startswith("error: no SMIC (hs) in ")
         assert error.count("\n") == 1
         monkeypatch.delenv("MER_MANUAL_DIR", raising=False)
         assert self.run("smic") == 1

@@ -15,8 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.cache import default_workers, prepare_corpus, read_cached
-from datasets.records import ClipRecord, list_frames
+from datasets.cache import prepare_corpus
+from datasets.cached import read_cached
+from datasets.folders import list_frames
+from datasets.processes import default_workers
+from datasets.records import ClipRecord, Reason
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import CorpusError
 from mer_jax.vision.options import VisionOptions
@@ -49,8 +52,8 @@ def record_of(folder):
     return ClipRecord(
         clip_id=folder.name,
         subject="s1",
-        class_name="negative",
         corpus="smic",
+        labels={"emotion": "negative"},
         frames=tuple(frames),
         frame_numbers=tuple(numbers),
         onset=0,
@@ -153,7 +156,7 @@ def test_a_clip_without_a_face_is_left_out_with_its_reason(records, tmp_path, wo
     cached = prepare_corpus(records, OPTIONS, tmp_path / "cache", workers=workers)
     assert [clip.record for clip in cached.clips] == [records[0], records[2]]
     assert list(cached.skipped) == [records[1].clip_id]
-    assert "no face" in cached.skipped[records[1].clip_id]
+    assert cached.skipped[records[1].clip_id].reason is Reason.NO_FACE
 
 
 def empty(frame):
@@ -177,7 +180,8 @@ def test_a_damaged_frame_may_cost_its_clip_only(records, tmp_path):
     truncate(records[1].frames[2])
     cached = prepare_corpus(records, OPTIONS, tmp_path / "cache", workers=1, skip_unreadable=True)
     assert [clip.record for clip in cached.clips] == [records[0], records[2]]
-    assert records[1].frames[2].name in cached.skipped[records[1].clip_id]
+    assert cached.skipped[records[1].clip_id].reason is Reason.UNREADABLE
+    assert records[1].frames[2].name in cached.skipped[records[1].clip_id].detail
 
 
 def test_a_full_disk_is_said_and_leaves_no_half_file(records, tmp_path):
@@ -234,7 +238,7 @@ def test_a_script_without_a_main_guard_may_call_it(records, tmp_path):
             from mer_jax.vision.options import VisionOptions
             folders = sorted(Path({str(tmp_path / "copy")!r}).iterdir())
             records = [
-                ClipRecord(each.name, "s1", "negative", "smic", tuple(sorted(each.iterdir())), (0,) * 6, 0, None, 5)
+                ClipRecord(each.name, "s1", "smic", {{}}, tuple(sorted(each.iterdir())), (0,) * 6, 0, None, 5)
                 for each in folders
             ]
             cached = prepare_corpus(records, VisionOptions(num_frames=4), Path({str(tmp_path / "c")!r}), workers=2)

@@ -90,7 +90,7 @@ def test_errors_are_one_message(tmp_path, capsys, monkeypatch):
     assert run("casme3", "--manual_dir", tmp_path) == 1
     assert "no corpus is called 'casme3'; did you mean 'casme2'" in capsys.readouterr().err
     assert run("samm", "--manual_dir", tmp_path, "--config", "5clas") == 1
-    assert "samm has no config '5clas'; did you mean '5class'" in capsys.readouterr().err
+    assert "samm has no variant '5clas'; did you mean '5class'" in capsys.readouterr().err
     assert run("samm") == 1
     assert "expected --manual_dir or MER_MANUAL_DIR" in capsys.readouterr().err
     write_casme2(tmp_path)

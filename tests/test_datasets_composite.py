@@ -9,12 +9,13 @@ import pytest
 
 from datasets.build import build, main
 from datasets.check import check
-from datasets.megc2019.reader import BY_CLASS, BY_CORPUS, NUM_SUBJECTS, read_corpus
-from datasets.mmew import reader as mmew
-from datasets.read import load_clips, load_flow_features, read_metadata
-from datasets.schemes import SCHEMES, find_scheme
+from datasets.megc2019.release import Megc2019
+from datasets.mmew.release import Mmew
+from datasets.read import load_clips, read_metadata
+from datasets.records import Reason
+from datasets.samm.release import Samm
 from mer_jax.errors import ConfigError, CorpusError
-from tests.corpora import write_casme2, write_casme_squared, write_mmew, write_samm, write_smic
+from tests.corpora import Reading, write_casme2, write_casme_squared, write_mmew, write_samm, write_smic
 
 
 class TestComposite:
@@ -27,7 +28,7 @@ class TestComposite:
         return tmp_path
 
     def test_names_are_those_of_the_corpora(self, top):
-        corpus = read_corpus(top)
+        corpus = Reading(Megc2019, top)
         records = {record.clip_id: record for record in corpus.records}
         assert len(records) == 5 + 4 + 3
         assert records["casme2_sub01_EP02_01f"].subject == "casme2_sub01"
@@ -40,27 +41,30 @@ class TestComposite:
         assert corpus.provenance == "licensed"
 
     def test_published_counts(self):
-        assert sum(BY_CLASS.values()) == sum(BY_CORPUS.values()) == 442
-        schemes = [find_scheme(corpus, "megc2019") for corpus in BY_CORPUS]
-        assert {name: sum(scheme.by_class[name] for scheme in schemes) for name in BY_CLASS} == BY_CLASS
-        assert sum(scheme.num_subjects for scheme in schemes) == NUM_SUBJECTS == 68
+        composite = Megc2019.schemes["3class"]
+        assert sum(composite.by_class.values()) == sum(composite.by_corpus.values()) == 442
+        parts = composite.parts
+        assert {name: sum(parts[name].by_class.values()) for name in parts} == composite.by_corpus
+        for name, count in composite.by_class.items():
+            assert sum(part.by_class[name] for part in parts.values()) == count
+        assert sum(part.num_subjects for part in parts.values()) == composite.num_subjects == 68
 
     def test_one_that_is_missing_is_named(self, top):
         shutil.rmtree(top / "SAMM")
         with pytest.raises(CorpusError, match="needs CASME II, SAMM and SMIC HS below one folder: no SAMM"):
-            read_corpus(top)
+            Reading(Megc2019, top)
 
     def test_an_annotation_that_is_missing_is_not_taken_from_another(self, top):
         (top / "CASME II" / "CASME2-coding-20140508.xlsx").unlink()
         with pytest.raises(CorpusError, match=r"CASME II is in .* its annotation is not there"):
-            read_corpus(top)
+            Reading(Megc2019, top)
 
     def test_one_surrogate_makes_it_a_surrogate(self, top):
         marker = {"surrogate": True, "corpus": "samm", "seed": 1, "clips": {}}
         (top / "SAMM" / "SURROGATE.json").write_text(json.dumps(marker))
-        corpus = read_corpus(top)
+        corpus = Reading(Megc2019, top)
         assert corpus.provenance == "surrogate"
-        assert corpus.marker["parts"]["samm"]["seed"] == 1
+        assert corpus.corpus.marker["parts"]["samm"]["seed"] == 1
 
 
 class TestFlowFeatures:
@@ -89,15 +93,15 @@ class TestFlowFeatures:
     def test_pictures_come_back_bit_by_bit(self, top, tmp_path, header):
         self.write_labels(top, self.ROWS, header)
         builder_dir = self.build(top, tmp_path)
-        assert builder_dir == tmp_path / "data" / "megc2019" / "flow_features" / "1.0.0"
-        features = load_flow_features(builder_dir)
+        assert builder_dir == tmp_path / "data" / "megc2019" / "flow_features" / "2.0.0"
+        features = load_clips(builder_dir)
         assert features.clip_id == ("casme2_sub01_EP02_01f", "samm_006_1_2", "smic_s1_ne_01")  # as in the composite
         assert features.subject == ("casme2_sub01", "samm_006", "smic_s1")
         assert [features.class_names[label] for label in features.label] == ["positive", "negative", "surprise"]
         assert features.pictures.shape == (3, 28, 28, 3)
         picture = cv2.cvtColor(cv2.imread(str(top / "samm" / "006" / "006_1_2.png")), cv2.COLOR_BGR2RGB)
         np.testing.assert_array_equal(features.pictures[1], picture)
-        assert (len(features), features.num_subjects, features.provenance) == (3, 3, "licensed")
+        assert (len(features), features.num_subjects, features.provenance) == (3, 3, "unstated")
 
     def test_it_is_built_once(self, top, tmp_path, capsys):
         arguments = ["megc2019", "--manual_dir", str(top), "--data_dir", str(tmp_path), "--config", "flow_features"]
@@ -106,20 +110,19 @@ class TestFlowFeatures:
         assert main(arguments) == 0
         assert "built before from the same files: 3 clips" in capsys.readouterr().out
 
-    def test_clips_and_features_are_not_mistaken(self, top, tmp_path):
+    def test_features_say_what_they_are(self, top, tmp_path):
         builder_dir = self.build(top, tmp_path)
-        with pytest.raises(CorpusError, match="holds motion features and no clips; `load_flow_features` reads them"):
-            load_clips(builder_dir)
-        assert read_metadata(builder_dir)["flow"]["channels"][2] == "strain"
+        assert load_clips(builder_dir).kind == read_metadata(builder_dir)["stored"] == "motion"
 
     def test_what_does_not_fit_is_told(self, top):
         rows = [*self.ROWS, ("samm", "6", "006_9_9", 0), ("casme9", "1", "x", 0), ("samm", "6", "../x", 0)]
         self.write_labels(top, [*rows, ("samm", "6", "006_1_2", 7), self.ROWS[0]])
         (top / "samm" / "006" / "006_8_8.png").write_bytes(b"")
-        corpus = read_corpus(top, "flow_features")
+        corpus = Reading(Megc2019, top, "flow_features")
         findings = corpus.report.findings
         assert len(corpus.records) == 3
-        assert findings["rows_without_folder"] == ("samm_006_9_9 (labels.csv, row 5) has no picture",)
+        assert findings["rows_without_folder"] == ("samm_006_9_9: no picture for labels.csv, row 5",)
+        assert corpus.unusable["samm_006_9_9"].reason is Reason.NO_FOLDER
         assert findings["folders_without_row"] == (
             f"{top / 'samm' / '006' / '006_8_8.png'} is in no row of labels.csv",
         )
@@ -127,7 +130,7 @@ class TestFlowFeatures:
             "labels.csv, row 6, cell A6 (corpus)",
             "labels.csv, row 7, cell C7 (clip)",
             "labels.csv, row 8, cell D8 (label)",
-            "labels.csv, row 9: clip casme2_sub01_EP02_01f is listed twice; the first counts",
+            "labels.csv, row 9: clip casme2_sub01_EP02_01f is listed twice; the first is used",
         ]
 
     def test_pictures_of_another_size(self, top, tmp_path):
@@ -138,28 +141,28 @@ class TestFlowFeatures:
         assert fault.endswith("006_1_2.png has 28x30 pixels; expected motion features of 28x28")
         with pytest.raises(CorpusError, match=r"006_1_2\.png has 28x30 pixels; expected motion features of 28x28"):
             self.build(top, tmp_path)
-        assert len(load_flow_features(self.build(top, tmp_path, skip_unreadable=True))) == 2
+        assert len(load_clips(self.build(top, tmp_path, skip_unreadable=True))) == 2
 
     def test_no_features(self, tmp_path):
         with pytest.raises(CorpusError, match=r"no motion features in .*a \.csv with the columns corpus, sub"):
-            read_corpus(tmp_path, "flow_features")
+            Reading(Megc2019, tmp_path, "flow_features")
 
 
 class TestMmew:
     @pytest.mark.parametrize("by_subject", [True, False])
     def test_both_trees(self, tmp_path, by_subject):
         write_mmew(tmp_path, by_subject=by_subject)
-        corpus = mmew.read_corpus(tmp_path, "7class")
+        corpus = Reading(Mmew, tmp_path, "7class")
         assert [record.clip_id for record in corpus.records] == ["S01-01-001", "S01-02-001", "S07-04-002", "S30-07-001"]
         record = corpus.records[2]
-        assert (record.subject, record.class_name, record.frame_numbers) == ("S07", "anger", tuple(range(3, 16)))
+        assert (record.subject, record.labels["emotion"], record.frame_numbers) == ("S07", "anger", tuple(range(3, 16)))
         assert record.apex == 6
-        assert mmew.read_corpus(tmp_path).report.by_class == {"negative": 1, "positive": 1, "surprise": 1}
+        assert Reading(Mmew, tmp_path).report.by_class == {"negative": 1, "positive": 1, "surprise": 1}
 
     def test_published_counts(self):
-        assert sum(SCHEMES["mmew"]["7class"].by_class.values()) == 300
+        assert sum(Mmew.schemes["7class"].by_class.values()) == 300
 
 
 def test_an_unknown_scheme_is_answered_with_near_ones():
     with pytest.raises(ConfigError, match="samm has no class scheme '5clas'; did you mean '5class'"):
-        find_scheme("samm", "5clas")
+        Samm.find_scheme("5clas")

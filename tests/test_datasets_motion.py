@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from datasets.motion import FULL_SCALE, compute_motion, quantize
+from datasets.motion import compute_motion
 from mer_jax.data.clips import Clips
+from mer_jax.data.motion import FULL_SCALE, quantize
 from mer_jax.errors import CorpusError
 from mer_jax.sizes import MOTION_ZERO
 from mer_jax.vision.libraries import cv2

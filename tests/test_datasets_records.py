@@ -4,17 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from datasets.records import (
-    ClipRecord,
-    Corpus,
+from datasets.annotated import fill_gaps
+from datasets.folders import (
     describe_folder,
     enter_doubled,
-    fill_gaps,
     find_folders,
     find_marker,
     list_frames,
     subfolders,
 )
+from datasets.records import ClipRecord, Corpus, Published
 from datasets.report import CorpusReport
 from mer_jax.errors import CorpusError
 
@@ -72,19 +71,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
 
 
 def test_gaps_are_filled_with_the_frame_before():
-    frames = [Path(f"{number}.bmp") for number in (5, 6, 9)]
-    filled, numbers, lacking = fill_gaps(frames, [5, 6, 9])
-    assert [frame.name for frame in filled] == ["5.bmp", "6.bmp", "6.bmp", "6.bmp", "9.bmp"]
-    assert numbers == [5, 6, 6, 6, 9]
-    assert lacking == 2
-
-
-def test_a_jump_of_the_counter_is_no_gap():
-    frames = [Path("1.bmp"), Path("2.bmp"), Path("30000000.bmp")]
-    filled, numbers, lacking = fill_gaps(frames, [1, 2, 30_000_000])
-    assert filled == frames
-    assert numbers == [1, 2, 30_000_000]
-    assert lacking == 29_999_997
+    assert fill_gaps([5, 6, 9]) == [5, 6, 6, 6, 9]
 
 
 def has_frames(folder):
@@ -142,19 +129,15 @@ class TestMarker:
     @pytest.mark.parametrize("place", ["release/HS", "release", "."])
     def test_it_is_found_at_the_root_and_above(self, tmp_path, place):
         (tmp_path / "release" / "HS").mkdir(parents=True)
+        assert find_marker(tmp_path / "release" / "HS") is None
         self.write(tmp_path / place)
-        assert find_marker(tmp_path / "release" / "HS", tmp_path) == {"surrogate": True}
-
-    def test_it_is_not_looked_for_above_the_top(self, tmp_path):
-        (tmp_path / "release" / "HS").mkdir(parents=True)
-        self.write(tmp_path)
-        assert find_marker(tmp_path / "release" / "HS", tmp_path / "release") is None
+        assert find_marker(tmp_path / "release" / "HS") == {"surrogate": True}
 
     @pytest.mark.parametrize("content", ["", "[1]", '{"clips": 3}', '{"clips": {"s1_ne_01": {}}}'])
     def test_a_damaged_one_never_makes_recordings(self, tmp_path, content):
         self.write(tmp_path, content)
         with pytest.raises(CorpusError, match=r"SURROGATE\.json"):
-            find_marker(tmp_path, tmp_path)
+            find_marker(tmp_path)
 
 
 def make_report(**changes):
@@ -167,6 +150,7 @@ def make_report(**changes):
         "expected_by_class": {"negative": 2, "surprise": 2},
         "expected_by_subject": {"s1": 3, "s2": 1},
         "findings": {"missing": ("s2_ne_01 is missing",)},
+        "num_subjects": 2,
     }
     return CorpusReport(**(fields | changes))
 
@@ -195,8 +179,8 @@ class TestSourceFingerprint:
         fields = {
             "clip_id": "s1_ne_01",
             "subject": "s1",
-            "class_name": "negative",
             "corpus": "smic",
+            "labels": {"emotion": "negative"},
             "frames": frames,
             "frame_numbers": tuple(range(len(frames))),
             "onset": 0,
@@ -204,7 +188,8 @@ class TestSourceFingerprint:
             "offset": len(frames) - 1,
         }
         record = ClipRecord(**(fields | changes))
-        return Corpus("smic", ("negative",), (record,), {}, make_report(root=folder), None).source_fingerprint()
+        published = Published({}, {})
+        return Corpus("smic", "SMIC", "hs", folder, "licensed", (record,), {}, published, {}).source_fingerprint()
 
     def test_it_holds_while_nothing_changes(self, tmp_path):
         write_files(tmp_path, "1.bmp", "2.bmp")
@@ -226,7 +211,9 @@ class TestSourceFingerprint:
         change(tmp_path)
         assert self.make(tmp_path) != before
 
-    @pytest.mark.parametrize("change", [{"class_name": "surprise"}, {"subject": "s2"}, {"apex": 1}, {"onset": 1}])
+    @pytest.mark.parametrize(
+        "change", [{"labels": {"emotion": "surprise"}}, {"subject": "s2"}, {"apex": 1}, {"onset": 1}]
+    )
     def test_it_notices_annotations(self, tmp_path, change):
         write_files(tmp_path, "1.bmp", "2.bmp")
         assert self.make(tmp_path, **change) != self.make(tmp_path)

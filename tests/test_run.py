@@ -75,7 +75,7 @@ def test_attention_can_be_looked_at_from_the_checkpoints(finished):
 
 
 def test_amplitude_and_duration_of_rendered_clips_are_known(finished, data_dir):
-    (metadata,) = data_dir.glob("smic/*/*/metadata.json")
+    (metadata,) = data_dir.glob("surrogate_smic/*/*/metadata.json")
     facts = read_facts(metadata.parent)
     assert len(facts) == 18
     assert all(each.num_frames > 5 and 0.5 < each.amplitude < 20 for each in facts.values())

@@ -6,18 +6,19 @@
 Each becomes a record of one frame. The three channels are in the order of the file's red, green and blue.
 """
 
+import dataclasses
 import re
 from pathlib import Path
 
-from datasets.records import ClipRecord, Corpus, find_folders, list_files, subfolders
-from datasets.release import find_corpus_marker
-from datasets.report import CorpusReport, Findings, count_clips, count_differences, natural_key
+from datasets.discovery import check_manual_dir
+from datasets.folders import find_folders, find_marker, list_files, natural_key, subfolders
+from datasets.records import ClipRecord, Corpus, Published, Reason, Unusable
+from datasets.report import Findings
 from datasets.schemes import THREE
 from datasets.spreadsheet import CellError, Row, find_header, open_sheets, table_rows
 from mer_jax.errors import CorpusError
 
-FLOW_CONFIG = "flow_features"
-FLOW_SIZE = 28  # pixels, both ways
+FLOW_PART = "flow_features"
 COLUMNS = {
     "corpus": ("corpus", "dataset", "db"),
     "subject": ("subject", "sub"),
@@ -27,78 +28,61 @@ COLUMNS = {
 _NAMES = {"casme2": "casme2", "casmeii": "casme2", "samm": "samm", "smic": "smic", "smichs": "smic"}
 
 
-def read_flow_features(manual_dir: Path) -> Corpus:
+def read_flow_features(manual_dir: Path, title: str) -> Corpus:
     """Finds the label file below a folder, and the pictures beside it; opens no picture.
 
+    Args:
+        manual_dir: Folder of the features.
+        title: Of the corpus.
+
     Raises:
-        CorpusError: no label file, or no picture for any of its rows.
+        CorpusError: No label file, or no picture for any of its rows.
     """
-    if not manual_dir.is_dir():
-        what = "is a file" if manual_dir.exists() else "does not exist"
-        raise CorpusError(f"manual_dir {manual_dir} {what}; expected the folder of motion features.")
+    check_manual_dir(manual_dir, "the motion features")
     path, rows = _find_labels(manual_dir)
-    findings = Findings()
-    pictures = _list_pictures(path.parent)
+    findings, pictures = Findings(), _list_pictures(path.parent)
     records: dict[str, ClipRecord] = {}
-    unusable: dict[str, str] = {}
-    used = set()
+    unusable: dict[str, Unusable] = {}
     for row in rows:
         try:
-            corpus, subject, clip, class_name = _make_sense(row)
+            corpus, subject, clip, class_name = _interpret(row)
         except CellError as error:
             findings.add("unusable", str(error).rstrip("."))
             continue
         person = _canonical(corpus, subject)
         clip_id = f"{corpus}_{person}_{clip}" if corpus == "casme2" else f"{corpus}_{_canonical(corpus, clip)}"
         picture = pictures.get((corpus, _plain(subject), clip.casefold()))
+        labels = {"coarse_emotion": class_name, "kind": "micro"}
+        record = ClipRecord(clip_id, f"{corpus}_{person}", corpus, labels, (), (0,), 0, None, 0)
         if clip_id in records:
-            findings.add("unusable", f"{row.place()}: clip {clip_id} is listed twice; the first counts")
+            findings.add("unusable", f"{row.place()}: clip {clip_id} is listed twice; the first is used")
         elif picture is None:
-            findings.add("rows_without_folder", f"{clip_id} ({row.place()}) has no picture")
-            unusable[clip_id] = f"no picture for {row.place()}"
+            unusable[clip_id] = Unusable(Reason.NO_FOLDER, f"no picture for {row.place()}", record)
+            findings.add("rows_without_folder", f"{clip_id}: no picture for {row.place()}")
         else:
-            used.add(picture)
-            records[clip_id] = ClipRecord(
-                clip_id=clip_id,
-                subject=f"{corpus}_{person}",
-                class_name=class_name,
-                corpus=corpus,
-                frames=(picture,),
-                frame_numbers=(0,),
-                onset=0,
-                apex=None,
-                offset=0,
-            )
-    unused = [picture for picture in pictures.values() if picture not in used]
-    findings.add("folders_without_row", *(f"{picture} is in no row of {path.name}" for picture in unused))
+            records[clip_id] = dataclasses.replace(record, frames=(picture,))
+    used = {record.frames[0] for record in records.values()}
+    findings.add(
+        "folders_without_row",
+        *(f"{picture} is in no row of {path.name}" for picture in pictures.values() if picture not in used),
+    )
     if not records:
         raise CorpusError(
             f"{path} has {len(rows)} rows, and no picture fits one; expected <corpus>/<subject>/<clip>.png in "
             f"{path.parent}."
         )
-    ordered = sorted(records.values(), key=lambda record: natural_key(record.clip_id))
-    marker = find_corpus_marker(path.parent)
-    by_class = count_clips(ordered, "class_name")
-    expected = {"negative": 250, "positive": 109, "surprise": 83}
-    if marker is None:
-        findings.add("counts", *count_differences("class", by_class, expected))
+    marker = find_marker(path.parent)
     return Corpus(
         name="megc2019",
-        class_names=THREE,
-        records=tuple(ordered),
+        title=title,
+        part=FLOW_PART,
+        root=path.parent,
+        provenance="unstated" if marker is None else "surrogate",  # who prepared them, and from what, is not known
+        records=tuple(sorted(records.values(), key=lambda record: natural_key(record.clip_id))),
         unusable=unusable,
-        report=CorpusReport(
-            title="MEGC 2019 composite (flow features)",
-            root=path.parent,
-            provenance="licensed" if marker is None else "surrogate",
-            by_class=by_class,
-            by_subject=count_clips(ordered, "subject"),
-            expected_by_class=expected if marker is None else by_class,
-            expected_by_subject={},
-            findings=findings.collected(),
-            annotation=path,
-            expected_num_subjects=68 if marker is None else None,
-        ),
+        published=Published({}, {}),
+        findings=findings.collected(),
+        annotation=path,
         marker=marker,
     )
 
@@ -118,7 +102,7 @@ def _find_labels(manual_dir: Path) -> tuple[Path, list[Row]]:
             except CorpusError as error:
                 # The list of MEGC 2019 itself has no header.
                 cells = sheets[0].rows[0] if sheets[0].rows else ()
-                if len(cells) >= 4 and _corpus_of(str(cells[0])) and str(cells[3]).strip() in "012":
+                if len(cells) >= 4 and _corpus_of(str(cells[0])) and str(cells[3]).strip() in ("0", "1", "2"):
                     return path, table_rows(sheets[0], -1, {name: index for index, name in enumerate(COLUMNS)})
                 tried.append(str(error))
     raise CorpusError(
@@ -127,7 +111,7 @@ def _find_labels(manual_dir: Path) -> tuple[Path, list[Row]]:
     )
 
 
-def _make_sense(row: Row) -> tuple[str, str, str, str]:
+def _interpret(row: Row) -> tuple[str, str, str, str]:
     corpus = _corpus_of(row.text("corpus"))
     if corpus is None:
         raise CellError(f"{row.place('corpus')} holds {row.text('corpus')[:60]!r}; expected casme2, samm or smic.")

@@ -2,10 +2,10 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 
+from datasets.processes import default_workers
 from datasets.surrogate import casme2, casme_squared, samm, smic, smic_extended
 from datasets.surrogate.plan import CorpusOptions, CorpusPlan
 from datasets.surrogate.writer import write_corpus
@@ -82,8 +82,7 @@ def render_corpus(
     """
     if corpus not in CORPORA:
         raise ConfigError(f"no surrogate of corpus {corpus!r}; {near_names(corpus, CORPORA)}")
-    if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = default_workers() if workers is None else workers
     if workers < 1:
         raise ConfigError(f"workers is {workers}; expected 1 or more")
     release = CORPORA[corpus]

@@ -1,10 +1,10 @@
-"""Stage one of a build on Apache Beam: the same cache, filled by any of Beam's runners.
+"""Stage one of a build on Apache Beam: fills the same cache with any of Beam's runners.
 
 Only records, which are paths and numbers, go through the pipeline; frames are read where a worker runs. So workers need
 the corpus and the cache folder under the same paths, and this package on their path. A clip that cannot be prepared is
-left for the process that collects: it meets the same error and says it.
+left to the process that collects: it meets the same error and reports it.
 
-Import it where Beam is wanted only: Beam is an extra.
+Beam is an extra, so import this module only where Beam is wanted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from datasets.cache import ClipPreparer
+from datasets.cached import ClipPreparer
 from datasets.records import ClipRecord
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.options import VisionOptions
@@ -41,9 +41,9 @@ def fill_cache(
     """Prepares clips on Beam and waits for the end.
 
     Args:
-        records: the clips.
-        options: what to do with their frames.
-        cache_dir: folder of the cache.
+        records: The clips.
+        options: How frames become clips.
+        cache_dir: Folder of the cache.
         beam_options: Beam's own flags, `--runner=...` among them.
     """
     with beam.Pipeline(options=PipelineOptions(list(beam_options))) as pipeline:
