@@ -28,13 +28,14 @@ import numpy as np
 import mer_jax
 from benchmarks.timing import describe_machine, format_table
 from experiments.config_files import CONFIG_FOLDER, find_config, load_config
+from mer_jax.cli.command import run_command
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
-from mer_jax.errors import ConfigError, run_command
+from mer_jax.errors import ConfigError
+from mer_jax.machine import keep_freed_memory
 from mer_jax.protocols import make_plan
 from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
-from mer_jax.training.allocator import keep_freed_memory
 
 # Clips of each class and people, of the variant that a config takes by default; datasets/<corpus>/README.md. Of CASME
 # II all people count, though some have no clip of these three classes.
