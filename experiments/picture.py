@@ -48,7 +48,9 @@ def load_clip_frames(
     """
     clips, _ = load_corpus(experiment, manual_dir=manual_dir, data_dir=data_dir)
     data_dir = Path(data_dir) if data_dir else default_data_dir()
-    manual_dir = manual_dir or os.environ.get("MER_MANUAL_DIR") or render_surrogate(experiment, data_dir)
+    manual_dir = (
+        manual_dir or os.environ.get("MER_MANUAL_DIR") or render_surrogate(experiment, data_dir, say=lambda line: None)
+    )
     reader = import_reader(experiment.corpus)
     variant = find_variant(experiment.corpus, reader, experiment.variant or None)
     records = {record.clip_id: record for record in reader.read_corpus(Path(manual_dir), variant).records}

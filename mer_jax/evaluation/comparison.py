@@ -112,9 +112,7 @@ def compare_results(
     )
 
 
-def compare_all(
-    systems: Mapping[str, Mapping[str, ProtocolResult]], *, draws: int = DRAWS
-) -> list[Comparison]:
+def compare_all(systems: Mapping[str, Mapping[str, ProtocolResult]], *, draws: int = DRAWS) -> list[Comparison]:
     """Compares each pair of systems under every protocol that both have.
 
     Args:

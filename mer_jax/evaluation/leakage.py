@@ -55,7 +55,9 @@ def measure_leakage(results: Sequence[ProtocolResult], reference: str) -> list[L
     """
     by_name = {result.protocol: result for result in results}
     if reference not in by_name:
-        raise PredictionsError(f"no result of protocol {reference!r}; expected it, to compare {', '.join(by_name)} with.")
+        raise PredictionsError(
+            f"no result of protocol {reference!r}; expected it, to compare {', '.join(by_name)} with."
+        )
     rows = []
     for result in results:
         rows.append(_measure(result, result.predicted, "validation", by_name[reference]))

@@ -238,7 +238,9 @@ def _parse_numbers(path: Path, name: str, column: tuple[str, ...] | None, rows: 
     try:
         return np.array(column).astype(int)
     except ValueError as error:
-        raise PredictionsError(f"{path} cannot be read: {name} holds a value that is not a number ({error}).") from error
+        raise PredictionsError(
+            f"{path} cannot be read: {name} holds a value that is not a number ({error})."
+        ) from error
 
 
 def _number_folds(column: tuple[str, ...] | None, rows: int) -> Int[np.ndarray, "n"]:
