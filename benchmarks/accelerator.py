@@ -1,21 +1,21 @@
-"""What is fast on a GPU or TPU? The questions that no CPU can answer.
+"""Which implementations are fast on a GPU or TPU?
 
     python -m benchmarks.accelerator [--batch 80] [--rounds 7] [--folds 16] [--json FILE]
 
-On the network of `paper_net.py`, each beside the others in interleaved rounds:
+On the network of `paper_net.py`, in interleaved rounds:
 
-1. Implementations of the convolution: XLA's own against the batched form, in float32 as it
-   comes (TF32 on a GPU that has it), in full float32, and in bfloat16.
-2. The gradient of its kernel: masked (no gather) against gathered.
-3. Chunks of 8, 16, 40 clips against the whole batch.
-4. An epoch of steps as one scan against a loop of calls.
-5. Folds together against one after another: `benchmarks.protocol`, asked for separately.
+1. Implementations of the convolution: XLA's own and the batched form, each in default float32
+   (TF32 on a GPU that has it), in full float32, and in bfloat16.
+2. The gradient of its kernel: masked (no gather) and gathered.
+3. Chunks of 8, 16 and 40 clips, and the whole batch.
+4. An epoch of steps as one scan, and as a loop of calls.
+5. Folds together and one after another: a separate command, `benchmarks.protocol`.
 
-Beside each stand the shares of the two roofs: the device's own matrix product in the type of
-the row, and the rate at which it reads and writes its memory, by the bytes that XLA counts.
+Each row also shows its shares of the two rooflines: the device's own matrix product in the
+type of the row, and its memory bandwidth, by the bytes that XLA counts.
 `--trace DIR` writes a profile of each program, for TensorBoard or Perfetto.
 Without an accelerator it says so and measures nothing; `--anyway` runs it on the CPU, which
-shows that it works and nothing else.
+only shows that the script works.
 """
 
 import functools
@@ -45,7 +45,7 @@ STEPS_IN_EPOCH = 8
 
 
 class Measured(NamedTuple):
-    """A program with what is needed to hold it against the device's roofs."""
+    """A program, with what the comparison with the device's rooflines needs."""
 
     run: Callable[[], Any]
     dtype: Any
@@ -93,7 +93,7 @@ def front_programs(batch: int) -> dict[str, Measured]:
 
 
 def epoch_programs(batch: int) -> dict[str, Measured]:
-    """Some training steps, as a loop of calls and as one scan."""
+    """Training steps as a loop of calls and as one scan."""
     programs = {}
     for dtype in (jnp.float32, jnp.bfloat16):
         loop, scan, size = _make_epochs(batch, dtype)
@@ -104,7 +104,7 @@ def epoch_programs(batch: int) -> dict[str, Measured]:
 
 
 def _make_epochs(batch, dtype):
-    """Both, and the bytes of either."""
+    """Makes the loop and the scan, and counts the bytes that each of them accesses."""
     one = paper_net.make_trainer("auto", batch, dtype=dtype)
     step, state = paper_net.make_step("auto", dtype=dtype)
     arguments = (*paper_net.make_batch(batch), jnp.ones(batch))
@@ -137,7 +137,7 @@ def _bytes(compiled: Any) -> float:
 def main() -> None:
     """Prints the tables and, if asked, writes JSON."""
     parser = make_parser(__doc__)
-    parser.add_argument("--folds", type=int, default=16, help="of the protocol, for the command that is printed")
+    parser.add_argument("--folds", type=int, default=16, help="folds in the printed command of benchmarks.protocol")
     parser.add_argument("--anyway", action="store_true", help="run without an accelerator too")
     parser.add_argument("--trace", type=Path, help="write a profile of each program below this folder")
     arguments = parser.parse_args()

@@ -2,9 +2,9 @@
 
     python -m benchmarks.augmentation [--batch 80] [--rounds 7] [--json FILE]
 
-A step as the engine makes it: gather clips by index from the corpus on the device, augment,
-normalise, cut into halves, train. On the network of `paper_net.py`, and on our smaller
-default, whose step is so short that reading its input weighs more.
+A step as the engine runs it: gather clips by index from the corpus on the device, augment,
+normalise, split into halves, train. Measured on the network of `paper_net.py` and on our
+smaller default, where loading the input takes a larger share of the step.
 """
 
 import functools
@@ -25,7 +25,7 @@ from mer_jax.training.steps import train_step
 
 
 def make_step(model, data: Data, batch: int, augmented: bool):
-    """A function that loads a batch and trains on it."""
+    """Makes a function that loads a batch and trains on it."""
     optimizer = make_optimizer(
         Optimization(), learning_rate=jnp.asarray(1e-4), epochs=jnp.asarray(1), steps_per_epoch=1
     )

@@ -1,10 +1,10 @@
-"""How long from a command to the first training step, with and without a filled compilation cache?
+"""How long does it take from a command to the first training step, with an empty and a filled compilation cache?
 
     python -m benchmarks.compile_time [--batch 8] [--rounds 3] [--json FILE]
 
-The network of `paper_net.py`, a process for each run. `cold`: nothing is kept from before;
-for `native` that includes compiling the C++ library, once for each machine. `warm`: the same
-again. Columns are medians of seconds: imports, the C++ library, tracing and compiling, first step.
+The network of `paper_net.py`, a new process for each run. `cold`: empty caches; for `native`
+this includes compiling the C++ library, once a machine. `warm`: the same command again.
+Columns are medians in seconds: imports, the C++ library, tracing and compiling, first step.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _START = time.perf_counter()
 
 
 def work(implementation: str, batch: int) -> None:
-    """One process; prints the seconds of its stages as JSON."""
+    """Runs one process; prints the seconds of its stages as JSON."""
     import jax
 
     from benchmarks import paper_net

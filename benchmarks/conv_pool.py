@@ -1,11 +1,11 @@
-"""Which implementation of the convolution is fastest, for which sizes?
+"""Which implementation of the convolution is fastest for which sizes?
 
     python -m benchmarks.conv_pool [--batch 8] [--rounds 5] [--direct] [--json FILE]
 
-One path of the paper's nets up to the pool, 18 frames of 64 x 128 (height x width),
-value and gradient with respect to the filters; a second layer (16 channels in) and a small
-picture of motion features beside it. What `auto` rests on. `--direct` adds XLA's 3D
-convolution and max pooling, which is what `nn.Conv` and `nn.max_pool` compile to.
+One path of the paper's networks up to the pool, 18 frames of 64 x 128 (height x width), value
+and gradient with respect to the filters; also a second layer (16 input channels) and a small
+picture of motion features. The choice of `auto` is based on these numbers. `--direct` adds
+XLA's 3D convolution and max pooling, which is what `nn.Conv` and `nn.max_pool` compile to.
 """
 
 import math

@@ -2,10 +2,10 @@
 
     python -m benchmarks.grid [--per_subject 2] [--json FILE]
 
-The five networks, leave-one-subject-out on noise, each in turn in one process: seconds until
-the first epoch of the first fold is done (tracing and compiling), and of an epoch of another
-fold of the same program, which compiles nothing. `again` is a second process with the
-compilation cache that the first one filled.
+The five networks of the paper, leave-one-subject-out on noise, one after another in one
+process: seconds until the first epoch of the first fold is done (tracing and compiling), and
+seconds of an epoch of another fold of the same program, which is compiled already. `again` is
+a second process with the compilation cache that the first one filled.
 """
 
 import argparse
@@ -33,7 +33,7 @@ NETWORKS = (HybridAttention3DNet, DualPath3DNet, SqueezeExcitation3DNet, HybridA
 
 
 def work(per_subject: int, batch: int, rounds: int) -> None:
-    """One process; prints the seconds of each network as JSON."""
+    """Runs one process; prints the seconds of each network as JSON."""
     keep_freed_memory()  # before JAX has threads
     jax.config.update("jax_compilation_cache_dir", os.environ["MER_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

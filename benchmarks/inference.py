@@ -1,4 +1,4 @@
-"""How long does the answer for some clips take, by implementation of the convolution?
+"""How long does prediction take, by implementation of the convolution?
 
     python -m benchmarks.inference [--rounds 7] [--json FILE]
 

@@ -1,10 +1,10 @@
-"""How fast do clips come to the network?
+"""How fast is the input pipeline?
 
     python -m benchmarks.input [--batch 80] [--rounds 7] [--json FILE]
 
-The corpus is put onto the device once, as 8-bit gray; batches are gathered there. Rows: the
-whole corpus to the device (a CPU shares the memory), and a batch out of it, gathered,
-normalised and cut into halves, without and with augmentation.
+The corpus is copied to the device once, as 8-bit gray; batches are gathered there. Rows: the
+whole corpus to the device (a CPU shares the memory), and one batch, gathered, normalised and
+split into halves, without and with augmentation.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Chunks of epochs of some lanes on random clips, for benchmarks of the engine as a whole."""
+"""Chunks of epochs on random clips, for benchmarks of the whole training engine."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from mer_jax.vision.options import VisionOptions
 
 
 def make_clips(per_subject: int, *, subjects: int = 16, frames: int = 18) -> Clips:
-    """Noise in the shape of SMIC: as many clips of each subject, three classes."""
+    """Makes noise in the shape of SMIC, with the same number of clips for each subject and three classes."""
     n = subjects * per_subject
     faces = np.random.default_rng(0).integers(0, 256, (n, frames, 128, 128), np.uint8)
     return Clips(
@@ -36,7 +36,7 @@ def make_clips(per_subject: int, *, subjects: int = 16, frames: int = 18) -> Cli
 
 
 def make_loso(clips: Clips, *, mesh: Mesh | None = None, **fields: Any) -> Program:
-    """Leave-one-subject-out with our default network; an epoch a chunk, never stopping."""
+    """Makes leave-one-subject-out with our default network, chunks of one epoch, without early stopping."""
     experiment = Experiment(
         name="benchmark",
         corpus="noise",
@@ -49,7 +49,7 @@ def make_loso(clips: Clips, *, mesh: Mesh | None = None, **fields: Any) -> Progr
 
 
 def make_chunk(program: Program, num_slots: int, *, times: int = 1) -> Callable[[], Any]:
-    """A function that runs a chunk of the first `num_slots` lanes, `times` times one after another."""
+    """Makes a function that runs a chunk of the first `num_slots` lanes, `times` times in sequence."""
     mesh, arrays = program.settings.mesh, (program.lane_data, program.data, program.limits)
     with jax.set_mesh(mesh):
         one = start_slot(jnp.asarray(0), *arrays, settings=program.settings)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.main_job [--json FILE] [--keep DIR]
 
-Clones the committed state into an empty folder, with an empty cache of ours (pip's own
-cache is used), and runs `make run` twice: the first sets up, renders, builds and
-trains; the second trains anew. Memory is the largest sum over the process tree of
-proportional set sizes, sampled twice a second. Linux only.
+Clones the committed state into an empty folder, with an empty mer_jax cache (pip's own cache
+is used), and runs `make run` twice: the first run sets up, renders, builds and trains; the
+second one only trains. Memory is the largest sum of proportional set sizes over the process
+tree, sampled twice a second. Linux only.
 """
 
 import argparse
@@ -23,10 +23,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def run_and_watch(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> tuple[float, float]:
-    """Wall seconds and peak memory (MiB) of a command with all its children.
+    """Runs a command; returns its wall seconds and the peak memory (MiB) of its process tree.
 
     Raises:
-        subprocess.CalledProcessError: it failed; its output is in `log`.
+        subprocess.CalledProcessError: The command failed; its output is in `log`.
     """
     start = time.monotonic()
     with log.open("w") as output:
@@ -48,7 +48,7 @@ def run_and_watch(command: list[str], folder: Path, environment: dict[str, str],
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all that came from it."""
+    """Lists a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -64,7 +64,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def proportional_mib(pid: int) -> float:
-    """Memory of a process, shared pages divided among those that share them."""
+    """Returns the proportional set size of a process, in MiB."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -78,7 +78,7 @@ def main() -> None:
     """Prints the table and, if asked, writes JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--keep", type=Path, help="keep the clone here instead of removing it")
+    parser.add_argument("--keep", type=Path, help="folder for the clone, which is then kept")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.keep or Path(temporary) / "clone").absolute()

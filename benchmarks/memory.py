@@ -2,9 +2,10 @@
 
     python -m benchmarks.memory [--batch 80] [--direct] [--json FILE]
 
-The network of `paper_net.py` in a process for each line: three steps, then the peak of the
-whole process, and what XLA plans beside weights and inputs (`temp`). Weights and Adam alone
-are 413 MB. `benchmarks.peers` has the peak of PyTorch and Keras beside ours.
+The network of `paper_net.py`, a new process for each row: three steps, then the peak memory of
+the whole process and the temporary memory that XLA plans in addition to weights and inputs
+(`temp`). Weights and Adam's state alone take 413 MB. `benchmarks.peers` also measures the peak
+of PyTorch and Keras.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from mer_jax.machine import keep_freed_memory
 
 
 def work(implementation: str, batch: int, keep: bool) -> None:
-    """The process of one line; prints JSON."""
+    """Runs the process of one row; prints JSON."""
     if keep:
         keep_freed_memory()
     run = paper_net.make_trainer(implementation, batch)
@@ -35,7 +36,7 @@ def work(implementation: str, batch: int, keep: bool) -> None:
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
     parser = make_parser(__doc__, rounds=1)
-    parser.add_argument("--direct", action="store_true", help="XLA's own convolution too; 21 GB at batch 80")
+    parser.add_argument("--direct", action="store_true", help="measure XLA's own convolution too (21 GB at batch 80)")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The network that speed is measured on: the paper's shape at a size that its text allows.
+"""The network of the speed benchmarks: the paper's architecture, at a size that its text allows.
 
 18 frames of 64x128 in two halves, 32 filters of 3x3x3, pool 3x3x3, dense 128: 34 million
-weights, as many as the same network has in `peer_nets.py`.
+weights, the same number as in `peer_nets.py`.
 """
 
 import functools
@@ -23,7 +23,7 @@ FEATURES, KERNEL, POOL, DENSE = 32, (3, 3, 3), (3, 3, 3), 128
 
 
 def make_model(implementation: str = "auto", **changes: Any) -> DualPath3DNet:
-    """The network."""
+    """Makes the network."""
     fields = {"conv": make_convolution(implementation), "path_dense": DENSE, "fusion_dense": DENSE}
     return DualPath3DNet(**fields | changes)
 
@@ -34,22 +34,22 @@ def make_convolution(implementation: str) -> Convolution:
 
 
 def implementations() -> list[str]:
-    """Of the convolution, those to compare here: what `auto` takes, and the fastest in pure JAX."""
+    """Lists the implementations to compare: the choice of `auto`, and the fastest in pure JAX."""
     return list(dict.fromkeys([resolve("auto"), "fused" if jax.default_backend() == "cpu" else "batched"]))
 
 
 def make_batch(batch: int) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-    """Two halves of random clips, and labels."""
+    """Makes two halves of random clips, and labels."""
     keys = jax.random.split(jax.random.key(0))
     halves = tuple(jax.random.normal(key, (batch, FRAMES, HEIGHT, WIDTH, 1)) for key in keys)
     return halves, jnp.arange(batch) % 3
 
 
 def count_flops(batch: int, *, training: bool) -> float:
-    """Multiplications and additions that the mathematics asks for, however they are saved.
+    """Counts the multiplications and additions of the mathematical definition.
 
-    Forward, and for training the gradients of kernels, dense weights and dense inputs.
-    Layers that are a thousandth of these are left out.
+    Implementations may need fewer. Counted are the forward pass and, for training, the gradients of
+    kernels, dense weights and dense inputs. Layers with a thousandth of these are left out.
     """
     dense = 2.0 * math.prod(output_size((FRAMES, HEIGHT, WIDTH), KERNEL, POOL)) * FEATURES * DENSE
     convolution = count_convolution(batch)
@@ -57,13 +57,13 @@ def count_flops(batch: int, *, training: bool) -> float:
 
 
 def count_convolution(batch: int) -> float:
-    """The same of one path's convolution, forward, where a pooling window reads it."""
+    """Counts the same for the forward convolution of one path, where a pooling window reads it."""
     outputs = math.prod(output_size((FRAMES, HEIGHT, WIDTH), KERNEL, POOL)) * math.prod(POOL)
     return 2.0 * batch * outputs * math.prod(KERNEL) * FEATURES
 
 
 def make_trainer(implementation: str, batch: int, **changes: Any) -> Callable[[], Any]:
-    """A function that makes one whole training step, Adam included, and returns the new weights."""
+    """Makes a function that runs one whole training step, Adam included, and returns the new weights."""
     step, state = make_step(implementation, **changes)
     halves, labels = make_batch(batch)
 
@@ -77,14 +77,14 @@ def make_trainer(implementation: str, batch: int, **changes: Any) -> Callable[[]
 
 
 def plan_memory(implementation: str, batch: int) -> int:
-    """Bytes that XLA plans for a training step beside weights, optimiser and inputs."""
+    """Returns the temporary bytes that XLA plans for a training step, without weights, optimiser and inputs."""
     step, state = make_step(implementation)
     arguments = (*state, *make_batch(batch), jnp.ones(batch), jax.random.key(1))
     return step.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 
 
 def make_step(implementation: str, **changes: Any) -> tuple[Callable[..., Any], tuple[Any, Any, Any]]:
-    """The compiled training step, and the weights, collections and optimiser state to begin with."""
+    """Makes the compiled training step and its initial weights, collections and optimiser state."""
     model = make_model(implementation, **changes)
     optimizer = make_optimizer(
         Optimization(), learning_rate=jnp.asarray(1e-4), epochs=jnp.asarray(1), steps_per_epoch=1
@@ -96,14 +96,14 @@ def make_step(implementation: str, **changes: Any) -> tuple[Callable[..., Any], 
 
 
 def compiled(function: Callable[..., Any], implementation: str, donated: Sequence[int] = ()) -> Any:
-    """`jax.jit` with the compiler options that the engine has for this implementation."""
+    """Applies `jax.jit` with the compiler options that the engine uses for this implementation."""
     return jax.jit(
         function, donate_argnums=donated, compiler_options=make_convolution(implementation).compiler_options()
     )
 
 
 def make_predictor(implementation: str, batch: int) -> Callable[[], Any]:
-    """A function that returns the logits of a batch."""
+    """Makes a function that returns the logits of a batch."""
     model, (halves, _) = make_model(implementation), make_batch(batch)
     params = model.init(jax.random.key(0), *(half[:1] for half in halves), is_training=False)["params"]
     predict = compiled(functools.partial(eval_step, model=model), implementation)

@@ -1,7 +1,7 @@
 """The network of `paper_net.py` as a user of PyTorch, Keras or plain Flax would write it.
 
-Each function returns `run`, which makes one step and waits for it, and the number of
-weights. Random clips, labels and weights; no peer is given anything that the others lack.
+Each function returns `run`, which executes one step and waits for its end, and the number of
+weights. Clips, labels and weights are random; all peers get the same input.
 """
 
 import functools
@@ -15,14 +15,14 @@ Step = tuple[Callable[[], None], int]
 
 
 def make_data(batch: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Two halves of random clips [b, t, h, w, 1], and labels."""
+    """Makes two halves of random clips [b, t, h, w, 1], and labels."""
     generator = np.random.default_rng(0)
     halves = [generator.standard_normal((batch, FRAMES, HEIGHT, WIDTH, 1), np.float32) for _ in range(2)]
     return halves, np.arange(batch) % 3
 
 
 def make_jax(implementation: str, batch: int, *, training: bool) -> Step:
-    """Ours; with `direct`, what `nn.Conv` and `nn.max_pool` compile to."""
+    """Makes a step of ours; `direct` is what `nn.Conv` and `nn.max_pool` compile to."""
     import jax
 
     from benchmarks import paper_net
@@ -36,7 +36,7 @@ def make_jax(implementation: str, batch: int, *, training: bool) -> Step:
 
 
 def make_torch(batch: int, *, training: bool, fused: bool) -> Step:
-    """PyTorch, eager, on its GPU where it has one; `fused` takes the one-kernel Adam."""
+    """Makes a step of PyTorch, eager, on a GPU if there is one; `fused` selects the one-kernel Adam."""
     import torch
     from torch import nn
 
@@ -90,7 +90,7 @@ def make_torch(batch: int, *, training: bool, fused: bool) -> Step:
 
 
 def make_keras(batch: int, *, training: bool) -> Step:
-    """Keras 3 on TensorFlow, compiled graph, oneDNN; XLA off, which is slower here."""
+    """Makes a step of Keras 3 on TensorFlow: compiled graph, oneDNN, without XLA, which is slower here."""
     import os
 
     os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -3,11 +3,12 @@
     pip install -e .[peers]      # in an environment of its own: they are not in the lock
     python -m benchmarks.peers [--inference] [--batch 80] [--rounds 5] [--only NAME ...] [--json FILE]
 
-The same network, the same number of weights, the same batch, float32. Every peer has a
-process of its own, with the allocator settings that the table states. Each is timed beside
-ours, steps in turn, A B C C B A, so that none is timed at a better moment, and ratios are of
-these rounds; one peer after another, since at batch 80 all of them need 25 GB. Peak memory is
-of the whole process. `flax direct` is what `nn.Conv` and `nn.max_pool` compile to.
+The same network, the same number of weights, the same batch, float32. Every peer has its own
+process, with the allocator settings that the table states. Peers are measured one after
+another, since all of them together need 25 GB at batch 80, and each is interleaved with ours,
+A B C C B A, so that drift of the machine affects all alike; ratios are taken round by round.
+Peak memory is that of the whole process. `flax direct` is what `nn.Conv` and `nn.max_pool`
+compile to.
 """
 
 import argparse
@@ -47,7 +48,7 @@ PEERS = {
 
 
 def work(name: str, batch: int, training: bool) -> None:
-    """The process of one peer: a step for every line that comes in, its seconds out."""
+    """Runs the process of one peer: reads a line, executes a step, prints its seconds."""
     if name.startswith(("mer_jax", "flax")):
         if "as it comes" not in name:
             from mer_jax.machine import keep_freed_memory
@@ -70,7 +71,7 @@ def work(name: str, batch: int, training: bool) -> None:
 
 
 def measure(names: list[str], batch: int, rounds: int, training: bool) -> dict[str, dict[str, list[float]]]:
-    """Starts a process for each peer and has them make steps in turn."""
+    """Starts a process for each peer and lets them execute steps in turn."""
     processes, results = {}, {}
     try:
         for name in names:

@@ -1,10 +1,10 @@
-"""What does a whole leave-one-subject-out protocol cost, its folds together or one after another?
+"""What does a leave-one-subject-out protocol cost, with its folds together or one after another?
 
     python -m benchmarks.protocol [--folds 16] [--per_subject 10] [--rounds 3] [--json FILE]
 
 One epoch of every fold of our default network on noise in the shape of SMIC: training,
-augmentation and validation. Together: all folds are an axis of one program. On a CPU the
-engine takes them one after another by itself; on an accelerator together.
+augmentation and validation. Together means that all folds are an axis of one program. By
+default the engine trains folds one after another on a CPU, and together on an accelerator.
 """
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso

@@ -1,11 +1,11 @@
-"""Does time grow linearly with clips, and what do several devices cost?
+"""Does time grow linearly with the number of clips, and what is the overhead of several devices?
 
     python -m benchmarks.scaling [--rounds 3] [--per_subject 5] [--json FILE]
 
 One epoch of one fold of our default network on noise: with x1, x2, x4 and x8 clips, and with
 x1 on 1, 2, 4 and 8 devices that share the batch. On a CPU the devices are simulated and share
-the same cores, so more of them show what dividing costs, not what it gains; on an
-accelerator those there are are used.
+the same cores, so that more of them show the overhead of dividing a batch, not a speed-up. On
+accelerators, all that are available are used.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from mer_jax.sharding import make_mesh
 
 
 def time_devices(number: int, per_subject: int, rounds: int, batch: int) -> None:
-    """The process for one number of devices; prints seconds as JSON."""
+    """Runs the process for one number of devices; prints seconds as JSON."""
     mesh = make_mesh(1, jax.devices()[:number])
     program = make_loso(make_clips(per_subject), mesh=mesh, batch_size=batch)
     print(json.dumps(time_interleaved({"": make_chunk(program, 1)}, rounds)[""]))

@@ -1,4 +1,4 @@
-"""Interleaved timing, what a table of timings says about its machine, and how it is printed and written."""
+"""Interleaved timing, a description of the machine, and tables of results."""
 
 import argparse
 import json
@@ -18,11 +18,11 @@ Row = dict[str, Any]
 
 
 def time_interleaved(programs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Runs A B C A B C ...; the order turns round in every round, so that drift favours nobody.
+    """Runs A B C C B A ...: the order alternates between rounds, so that drift affects all programs alike.
 
     Args:
-        programs: by name; each returns arrays to wait for.
-        rounds: counted runs of each, after one that is not counted.
+        programs: Functions by name; each returns arrays to wait for.
+        rounds: Timed runs of each program, after one warm-up run.
 
     Returns:
         Wall seconds of every run, by name.
@@ -39,16 +39,16 @@ def time_interleaved(programs: Mapping[str, Callable[[], Any]], rounds: int) -> 
 
 
 def median_ratio(slow: list[float], fast: list[float]) -> float:
-    """Median over rounds of how many times longer the first took."""
+    """Returns the median over rounds of the ratio of the first to the second."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def matrix_product_rate(dtype: Any = jnp.float32, *, rounds: int = 7) -> float:
-    """What the device makes of a matrix product, in FLOP/s: the roof that other programs are held against.
+    """Measures the speed of a matrix product, in FLOP/s: the roofline of arithmetic.
 
     Args:
-        dtype: of the factors.
-        rounds: of which the best counts.
+        dtype: Type of the factors.
+        rounds: Number of runs, of which the fastest counts.
     """
     size = 2048 if jax.default_backend() == "cpu" else 8192
     a = jax.random.normal(jax.random.key(0), (size, size)).astype(dtype)
@@ -58,10 +58,10 @@ def matrix_product_rate(dtype: Any = jnp.float32, *, rounds: int = 7) -> float:
 
 
 def memory_rate(*, rounds: int = 7) -> float:
-    """How fast the device reads and writes its memory, in bytes/s: the other roof.
+    """Measures the memory bandwidth of the device, in bytes/s: the other roofline.
 
     Args:
-        rounds: of which the best counts.
+        rounds: Number of runs, of which the fastest counts.
     """
     array = jnp.zeros((1 << 26) if jax.default_backend() == "cpu" else (1 << 30), jnp.float32)
     more = jax.jit(lambda a: a + 1)
@@ -70,13 +70,13 @@ def memory_rate(*, rounds: int = 7) -> float:
 
 
 def summarize(seconds: Sequence[float], *, clips: int = 0, flops: float = 0.0, peak: float = 0.0) -> Row:
-    """Median, minimum and spread, and rates of the median.
+    """Computes median, minimum and maximum, and rates by the median.
 
     Args:
-        seconds: of every run.
-        clips: in a run; 0 where clips are not what is counted.
-        flops: of a run, as `paper_net` counts them.
-        peak: of the device, from `matrix_product_rate`.
+        seconds: Time of every run.
+        clips: Clips in a run; 0 for no rate of clips.
+        flops: Floating-point operations of a run, as `paper_net` counts them.
+        peak: Of the device, from `matrix_product_rate`.
     """
     median = statistics.median(seconds)
     row: Row = {"seconds": list(seconds), "median_s": median, "min_s": min(seconds), "max_s": max(seconds)}
@@ -89,7 +89,7 @@ def summarize(seconds: Sequence[float], *, clips: int = 0, flops: float = 0.0, p
     return row
 
 
-_COLUMNS = {  # of a row of `summarize`: heading, and how it is written
+_COLUMNS = {  # key of `summarize` -> heading and format
     "median_s": ("median ms", lambda s: f"{1e3 * s:.1f}"),
     "min_s": ("min ms", lambda s: f"{1e3 * s:.1f}"),
     "max_s": ("max ms", lambda s: f"{1e3 * s:.1f}"),
@@ -100,7 +100,7 @@ _COLUMNS = {  # of a row of `summarize`: heading, and how it is written
 
 
 def describe_machine() -> str:
-    """Device, processor, cores, memory and versions, in one line."""
+    """Describes device, processor, cores, memory and versions in one line."""
     name, memory_gib = platform.machine(), 0.0
     cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
     if cpuinfo.exists():
@@ -113,29 +113,28 @@ def describe_machine() -> str:
 
 
 def format_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """Formats a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def make_parser(docstring: str, *, batch: int = 80, rounds: int = 7) -> argparse.ArgumentParser:
-    """The flags that every benchmark has."""
+    """Makes a parser with the flags that every benchmark has."""
     parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=batch, help=f"clips in a batch (default: {batch})")
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"counted runs of each (default: {rounds})")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"timed runs of each (default: {rounds})")
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     return parser
 
 
 def report(rows: Sequence[Row], path: Path | None, *, notes: Sequence[str] = (), **facts: Any) -> None:
-    """Prints the machine and a table, and writes JSON where a path is given.
+    """Prints the machine and a table, and writes JSON if a path is given.
 
     Args:
-        rows: a timing of `summarize` each, with columns of its own beside it; values of those
-            are printed as they are.
-        path: of the JSON file.
-        notes: lines under the table.
-        facts: written to the JSON file beside the rows.
+        rows: Each a result of `summarize` with further columns, whose values are printed as they are.
+        path: JSON file.
+        notes: Lines under the table.
+        facts: Written to the JSON file in addition to the rows.
     """
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "seconds"]
     header = [_COLUMNS[name][0] if name in _COLUMNS else name for name in names]

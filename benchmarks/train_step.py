@@ -2,9 +2,9 @@
 
     python -m benchmarks.train_step [--batch 80] [--rounds 7] [--direct] [--json FILE]
 
-The network of `paper_net.py`, float32, whole steps: forward, backward, Adam. Every step
-waits for the new weights. `--direct` adds XLA's own convolution, which on a CPU takes many
-seconds and gigabytes at batch 80.
+The network of `paper_net.py`, float32, whole steps: forward, backward, Adam. Every run waits
+for the new weights. `--direct` adds XLA's own convolution, which takes many seconds and
+gigabytes at batch 80 on a CPU.
 """
 
 from benchmarks import paper_net

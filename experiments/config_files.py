@@ -1,10 +1,9 @@
-"""Config files and the overrides of their fields on the command line.
+"""Config files, and overrides of their fields on the command line.
 
-A config file defines `get_config() -> Experiment`. `--config smic_ha.py` finds the file
-in the current folder or in `experiments/configs/`; `--config.<field>=value` overrides a
-field, at any depth: `--config.model.features=32`. Levels that are not needed to tell a
-field from others may be left out: `--config.schedule=cosine` is
-`--config.optimization.schedule=cosine`.
+A config file defines `get_config() -> Experiment`. `--config smic_ha.py` finds the file in the
+current folder or in `experiments/configs/`; `--config.<field>=value` overrides a field at any
+depth: `--config.model.features=32`. Outer levels may be left out if the name is unambiguous:
+`--config.schedule=cosine` is `--config.optimization.schedule=cosine`.
 """
 
 import ast
@@ -28,7 +27,7 @@ _CONFIG = flags.DEFINE_string("config", None, "Config file, such as smic_ha.py; 
 
 
 def known_configs() -> list[str]:
-    """Names of the files in `experiments/configs/`."""
+    """Lists the names of the files in `experiments/configs/`."""
     return sorted(path.name for path in CONFIG_FOLDER.glob("*.py"))
 
 
@@ -36,7 +35,7 @@ def find_config(name: str) -> Path:
     """Finds the file that a config name stands for.
 
     Args:
-        name: a path, or the bare name of a file in `experiments/configs/`.
+        name: Path, or the bare name of a file in `experiments/configs/`.
 
     Raises:
         ConfigError: There is no such file; the near names are offered.
@@ -48,10 +47,10 @@ def find_config(name: str) -> Path:
 
 
 def load_config(path: Path) -> Experiment:
-    """Runs a config file and returns its experiment, without overrides.
+    """Executes a config file and returns its experiment, without overrides.
 
     Raises:
-        ConfigError: The file is no Python, fails, or defines no `get_config()` that returns an Experiment.
+        ConfigError: The file is not valid Python, fails, or has no `get_config()` that returns an Experiment.
     """
     spec = importlib.util.spec_from_file_location("config", path)
     if spec is None or spec.loader is None:
@@ -62,7 +61,7 @@ def load_config(path: Path) -> Experiment:
         experiment = module.get_config() if hasattr(module, "get_config") else None
     except MerError:
         raise
-    except Exception as error:  # whatever code of the user's can do
+    except Exception as error:  # the file is the user's code
         places = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = getattr(error, "lineno", None) or (places[-1] if places else None)
         where = f"{path}, line {line}" if line else str(path)
@@ -78,8 +77,8 @@ def parse_command_line(argv: Sequence[str], *, needs_config: bool = True) -> Exp
     """Parses all flags; returns the experiment with its overrides, validated.
 
     Args:
-        argv: the program's name and its arguments.
-        needs_config: whether a command line without `--config` is refused; else it gives None.
+        argv: Name and arguments of the program.
+        needs_config: Whether `--config` is required; if not, a command line without it returns None.
 
     Raises:
         ConfigError: An unknown flag, config or field, or a value of the wrong kind.
@@ -145,13 +144,13 @@ def split_overrides(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str
 
 
 def override(experiment: Experiment, path: str, text: str) -> Experiment:
-    """Returns the experiment with one field replaced.
+    """Returns a copy of the experiment with one field replaced.
 
     Args:
-        experiment: unchanged; of it a copy is made.
-        path: names of fields from the outside in, with dots between; outer ones may be left out where the rest says
-            which field is meant.
-        text: the value, as on a command line.
+        experiment: Not changed.
+        path: Names of fields from outer to inner, separated by dots; outer names may be left out if the rest is
+            unambiguous.
+        text: Value, as on a command line.
 
     Raises:
         ConfigError: No such field, several of that name, or a value of another type.
@@ -185,7 +184,7 @@ def _override(value: Any, names: list[str], text: str, done: str) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """Fields that may be set, with their annotations."""
+    """Returns the fields that can be set, with their annotations."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return {}
     hidden = ("parent", "name") if isinstance(value, nn.Module) else ()
@@ -193,7 +192,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _paths(value: Any) -> Iterator[list[str]]:
-    """Paths to the fields of all values below, however deep."""
+    """Yields the paths to all fields of nested values, at any depth."""
     for name in _fields(value):
         for inner in _fields(below := getattr(value, name)):
             yield [name, inner]

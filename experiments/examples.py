@@ -1,4 +1,4 @@
-"""Clips that a report shows: one of each class, and those that are taken for another class."""
+"""Clips that a report shows: one of each class, and clips that were confused with another class."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ PAIRS_SHOWN = 3
 
 
 def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
-    """The first clip of each class, as stored and as the network is fed it; none where no faces are fed."""
+    """Picks the first clip of each class, as stored and as network input; no clips for motion features."""
     examples = []
     if clips.kind != "faces":
         return examples
@@ -46,16 +46,16 @@ def pick_errors(
     result: ProtocolResult,
     checkpoint_folder: Callable[[str, int, int], Path],
 ) -> list[tuple[ConfusedPair, list[ShownClip]]]:
-    """The most confused pairs, each with a recognised clip, a confused one, and a recognised one of the other class.
+    """Picks the most confused pairs of classes, each with a recognised, a confused, and a recognised clip of the other.
 
-    Of several clips the one is taken of which the net was most certain. Each is looked at by the net of the fold that
-    tested it.
+    Of several clips, the one of which the network was most certain is shown, with the attention of the network of the
+    fold that tested it.
 
     Args:
-        experiment: validated.
-        clips: the corpus.
-        result: of a protocol that tests clips as they are, without copies.
-        checkpoint_folder: of a protocol, seed and fold.
+        experiment: Validated.
+        clips: The corpus.
+        result: Result of a protocol that tests original clips, without copies.
+        checkpoint_folder: Protocol, seed and fold -> folder of the checkpoints.
     """
     if clips.kind != "faces":
         return []
@@ -99,7 +99,7 @@ def _show(
 
 
 def _attend(model: Any, weights: Any, inputs: tuple, when: float) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """What the blocks sow: the spatial map at a moment, 0 to 1 of the clip, and the weights of time."""
+    """Returns the spatial attention map at a moment (0 to 1 of the clip) and the temporal weights."""
     if weights is None:  # a checkpoint that cannot be read costs its picture, not the report
         return None, None
     _, sown = model.apply(weights, *inputs, is_training=False, mutable=["intermediates"])

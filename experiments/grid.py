@@ -3,12 +3,12 @@
     python -m experiments.grid [--out DIR] [--manual_dir DIR] [--data_dir DIR] [--baseline]
         [--only PATTERN] [--shard i/n] [--jobs N] [--dry_run] [--config.<field>=value ...]
 
-64 runs (table 1 of the paper), each in a folder of its own below --out, with protocols paper and loso and without
-early stopping. What is finished is skipped, what was interrupted is gone on with, and a run that fails stops no other;
-its reason is told at the end. The tables are made anew at the end of every call (`python -m experiments.tables`).
+64 runs (table 1 of the paper), each in its own folder below --out, with protocols paper and loso and without early
+stopping. Finished runs are skipped and interrupted ones are resumed. A run that fails does not stop the others; its
+reason is printed at the end. Every call writes the tables again at its end (`python -m experiments.tables`).
 
 `--shard 0/8` to `--shard 7/8` divide the grid among eight machines or array jobs, which may share --out.
-`--config.batch_size` and `--config.epochs` replace an axis, other fields hold for all runs; then every table says so.
+`--config.batch_size` and `--config.epochs` replace an axis, other fields apply to all runs; every table then says so.
 """
 
 import argparse
@@ -42,12 +42,12 @@ CORPORA = ("casme_squared", "smic", "samm", "casme2")
 NETS = ("dp", "ha", "se", "hase")
 BASELINE = "sp"  # of table 2; no part of the 64
 AXES = {"batch_size": (80, 100), "epochs": (200, 250)}
-# For the columns of the tables. The paper tells of no early stopping, and with it both lengths would be one.
+# For the columns of the tables. The paper mentions no early stopping, which would make both lengths the same.
 FIXED = {"protocols": "('paper','loso')", "patience": "0"}
-POLL_S = 5.0  # how often a run that another process is in is looked at
+POLL_S = 5.0  # between two looks at a run that another process executes
 FAILURE = "failure.txt"
 LOG = "log.txt"
-# For the reason of a failure, where a run was killed and could give none.
+# Of the log, as the reason of a run that was killed.
 LAST_LINES = 5
 
 
@@ -61,14 +61,14 @@ class GridRun:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         values = dict(self.settings)
         return f"{self.corpus}_{self.net}_b{values['batch_size']}_e{values['epochs']}"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What one call of the command does."""
+    """The runs of one call, with what they share."""
 
     out: Path
     runs: tuple[GridRun, ...]
@@ -76,7 +76,7 @@ class Grid:
     options: tuple[str, ...]  # of experiments.run
 
     def folder(self, run: GridRun) -> Path:
-        """Of a run."""
+        """Folder of a run."""
         return self.out / run.name
 
     def fields(self, run: GridRun) -> dict[str, str]:
@@ -84,7 +84,7 @@ class Grid:
         return {**self.overrides, **dict(run.settings)}
 
     def command(self, run: GridRun) -> list[str]:
-        """What is executed."""
+        """Command line of a run."""
         return [
             *(sys.executable, "-m", "experiments.run", "--config", f"{run.corpus}_{run.net}.py"),
             *(f"--config.{name}={value}" for name, value in self.fields(run).items()),
@@ -93,11 +93,11 @@ class Grid:
 
 
 def list_runs(overrides: dict[str, str], *, baseline: bool = False) -> list[GridRun]:
-    """All runs of the grid.
+    """Lists all runs of the grid.
 
     Args:
-        overrides: by field; those of an axis replace it.
-        baseline: with the single-path network of table 2.
+        overrides: Values by field; a field that is an axis replaces that axis.
+        baseline: Whether to include the single-path network of table 2.
 
     Example:
         >>> runs = list_runs({})
@@ -110,15 +110,15 @@ def list_runs(overrides: dict[str, str], *, baseline: bool = False) -> list[Grid
 
 
 def select_runs(runs: Sequence[GridRun], *, only: str = "", shard: str = "0/1") -> list[GridRun]:
-    """The runs of one call.
+    """Selects the runs of one call.
 
     Args:
-        runs: all.
-        only: a regular expression that some part of a run's name has to match.
+        runs: All runs.
+        only: Regular expression that has to match some part of a run's name.
         shard: `i/n`, the i-th of n parts, from 0; long and short runs are spread over them.
 
     Raises:
-        ConfigError: no run is left, or `shard` is no such pair.
+        ConfigError: No run is left, or `shard` is not of that form.
     """
     match = re.fullmatch(r"(\d+)/(\d+)", shard)
     if not match or not int(match[1]) < int(match[2]):
@@ -135,7 +135,7 @@ def select_runs(runs: Sequence[GridRun], *, only: str = "", shard: str = "0/1") 
 
 
 class Runner:
-    """Executes runs, some at a time, and keeps their failures."""
+    """Executes runs, several at a time, and collects their failures."""
 
     def __init__(self, grid: Grid, jobs: int):
         self._grid, self._jobs = grid, jobs
@@ -146,7 +146,7 @@ class Runner:
         self.seconds = 0.0  # of the runs themselves, summed
 
     def execute(self) -> None:
-        """Executes all runs that are not finished; returns when all are done or have failed."""
+        """Executes all runs that are not finished, and waits for them."""
         left = [run for run in self._grid.runs if not self._is_finished(run)]
         if self._grid.runs and len(left) < len(self._grid.runs):
             print(f"{len(self._grid.runs) - len(left)} of {len(self._grid.runs)} runs are finished", flush=True)
@@ -164,7 +164,7 @@ class Runner:
             self._stop()
 
     def failures(self) -> dict[str, str]:
-        """The reason of every failed run of this call, by name."""
+        """Returns the reason of every failed run of this call, by name."""
         paths = {run.name: self._grid.folder(run) / FAILURE for run in self._grid.runs}
         return {name: path.read_text().strip() for name, path in paths.items() if path.exists()}
 
@@ -188,7 +188,7 @@ class Runner:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C comes here alone, and is passed on once
+                    start_new_session=True,  # Ctrl-C reaches this process only, which passes it on once
                 )
                 self._children.add(child)
             code = child.wait()
@@ -204,7 +204,7 @@ class Runner:
                 print(f"[{self._done}/{self._total}] {run.name}: {word} after {seconds / 60:.1f} minutes", flush=True)
 
     def _wait_for_others(self, folder: Path, name: str) -> None:
-        """Another shard may be in this run, or a child of a grid that was killed."""
+        """Waits until no other process executes the run: another shard, or a child of a grid that was killed."""
         told = False
         while not self._stopping:
             try:
@@ -237,7 +237,7 @@ def _find_reason(log: Path, code: int) -> str:
 
 
 def describe_grid(overrides: dict[str, str], baseline: bool) -> dict[str, Any]:
-    """What `grid.json` says: what all calls with one --out have to agree on."""
+    """Makes the content of `grid.json`, on which all calls with one --out have to agree."""
     changed = {
         name: f"{value} instead of {FIXED[name] if name in FIXED else ' and '.join(map(str, AXES[name]))}"
         for name, value in overrides.items()
@@ -248,10 +248,10 @@ def describe_grid(overrides: dict[str, str], baseline: bool) -> dict[str, Any]:
 
 
 def open_grid(out: Path, description: dict[str, Any]) -> None:
-    """Makes the folder of a grid, or finds it.
+    """Creates the folder of a grid, or checks an existing one.
 
     Raises:
-        ConfigError: it holds another grid.
+        ConfigError: The folder holds another grid.
     """
     path = out / "grid.json"
     if out.exists() and not out.is_dir():
@@ -276,7 +276,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
     """Parses the command line; returns its flags and the overrides of config fields.
 
     Raises:
-        ConfigError: something that is neither.
+        ConfigError: An argument is neither.
     """
     parser = argparse.ArgumentParser(
         prog="python -m experiments.grid",
@@ -286,12 +286,12 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
     )
     parser.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the grid (%(default)s)")
     parser.add_argument("--manual_dir", help="folder above your copies of the corpora; default: $MER_MANUAL_DIR")
-    parser.add_argument("--data_dir", help="made of corpora; default: $MER_DATA_DIR or ./data")
+    parser.add_argument("--data_dir", help="folder of built corpora; default: $MER_DATA_DIR or ./data")
     parser.add_argument("--baseline", action="store_true", help="also the single-path network of table 2")
     parser.add_argument("--only", default="", metavar="PATTERN", help="runs whose name matches, such as smic_ha")
     parser.add_argument("--shard", default="0/1", metavar="i/n", help="the i-th of n parts, from 0")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (%(default)s)")
-    parser.add_argument("--dry_run", action="store_true", help="list the runs, and execute none")
+    parser.add_argument("--dry_run", action="store_true", help="list the runs without executing them")
     flags, rest = parser.parse_known_args(arguments)
     if flags.jobs < 1:
         raise ConfigError(f"got --jobs {flags.jobs}; expected 1 or more")
@@ -305,10 +305,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]
 
 
 def make_grid(flags: argparse.Namespace, overrides: dict[str, str]) -> Grid:
-    """Puts a call together, and checks every config with its overrides before anything runs.
+    """Makes the grid of a call, and validates every config with its overrides before anything runs.
 
     Raises:
-        ConfigError: a field or value that no run could take.
+        ConfigError: A field or value that is not valid for a run.
     """
     runs = select_runs(list_runs(overrides, baseline=flags.baseline), only=flags.only, shard=flags.shard)
     options = [f"--{name}={value}" for name in ("manual_dir", "data_dir") if (value := getattr(flags, name))]
@@ -344,6 +344,6 @@ def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     sys.exit(
         run_command(
-            lambda: main(sys.argv[1:]), on_interrupt="interrupted; the same command goes on where this one stopped"
+            lambda: main(sys.argv[1:]), on_interrupt="interrupted; the same command continues where this one stopped"
         )
     )

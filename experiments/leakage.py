@@ -1,10 +1,10 @@
-"""The leak report: one net and seed under every protocol, and with the epoch chosen on the test.
+"""The leak report: one network and seed under every protocol, and with the epoch chosen on the test.
 
     python -m experiments.leakage --config smic_ha.py [--config.<field>=value ...]
         [--manual_dir DIR] [--workdir DIR] [--data_dir DIR] [--resume]
 
-Protocols paper, clip, subject and loso (or those of --config.protocols), and the diagnostic test_best. Beside the files
-of every run it writes leakage.html, leakage.md, leakage.csv, leakage.json and leakage.png.
+Runs the protocols paper, clip, subject and loso (or those of --config.protocols) with the diagnostic test_best. In
+addition to the files of every run it writes leakage.html, leakage.md, leakage.csv, leakage.json and leakage.png.
 """
 
 import base64
@@ -23,7 +23,7 @@ from mer_jax.report.leakage import draw_leakage, make_leak_table, measure_leakag
 from mer_jax.report.page import load_template
 
 PROTOCOLS = ("paper", "clip", "subject", "loso")
-HONEST = ("loso", "composite", "subject", "cross_corpus")  # to compare with: the first that there is
+HONEST = ("loso", "composite", "subject", "cross_corpus")  # the first of these that was run is the reference
 
 
 def main(argv: Sequence[str]) -> None:
@@ -68,6 +68,6 @@ if __name__ == "__main__":
     sys.exit(
         run_command(
             lambda: main(sys.argv),
-            on_interrupt="interrupted; the same command with --resume goes on where this one stopped",
+            on_interrupt="interrupted; the same command with --resume continues where this one stopped",
         )
     )

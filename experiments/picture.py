@@ -49,7 +49,9 @@ def load_clip_frames(
     """
     clips, _ = load_corpus(experiment, manual_dir=manual_dir, data_dir=data_dir)
     data_dir = Path(data_dir) if data_dir else default_data_dir()
-    manual_dir = manual_dir or os.environ.get("MER_MANUAL_DIR") or render_surrogate(experiment, data_dir)
+    manual_dir = (
+        manual_dir or os.environ.get("MER_MANUAL_DIR") or render_surrogate(experiment, data_dir, say=lambda line: None)
+    )
     release = find_release(experiment.corpus)
     part = release.find_variant(experiment.variant or None).part
     records = {record.clip_id: record for record in release.read(Path(manual_dir), part).records}

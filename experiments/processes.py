@@ -1,10 +1,10 @@
 """Several processes that train together, on one host or many.
 
 Every process runs the same program over the devices of all. The first one writes the run
-folder; all have to see it, and the data folder. One that is interrupted, or cannot write
-down what a chunk of epochs gave, stops the others after that chunk. One that ends in another
-way leaves them waiting until JAX ends them, after minutes. Started again with --resume,
-they go on together.
+folder; all must be able to read it and the data folder. A process that is interrupted, or
+cannot write the results of a chunk of epochs, stops the others after that chunk. If a process
+ends in another way, the others wait until JAX ends them, after minutes. Started again with
+--resume, all continue together.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ from mer_jax.errors import ConfigError
 
 
 def initialize_processes(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
-    """Joins the others; returns when all are there.
+    """Connects to the other processes; returns when all are connected.
 
     Args:
         coordinator: `HOST:PORT` of process 0.
-        num_processes: how many there are.
-        process_id: which one this is, from 0.
+        num_processes: Number of processes.
+        process_id: Number of this process, from 0.
 
     Raises:
-        ConfigError: an argument is missing or out of its range, or the coordinator cannot be reached. Where JAX
-            gives up waiting for a process it ends this one itself, after minutes.
+        ConfigError: An argument is missing or out of its range, or the coordinator cannot be reached. If another
+            process does not appear, JAX itself ends this one after minutes.
     """
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal():
@@ -47,7 +47,7 @@ def initialize_processes(coordinator: str, num_processes: int | None, process_id
 
 @contextlib.contextmanager
 def first_process_first() -> Iterator[None]:
-    """Lets process 0 do something, such as building a corpus, before the others find it done."""
+    """Runs a block in process 0 first, such as building a corpus, and then in the others."""
     if jax.process_index() != 0:
         multihost_utils.sync_global_devices("the first process is done")
     yield

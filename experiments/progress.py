@@ -1,4 +1,4 @@
-"""What a person sees of a running experiment."""
+"""Progress of a run on the terminal."""
 
 import sys
 import time
@@ -6,16 +6,16 @@ import time
 import jax
 from tqdm import tqdm
 
-QUIET_SECONDS = 30  # between two lines of one fold, where there is no terminal
+QUIET_SECONDS = 30  # between two lines of one fold, without a terminal
 
 
 class RunProgress:
-    """One live line over all folds in a terminal; elsewhere a line now and then.
+    """A progress bar over all folds on a terminal; otherwise a line now and then.
 
     Args:
-        num_folds: folds of all protocols.
-        epochs: most epochs of a fold.
-        provenance: `surrogate` is said on every line.
+        num_folds: Number of folds of all protocols.
+        epochs: Largest number of epochs of a fold.
+        provenance: With "surrogate", every line begins with SURROGATE.
     """
 
     def __init__(self, num_folds: int, epochs: int, provenance: str):
@@ -34,11 +34,11 @@ class RunProgress:
         self.bar.close()
 
     def start_fold(self, title: str) -> "FoldProgress":
-        """The share of one fold, such as `loso fold 3/16`."""
+        """Starts the progress of one fold, such as `loso fold 3/16`."""
         return FoldProgress(self, f"{self.prefix}{title}")
 
     def say(self, line: str) -> None:
-        """One line above the live one."""
+        """Prints a line above the progress bar."""
         if self.live:
             self.bar.write(line, file=sys.stderr)
         elif not self.quiet:
@@ -46,7 +46,7 @@ class RunProgress:
 
 
 class FoldProgress:
-    """One fold's share of the line."""
+    """Progress of one fold."""
 
     def __init__(self, run: RunProgress, title: str):
         self._run, self._title = run, title
@@ -54,13 +54,13 @@ class FoldProgress:
         self._said = time.monotonic()
 
     def restore(self, epoch: int) -> None:
-        """The fold starts at `epoch`: above 0 where a checkpoint goes on."""
+        """Starts the fold at `epoch`, above 0 when it resumes from a checkpoint."""
         self._advance(epoch)
         if epoch:  # also of a fold that is done: it is tested again from there
             self._run.say(f"{self._title}: goes on from the checkpoint of epoch {epoch}")
 
     def update(self, rows: list[dict[str, float]]) -> None:
-        """A chunk of epochs is done."""
+        """Reports a chunk of epochs."""
         last = rows[-1]
         text = (
             f"epoch {last['epoch']}: loss {last['train_loss']:.3f}, validation loss {last['validation_loss']:.3f}, "
@@ -73,12 +73,12 @@ class FoldProgress:
             self._run.say(f"{self._title}: {text}")
 
     def finish(self, epochs: int, accuracy: float, num_items: int) -> None:
-        """The fold is trained and tested."""
+        """Reports the test of the fold."""
         self._advance(self._run.epochs)  # an early stop is progress too
         self._run.say(f"{self._title}: {epochs} epochs, test accuracy {accuracy:.3f} of {num_items} items")
 
     def fail(self, reason: str) -> None:
-        """The fold ended without a result."""
+        """Reports that the fold ended without a result."""
         self._advance(self._run.epochs)
         self._run.say(f"{self._title}: NO RESULT, {reason}; the other folds go on")
 

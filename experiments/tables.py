@@ -1,12 +1,12 @@
-"""Rebuilds tables 2 to 7 and figure 10 of the paper from a grid, with ours beside the published numbers.
+"""Writes tables 2 to 7 and figure 10 of the paper from a grid, with our results beside the published numbers.
 
     python -m experiments.tables [runs/grid]
 
-Writes Markdown, LaTeX, CSV and PNG of every table, figure10.png, and tables.html with all of them, into the folder
+Writes every table as Markdown, LaTeX, CSV and PNG, figure10.png, and tables.html with all of them, into the folder
 `tables` of the grid. A run that is not finished leaves a dash.
 
-Of the settings of batch size and epochs, that with the lowest validation loss is shown, and beside it the range over
-all of them. The paper shows its best and does not say by what; a choice by the test would be the test's own.
+Of the settings of batch size and epochs, the tables show the one with the lowest validation loss, and the range over
+all of them. The paper shows its best setting without saying how it was chosen; choosing by the test would be biased.
 """
 
 import base64
@@ -48,7 +48,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Ours:
-    """What all settings of one network on one corpus gave under one protocol."""
+    """Our results of one network on one corpus under one protocol, over all settings."""
 
     entry: Mapping[str, Any]  # of metrics.json, of the setting with the lowest validation loss
     setting: str
@@ -56,7 +56,7 @@ class Ours:
 
     @property
     def cells(self) -> tuple[str, str, str]:
-        """Accuracy with its interval, the range over the settings, and F1."""
+        """Accuracy with its interval, the range over the settings, and F1, as text."""
         interval = self.entry["accuracy_interval"]
         shown = f"{100 * self.entry['accuracy']:.2f} ({100 * interval['low']:.1f}–{100 * interval['high']:.1f})"
         spread = (
@@ -71,13 +71,13 @@ def write_tables(grid: Path) -> Path:
     """Writes all tables of a grid.
 
     Args:
-        grid: as `experiments.grid` makes it.
+        grid: Folder of `experiments.grid`.
 
     Returns:
-        The page.
+        The page with all tables.
 
     Raises:
-        ConfigError: it is no grid.
+        ConfigError: The folder holds no grid.
     """
     if not (grid / "grid.json").exists():
         raise ConfigError(f"{grid} holds no grid.json; expected the --out of `python -m experiments.grid`")
@@ -109,7 +109,7 @@ def write_tables(grid: Path) -> Path:
 
 
 def collect_ours(grid: Path) -> dict[tuple[str, str, str], Ours]:
-    """What is finished, by corpus, network and protocol."""
+    """Collects the results of finished runs, by corpus, network and protocol."""
     found: dict[tuple[str, str, str], list[tuple[float, str, dict]]] = {}
     for path in sorted(grid.glob("*/metrics.json")):
         folder = path.parent
@@ -130,11 +130,11 @@ def collect_ours(grid: Path) -> dict[tuple[str, str, str], Ours]:
 
 
 def make_tables(ours: Mapping[tuple[str, str, str], Ours], changed: str) -> list[Table]:
-    """Tables 2 to 7.
+    """Makes tables 2 to 7.
 
     Args:
-        ours: from `collect_ours`.
-        changed: what is not as published.
+        ours: Results of `collect_ours`.
+        changed: Description of the settings that differ from the published ones.
     """
     surrogate = _is_surrogate(ours)
     legend = (
@@ -212,7 +212,7 @@ def _make(
 
 
 def _figure_data(ours: Mapping[tuple[str, str, str], Ours]) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """For figure 10, by score, corpus and line: a value for each network, in the paper's order."""
+    """Collects figure 10 by score, corpus and line: a value for each network, in the paper's order."""
     models = [model for model in NET_OF_MODEL if model != "SinglePath3DNet"]
     data: dict[str, dict[str, dict[str, list[float]]]] = {}
     for score, mine in (("accuracy", "accuracy"), ("f1", "f1_macro")):
@@ -226,7 +226,7 @@ def _figure_data(ours: Mapping[tuple[str, str, str], Ours]) -> dict[str, dict[st
 
 
 def _validation_loss(entry: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> float:
-    """Mean over folds of the validation loss at the epoch that was chosen; a fold that failed counts as the worst."""
+    """Mean over folds of the validation loss at the chosen epoch; infinite if a fold failed."""
     chosen = {(fold["seed"], fold["fold"]): fold["best_epoch"] for fold in entry["folds"]}
     losses = [row["validation_loss"] for row in history if chosen.get((row["seed"], row["fold"])) == row["epoch"]]
     if entry["missing_folds"] or len(losses) < len(chosen):

@@ -9,11 +9,11 @@ class Curves:
     """Event files of one run, in `<run folder>/tensorboard/<protocol>/seed_<s>/fold_<i>`.
 
     Args:
-        folder: of the run.
-        provenance: of the corpus; `surrogate` is part of every name.
+        folder: Run folder.
+        provenance: Of the corpus; with "surrogate", every name begins with SURROGATE.
 
     Raises:
-        ConfigError: the package that writes them is not installed.
+        ConfigError: The package tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path, provenance: str):
@@ -30,14 +30,14 @@ class Curves:
         self._writers = {}
 
     def restore(self, protocol: str, seed: int, fold: int, epoch: int) -> None:
-        """A fold starts after `epoch` epochs: later points of an interrupted run are dropped."""
+        """Starts a fold after `epoch` epochs; later points of an interrupted run are dropped."""
         folder = self._folder / protocol / f"seed_{seed}" / f"fold_{fold:02d}"
         if writer := self._writers.get((protocol, seed, fold)):
             writer.close()
         self._writers[protocol, seed, fold] = self._make(str(folder), purge_step=epoch + 1)
 
     def add(self, protocol: str, seed: int, fold: int, rows: list[dict[str, float]]) -> None:
-        """The epochs of a chunk."""
+        """Adds the epochs of a chunk."""
         writer = self._writers[protocol, seed, fold]
         for row in rows:
             for name, value in row.items():
@@ -46,5 +46,5 @@ class Curves:
         writer.flush()
 
     def finish(self, protocol: str, seed: int, fold: int) -> None:
-        """A fold is done."""
+        """Closes the event file of a fold."""
         self._writers.pop((protocol, seed, fold)).close()

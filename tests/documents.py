@@ -25,7 +25,7 @@ class Block:
 def list_tracked_files() -> list[Path]:
     """Lists the files that git tracks, and nothing else that lies in the folder."""
     if not (ROOT / ".git").exists():
-        pytest.skip("no git checkout, so nothing says which files belong to the repository")
+        pytest.skip("needs a git checkout: it says which files belong to the repository")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 

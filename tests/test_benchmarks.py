@@ -1,5 +1,6 @@
 """The benchmarks: that they count right, explain themselves, and run."""
 
+import datetime
 import importlib
 import json
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 import jax
 import pytest
 
-from benchmarks import paper_net
+from benchmarks import configs, paper_net
 from benchmarks.timing import median_ratio, report, summarize, time_interleaved
+from experiments.config_files import find_config, load_config
+from mer_jax.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "__main__" in p.read_text())
@@ -76,6 +79,62 @@ def test_every_benchmark_explains_itself(name, monkeypatch, capsys):
         module.main()
     assert ended.value.code == 0
     assert f"python -m benchmarks.{name}" in capsys.readouterr().out
+
+
+CONFIG = '''"""A network on SMIC.
+
+Purpose: a test.
+Time: not measured yet.
+Expect: nothing.
+"""
+
+TIME = "Time: not measured yet."
+'''
+
+
+def test_the_time_of_a_config_is_written_into_its_docstring(tmp_path):
+    path = tmp_path / "smic_x.py"
+    path.write_text(CONFIG)
+    configs.write_time(path, 7, datetime.date(2026, 11, 26))
+    measured = "Time: at most 7 minutes of training on two cores (benchmarks.configs, 2026-11-26)."
+    assert path.read_text() == CONFIG.replace("Time: not measured yet.", measured, 1)
+    configs.write_time(path, 1, datetime.date(2026, 12, 1))  # a later measurement replaces it
+    assert measured not in path.read_text()
+    assert "Time: at most 1 minute of training on two cores (benchmarks.configs, 2026-12-01).\n" in path.read_text()
+
+
+def test_a_config_without_a_line_for_the_time_is_refused(tmp_path):
+    path = tmp_path / "smic_x.py"
+    path.write_text(CONFIG.replace("Time: not measured yet.\nExpect", "Expect"))
+    with pytest.raises(ConfigError, match="docstring has 0 lines that begin with 'Time:', expected one"):
+        configs.write_time(path, 7, datetime.date(2026, 11, 26))
+
+
+@pytest.mark.parametrize("name", ["smic_stst", "smic_linear"])
+def test_what_a_config_costs_is_bounded_by_its_folds_and_epochs(name, monkeypatch):
+    monkeypatch.setitem(configs.SIZES, "smic", ((6, 6, 6), 6))
+    experiment = load_config(find_config(name))
+    costs = configs.measure(experiment, epochs=1)
+    assert [cost.protocol for cost in costs] == list(experiment.protocols)
+    assert [cost.folds for cost in costs] == [{"subject": 5, "loso": 6}[name] for name in experiment.protocols]
+    for cost in costs:
+        assert cost.epochs == (200 if name == "smic_stst" else 1)
+        assert cost.first_s > 0
+        assert cost.epoch_s > 0
+        assert cost.most_s == pytest.approx(cost.first_s + cost.folds * cost.epochs * cost.epoch_s)
+
+
+def test_random_clips_have_the_size_and_shape_of_the_corpus():
+    clips = configs.make_random_clips(load_config(find_config("samm_stst")))
+    assert (clips.pictures.shape, clips.num_subjects) == ((133, 28, 28, 3), 28)
+    assert clips.class_counts().tolist() == [92, 26, 15]
+    clips = configs.make_random_clips(load_config(find_config("smic_ha")))
+    assert (clips.pictures.shape, clips.num_subjects) == ((164, 18, 128, 128), 16)
+
+
+def test_the_size_of_every_configured_corpus_is_known():
+    corpora = {load_config(path).corpus for path in sorted(configs.CONFIG_FOLDER.glob("*.py"))}
+    assert corpora <= set(configs.SIZES)
 
 
 def test_without_an_accelerator_nothing_is_claimed():

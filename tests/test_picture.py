@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from experiments import picture
-from experiments.run_folder import make_fingerprint
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
@@ -16,6 +15,7 @@ from mer_jax.evaluation.results import ProtocolResult, write_metrics
 from mer_jax.models import HybridAttention3DNet, STSTNet
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.overview import AnsweredClip, draw_overview
+from mer_jax.training.train import fingerprint
 from mer_jax.vision.options import VisionOptions
 
 NAMES = ("negative", "positive", "surprise")
@@ -66,7 +66,7 @@ def experiment() -> Experiment:
 
 
 def write_run(folder, experiment, clips, result):
-    config = {"experiment": experiment.to_dict(), "fingerprint": make_fingerprint(experiment, clips)}
+    config = {"experiment": experiment.to_dict(), "fingerprint": fingerprint(experiment, clips)}
     (folder / "config.json").write_text(json.dumps(config))
     write_predictions(folder / "predictions.csv", [result])
     write_metrics(folder / "metrics.json", [result])

@@ -1,5 +1,6 @@
 """The promises that the repository makes about itself: what is in the wheel, who imports whom, what documents say."""
 
+import ast
 import importlib.metadata
 import importlib.util
 import os
@@ -305,6 +306,20 @@ def test_configs_are_valid_and_named_after_their_file(path):
     experiment.validate()
     assert experiment.name == path.stem
     assert (ROOT / "datasets" / experiment.corpus / "reader.py").exists()
+
+
+NOTEBOOK = {"Purpose": r"\w.{20}", "Time": r"(not measured yet|.*\b\d+ (second|minute|hour)s?\b)", "Expect": r"\w.{20}"}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG_FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_configs_say_what_they_are_for_how_long_they_take_and_what_to_expect(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert f"python -m experiments.run --config {path.name}" in docstring
+    for part, content in NOTEBOOK.items():
+        assert re.search(rf"^{part}: {content}", docstring, re.M), (
+            f"{path.name}: the docstring has no line '{part}: ...' of this form; for the time, see "
+            f"python -m benchmarks.configs {path.stem} --write"
+        )
 
 
 # Where this machine keeps its packages and its users' files says nothing to anybody else.
