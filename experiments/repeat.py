@@ -2,10 +2,10 @@
 
 import csv
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
+from experiments.run_folder import read_config
 from mer_jax import baselines, models
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError, MerError, near_names
@@ -41,13 +41,8 @@ def read_record(run: Path) -> Record:
     Raises:
         ConfigError: there is no such run, or it has a model or fields that this version does not know.
     """
-    try:
-        config = json.loads((run / "config.json").read_text())
-        plain, fingerprint = config["experiment"], config["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{run} is no run folder: {type(error).__name__}: {error}; expected its config.json"
-        ) from error
+    config = read_config(run)
+    plain, fingerprint = config["experiment"], config["fingerprint"]
     if not (run / "predictions.csv").exists():
         raise ConfigError(f"{run} holds no predictions.csv to compare with; finish that run first, with --resume")
     known = {name: getattr(module, name) for module in (models, baselines) for name in module.__all__}
@@ -97,7 +92,7 @@ def compare_predictions(first: Path, second: Path) -> str:
     shown = "; ".join(
         f"{' '.join(key)}: {_shown(rows[0][key])}, then {_shown(rows[1][key])}" for key in differing[:SHOWN]
     )
-    environments = [json.loads((run / "config.json").read_text())["environment"] for run in (first, second)]
+    environments = [read_config(run)["environment"] for run in (first, second)]
     changed = [name for name in environments[0] if environments[0][name] != environments[1].get(name)]
     raise PredictionsDifferError(
         f"{second} does not repeat {first}: of {len(common)} rows that both have, {len(differing)} differ, "

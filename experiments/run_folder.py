@@ -15,6 +15,7 @@ import os
 import platform
 import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -27,7 +28,7 @@ import mer_jax
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
-from mer_jax.files import write_atomically
+from mer_jax.files import is_sealed, seal, write_atomically
 from mer_jax.models import describe_model
 from mer_jax.training.train import checkpoint_folder, fingerprint
 
@@ -49,6 +50,7 @@ class RunFolder:
     def __init__(self, path: Path, experiment: Experiment, clips: Clips):
         self.path = path
         self._writing = threading.Lock()  # folds are trained in threads
+        self._said_damage = False
         self.fingerprint = fingerprint(experiment, clips)
         self._model = experiment.model
         self._config = {
@@ -94,7 +96,7 @@ class RunFolder:
         if jax.process_index() != 0:  # the first process keeps the folder
             return config
         if config_path.exists():
-            config = json.loads(config_path.read_text())
+            config = read_config(self.path)
             if config["fingerprint"] != self.fingerprint:
                 raise ConfigError(
                     f"{self.path} holds another experiment: {_first_difference(config, self._config)}; "
@@ -103,7 +105,7 @@ class RunFolder:
             return self._go_on(config_path, config, argv)
         self.path.mkdir(parents=True, exist_ok=True)
         config["started"] = _now()
-        write_atomically(config_path, json.dumps(config, indent=2) + "\n")
+        _write_config(config_path, config)
         return config
 
     def _go_on(self, config_path: Path, config: dict[str, Any], argv: Sequence[str]) -> dict[str, Any]:
@@ -113,7 +115,7 @@ class RunFolder:
         if differs:
             entry = {"time": _now(), "command": shlex.join(argv), "environment": now, "differs": differs}
             config["resumed"] = [*config.get("resumed", []), entry]
-            write_atomically(config_path, json.dumps(config, indent=2) + "\n")
+            _write_config(config_path, config)
         return config
 
     def append_history(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -121,18 +123,27 @@ class RunFolder:
         if jax.process_index() != 0:
             return
         with self._writing, self.history_path.open("a") as file:
-            file.writelines(json.dumps(_finite(row), allow_nan=False) + "\n" for row in rows)
+            file.writelines(json.dumps(seal(_finite(row)), allow_nan=False) + "\n" for row in rows)
             file.flush()
             os.fsync(file.fileno())
 
     def read_history(self, *fold: str | int) -> list[dict[str, Any]]:
-        """All whole lines, or those of one fold, named by protocol, seed and its number; none that a kill cut short."""
-        rows = []
-        if self.history_path.exists():
-            for line in self.history_path.read_text().splitlines():
-                with contextlib.suppress(json.JSONDecodeError):
-                    rows.append(json.loads(line))
-        return [row for row in rows if not fold or _fold_of(row) == fold]
+        """All whole lines, or those of one fold, named by protocol, seed and its number.
+
+        The last line may have been cut short by a kill; damage elsewhere is said once on stderr.
+        """
+        content = self.history_path.read_bytes() if self.history_path.exists() else b""
+        *lines, last = content.split(b"\n")
+        rows = [_read_row(line) for line in (*lines, *([last] if last else []))]
+        damaged = rows[: len(lines)].count(None)
+        if damaged and not self._said_damage:
+            self._said_damage = True
+            print(
+                f"{self.history_path}: {damaged} damaged lines are left out of curves and times; results do not depend "
+                "on them",
+                file=sys.stderr,
+            )
+        return [row for row in rows if row is not None and (not fold or _fold_of(row) == fold)]
 
     def forget_history(self, *fold: str | int, after_epoch: int) -> None:
         """Drops what one fold trained after its newest checkpoint: it will be trained again."""
@@ -143,11 +154,48 @@ class RunFolder:
             kept = [row for row in rows if _fold_of(row) != fold or row["epoch"] <= after_epoch]
             if len(kept) == len(rows) and self._ends_with_a_line():
                 return
-            write_atomically(self.history_path, "".join(json.dumps(row) + "\n" for row in kept))
+            write_atomically(self.history_path, "".join(json.dumps(seal(row)) + "\n" for row in kept))
 
     def _ends_with_a_line(self) -> bool:
         """Whether no kill cut the last line of the history short: the next one would be glued to it."""
         return self.history_path.exists() and self.history_path.read_bytes()[-1:] in (b"\n", b"")
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Reads the config.json of a run folder.
+
+    Raises:
+        ConfigError: There is none, or it is not as it was written.
+    """
+    path = run / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{run} is no run folder: {error.strerror}: {path}; expected its config.json") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is damaged: {error}; restore it, or choose another folder") from error
+    if not is_sealed(config):
+        raise ConfigError(
+            f"{path} is damaged, or was changed by hand, or is of an earlier version: its checksum does not hold; "
+            "restore it, or choose another folder"
+        )
+    return config
+
+
+def _write_config(path: Path, config: dict[str, Any]) -> None:
+    config.pop("checksum", None)
+    write_atomically(path, json.dumps(seal(config), indent=2) + "\n")
+
+
+def _read_row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not is_sealed(row):
+        return None
+    del row["checksum"]
+    return row
 
 
 @contextlib.contextmanager
@@ -199,8 +247,8 @@ def choose_workdir(experiment: Experiment, identity: str, resume: bool) -> Path:
     """
     if resume:
         for path in sorted(Path("runs").glob(f"{experiment.name}-*"), reverse=True):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                config = json.loads((path / "config.json").read_text())
+            with contextlib.suppress(ConfigError):
+                config = read_config(path)
                 same = config["fingerprint"] == identity and config["environment"] == describe_environment(
                     experiment.model
                 )

@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,26 @@ def checksum_array(array: Any) -> str:
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\0".encode())
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:32]
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a JSON object with a checksum of its content, under "checksum".
+
+    Example:
+        >>> is_sealed(seal({"epoch": 1})), is_sealed({**seal({"epoch": 1}), "epoch": 2})
+        (True, False)
+    """
+    return {**content, "checksum": _checksum_of_json(content)}
+
+
+def is_sealed(content: Any) -> bool:
+    """Whether a JSON object is what `seal` returned."""
+    return isinstance(content, dict) and content.get("checksum") == _checksum_of_json(content)
+
+
+def _checksum_of_json(content: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:

@@ -12,6 +12,7 @@ from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import ProtocolResult, write_metrics
+from mer_jax.files import seal
 from mer_jax.models import HybridAttention3DNet, STSTNet
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.overview import AnsweredClip, draw_overview
@@ -67,7 +68,7 @@ def experiment() -> Experiment:
 
 def write_run(folder, experiment, clips, result):
     config = {"experiment": experiment.to_dict(), "fingerprint": fingerprint(experiment, clips)}
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(seal(config)))
     write_predictions(folder / "predictions.csv", [result])
     write_metrics(folder / "metrics.json", [result])
     return folder

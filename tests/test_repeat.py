@@ -9,6 +9,7 @@ from experiments.config_files import find_config, known_configs, load_config, ov
 from experiments.repeat import PredictionsDifferError, compare_predictions, read_record
 from mer_jax.errors import ConfigError
 from mer_jax.evaluation.predictions import write_predictions
+from mer_jax.files import seal
 from tests.test_report import make_result
 
 
@@ -17,7 +18,7 @@ def make_run(folder, experiment, **changes):
     write_predictions(folder / "predictions.csv", [make_result("loso", 0.7)])
     plain = {**experiment.to_dict(), **changes}
     config = {"experiment": plain, "fingerprint": "f", "environment": {"commit": "a", "python": "3.11"}}
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(seal(config)))
     return folder
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from datasets.facts import read_facts
+from mer_jax.files import seal
 from mer_jax.training.checkpoint import read_weights
 
 ROOT = Path(__file__).parents[1]
@@ -158,7 +159,7 @@ def test_repeat_stands_alone_and_wants_the_same_clips(finished, data_dir, tmp_pa
     assert "expected --repeat alone" in both.stderr
     config = json.loads((finished[0] / "config.json").read_text())
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text(json.dumps({**config, "fingerprint": "another"}))
+    (tmp_path / "run" / "config.json").write_text(json.dumps(seal({**config, "fingerprint": "another"})))
     (tmp_path / "run" / "predictions.csv").touch()
     other = repeat(tmp_path / "run", data_dir, tmp_path / "again")
     assert other.returncode == 1

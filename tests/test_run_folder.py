@@ -1,8 +1,10 @@
 """The run folder's bookkeeping; what it does in a real run is in test_run.py."""
 
+import contextlib
 import json
 import os
 
+import numpy as np
 import pytest
 
 from experiments.run_folder import (
@@ -11,9 +13,11 @@ from experiments.run_folder import (
     choose_workdir,
     describe_environment,
     locked,
+    read_config,
 )
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
+from mer_jax.files import seal
 from mer_jax.models import DualPath3DNet
 from mer_jax.training.train import fingerprint
 from mer_jax.vision.options import VisionOptions
@@ -42,7 +46,7 @@ def test_resuming_takes_the_newest_unfinished_run_of_the_same_experiment(tmp_pat
         folder = tmp_path / "runs" / f"toy-{stamp}"
         folder.mkdir(parents=True)
         config = {"fingerprint": identity, "environment": describe_environment(make_experiment().model)}
-        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "config.json").write_text(json.dumps(seal(config)))
         if finished:
             (folder / "report.html").touch()
     (tmp_path / "runs" / "toy-5").mkdir()  # killed before its config was written
@@ -126,3 +130,66 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
             finally:
                 os._exit(2)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def open_run(path, clips):
+    folder = RunFolder(path, make_experiment(), clips)
+    folder.open(["python"])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: b"null",
+        lambda content: b"[" * 100_000,
+        lambda content: content.replace(b'"environment"', b'"environmant"'),
+        lambda content: content.replace(b"0.001", b"0.002"),
+        lambda content: b"\xff" + content,
+    ],
+)
+def test_a_damaged_config_is_one_sentence(clips, tmp_path, spoil):
+    open_run(tmp_path, clips)
+    path = tmp_path / "config.json"
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ConfigError, match=r"config.json is damaged.*; restore it, or choose another folder"):
+        open_run(tmp_path, clips)
+
+
+def test_no_flipped_bit_of_config_or_history_is_believed(clips, tmp_path, capsys):
+    folder = open_run(tmp_path, clips)
+    rows = [
+        {"protocol": "a", "seed": 0, "fold": 0, "epoch": e, "train_loss": 0.1 * e, "seconds": 1.5} for e in range(4)
+    ]
+    folder.append_history(rows)
+    config = read_config(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("config.json", "history.jsonl"):
+        path = tmp_path / name
+        whole = path.read_bytes()
+        for bit in rng.integers(8 * len(whole), size=200):
+            flipped = bytearray(whole)
+            flipped[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            if name == "config.json":
+                with contextlib.suppress(ConfigError):
+                    assert read_config(tmp_path) == config, bit
+            else:
+                got = RunFolder(tmp_path, make_experiment(), clips).read_history()
+                assert all(row in rows for row in got), bit
+                assert len(got) >= len(rows) - 2
+        path.write_bytes(whole)
+    assert "damaged lines are left out" in capsys.readouterr().err
+
+
+def test_a_history_with_strange_lines_is_read(clips, tmp_path, capsys):
+    folder = open_run(tmp_path, clips)
+    row = {"protocol": "a", "seed": 0, "fold": 0, "epoch": 1, "seconds": 1.0}
+    folder.append_history([row])
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b"null\n\xff\n[]\n" + path.read_bytes() + b'{"protocol": "a"')
+    assert folder.read_history() == [row]
+    assert folder.read_history() == [row]
+    assert capsys.readouterr().err.count("3 damaged lines are left out") == 1

@@ -5,8 +5,6 @@ other's signals until they time out. So all of them go through one thread, in tu
 thread is also what makes saving asynchronous: training goes on while it writes.
 """
 
-import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -20,7 +18,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from mer_jax.errors import CheckpointError
-from mer_jax.files import checksum_array
+from mer_jax.files import checksum_array, is_sealed, seal
 
 SCHEMA_VERSION = 3  # 3: checksums
 ROOM_FOR_METADATA = 2**20  # bytes
@@ -92,8 +90,7 @@ class FoldCheckpoints:
         self._saving = _WRITER.submit(self._write, epoch, copy)
 
     def _write(self, epoch: int, state: Any) -> None:
-        meta = {**self._meta, "arrays": _describe(state), "checksums": _checksums(state)}
-        meta["checksum"] = _checksum_of_meta(meta)
+        meta = seal({**self._meta, "arrays": _describe(state), "checksums": _checksums(state)})
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
         try:
             saved = self._manager.save(epoch, args=args)
@@ -240,14 +237,9 @@ def _checksums(state: Any) -> dict[str, str]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): checksum_array(leaf) for path, leaf in leaves}
 
 
-def _checksum_of_meta(meta: dict[str, Any]) -> str:
-    content = {name: value for name, value in meta.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def _check_meta(meta: Any) -> None:
     is_older = isinstance(meta, dict) and meta.get("schema") in range(1, SCHEMA_VERSION) and "checksum" not in meta
-    if not is_older and (not isinstance(meta, dict) or meta.get("checksum") != _checksum_of_meta(meta)):
+    if not is_older and not is_sealed(meta):
         raise _DamagedError("its description is not what was written")
 
 
