@@ -9,7 +9,7 @@ from experiments.config_files import find_config, known_configs, load_config, ov
 from experiments.repeat import PredictionsDifferError, compare_predictions, read_record
 from mer_jax.errors import ConfigError
 from mer_jax.evaluation.predictions import write_predictions
-from tests.test_report import make_result
+from tests.toy_results import make_result
 
 
 def make_run(folder, experiment, **changes):
