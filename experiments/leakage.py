@@ -1,10 +1,10 @@
-"""The leak report: one network and seed under every protocol, and with the epoch chosen on the test.
+"""The leak report: one network under several protocols, with the epoch chosen on validation and on the test.
 
     python -m experiments.leakage --config smic_ha.py [--config.<field>=value ...]
         [--manual_dir DIR] [--workdir DIR] [--data_dir DIR] [--resume]
 
-Runs the protocols paper, clip, subject and loso (or those of --config.protocols) with the diagnostic test_best. In
-addition to the files of every run it writes leakage.html, leakage.md, leakage.csv, leakage.json and leakage.png.
+Runs the protocols paper, clip, subject and loso (or those of --config.protocols) with the diagnostic test_best. Besides
+the files of every run it writes leakage.html, leakage.md, leakage.csv, leakage.json and leakage.png.
 """
 
 import base64
@@ -18,12 +18,14 @@ from experiments.flags import read_options
 from experiments.run_experiment import run_experiment, say
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError
+from mer_jax.evaluation.gap import find_reference
+from mer_jax.evaluation.leakage import measure_leakage, to_json
 from mer_jax.files import write_atomically
-from mer_jax.report.leakage import draw_leakage, make_leak_table, measure_leakage, to_json
+from mer_jax.protocols import SUBJECT_DISJOINT
+from mer_jax.report.leakage import draw_leakage, make_leak_table
 from mer_jax.report.page import load_template
 
 PROTOCOLS = ("paper", "clip", "subject", "loso")
-HONEST = ("loso", "composite", "subject", "cross_corpus")  # the first of these that was run is the reference
 
 
 def main(argv: Sequence[str]) -> None:
@@ -31,11 +33,11 @@ def main(argv: Sequence[str]) -> None:
     experiment = parse_command_line(argv)
     if not any(argument.startswith("--config.protocols") for argument in argv):
         experiment = dataclasses.replace(experiment, protocols=PROTOCOLS)
-    reference = next((name for name in HONEST if name in experiment.protocols), None)
+    reference = find_reference(experiment.protocols)
     if reference is None:
         raise ConfigError(
-            f"got the protocols {', '.join(experiment.protocols)}; expected one of {', '.join(HONEST)} among them, to "
-            "compare the others with"
+            f"got the protocols {', '.join(experiment.protocols)}; expected one of {', '.join(SUBJECT_DISJOINT)} among "
+            "them, to compare the others with"
         )
     experiment = dataclasses.replace(experiment, name=f"{experiment.name}_leakage", diagnostic="test_best")
     options = read_options(["python", "-m", "experiments.leakage", *argv[1:]])
@@ -44,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
         return
     surrogate = results[0].provenance == "surrogate"
     rows = measure_leakage(results, reference)
-    title = f"{results[0].model} on {results[0].corpus}: what each shortcut is worth"
+    title = f"{results[0].model} on {results[0].corpus}: what each shortcut adds"
     table, picture = (
         make_leak_table(rows, reference, title, surrogate=surrogate),
         draw_leakage(rows, reference, surrogate=surrogate),

@@ -1,12 +1,13 @@
-"""Writes tables 2 to 7 and figure 10 of the paper from a grid, with our results beside the published numbers.
+"""Rebuilds tables 2 to 7 and figure 10 of the paper from a grid, published numbers beside ours.
 
     python -m experiments.tables [runs/grid]
 
-Writes every table as Markdown, LaTeX, CSV and PNG, figure10.png, and tables.html with all of them, into the folder
+Writes each table as Markdown, LaTeX, CSV and PNG, figure10.png, and tables.html with all of them, into the folder
 `tables` of the grid. A run that is not finished leaves a dash.
 
-Of the settings of batch size and epochs, the tables show the one with the lowest validation loss, and the range over
-all of them. The paper shows its best setting without saying how it was chosen; choosing by the test would be biased.
+Of the settings of batch size and epochs, the one with the lowest validation loss is shown, and beside it the range over
+all of them. The paper shows its best setting and does not say how it was chosen; choosing by the test would be
+optimistic.
 """
 
 import base64
@@ -48,17 +49,19 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Ours:
-    """Our results of one network on one corpus under one protocol, over all settings."""
+    """Results of all settings of one network on one corpus under one protocol."""
 
-    entry: Mapping[str, Any]  # of metrics.json, of the setting with the lowest validation loss
-    setting: str
+    entry: Mapping[str, Any]  # of metrics.json, for the setting with the lowest validation loss
     accuracies: tuple[float, ...]  # of all settings
 
     @property
     def cells(self) -> tuple[str, str, str]:
-        """Accuracy with its interval, the range over the settings, and F1, as text."""
-        interval = self.entry["accuracy_interval"]
-        shown = f"{100 * self.entry['accuracy']:.2f} ({100 * interval['low']:.1f}–{100 * interval['high']:.1f})"
+        """Accuracy with its interval over people, the range over the settings, and F1."""
+        interval = (self.entry["intervals"] or {}).get("accuracy")
+        bounds = f"{100 * interval['low']:.1f}–{100 * interval['high']:.1f}" if interval else "one person"
+        if interval and interval["note"]:
+            bounds += f", {interval['note']}"
+        shown = f"{100 * self.entry['accuracy']:.2f} ({bounds})"
         spread = (
             MISSING
             if len(self.accuracies) < 2
@@ -71,16 +74,16 @@ def write_tables(grid: Path) -> Path:
     """Writes all tables of a grid.
 
     Args:
-        grid: Folder of `experiments.grid`.
+        grid: Output folder of `experiments.grid`.
 
     Returns:
-        The page with all tables.
+        Path of the page.
 
     Raises:
-        ConfigError: The folder holds no grid.
+        ConfigError: The folder is not a grid.
     """
     if not (grid / "grid.json").exists():
-        raise ConfigError(f"{grid} holds no grid.json; expected the --out of `python -m experiments.grid`")
+        raise ConfigError(f"{grid} has no grid.json; expected the --out of `python -m experiments.grid`")
     description = json.loads((grid / "grid.json").read_text())
     ours = collect_ours(grid)
     changed = "; ".join(f"{name}: {text}" for name, text in description["changed"].items())
@@ -110,40 +113,39 @@ def write_tables(grid: Path) -> Path:
 
 def collect_ours(grid: Path) -> dict[tuple[str, str, str], Ours]:
     """Collects the results of finished runs, by corpus, network and protocol."""
-    found: dict[tuple[str, str, str], list[tuple[float, str, dict]]] = {}
+    found: dict[tuple[str, str, str], list[tuple[float, dict]]] = {}
     for path in sorted(grid.glob("*/metrics.json")):
         folder = path.parent
         if not (folder / "report.html").exists():
             continue
-        settings = folder.name.rsplit("_b", 1)
         experiment = json.loads((folder / "config.json").read_text())["experiment"]
         net = NET_OF_MODEL[experiment["model"]["class"]]
         history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
         for protocol, entry in json.loads(path.read_text()).items():
             loss = _validation_loss(entry, [row for row in history if row["protocol"] == protocol])
             key = (experiment["corpus"], net, protocol)
-            found.setdefault(key, []).append((loss, f"b{settings[-1]}", entry))
+            found.setdefault(key, []).append((loss, entry))
     return {
-        key: Ours(*min(runs, key=lambda run: run[0])[:0:-1], tuple(entry["accuracy"] for _, _, entry in runs))
+        key: Ours(min(runs, key=lambda run: run[0])[1], tuple(entry["accuracy"] for _, entry in runs))
         for key, runs in found.items()
     }
 
 
 def make_tables(ours: Mapping[tuple[str, str, str], Ours], changed: str) -> list[Table]:
-    """Makes tables 2 to 7.
+    """Creates tables 2 to 7.
 
     Args:
-        ours: Results of `collect_ours`.
-        changed: Description of the settings that differ from the published ones.
+        ours: From `collect_ours`.
+        changed: Settings that differ from the published ones.
     """
     surrogate = _is_surrogate(ours)
     legend = (
         f"Paper: {PROTOCOLS['paper']}. {PAPER_CHOICE}",
-        "Ours: the setting with the lowest validation loss, with its 95 % interval over clips (Wilson); range: the "
-        "lowest and the highest accuracy over all settings. F1 is the macro F1, pooled over folds; the paper does not "
-        "say which F1 it prints.",
-        "Ours, paper's protocol: augmented copies are divided, so that copies of a tested clip are trained on. Ours, "
-        "LOSO: leave one subject out.",
+        "Ours: the setting with the lowest validation loss, with its 95 % interval over people; range: the lowest and "
+        "the highest accuracy over all settings. F1 is the macro F1, pooled over folds; the paper does not say which "
+        "F1 it prints.",
+        "Ours, paper's protocol: clips and their augmented copies are divided, so copies of a tested clip are also in "
+        "training. Ours, LOSO: leave one subject out.",
     )
     tables = []
     for number, model, title in (
@@ -183,7 +185,7 @@ def _row(row: PublishedScore, ours: Mapping, net: str, *, with_error: bool = Fal
         MISSING if row.f1 is None else f"{row.f1:.4f}",
     ]
     if with_error:
-        cells.append(f"{100 * row.error_rate:.2f}")
+        cells.append(MISSING if row.error_rate is None else f"{100 * row.error_rate:.2f}")
     for protocol in SHOWN:
         mine = ours.get((row.corpus, net, protocol))
         cells += mine.cells if mine else [MISSING] * 3
@@ -212,12 +214,13 @@ def _make(
 
 
 def _figure_data(ours: Mapping[tuple[str, str, str], Ours]) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Collects figure 10 by score, corpus and line: a value for each network, in the paper's order."""
+    """Values of figure 10 by score, corpus and line, one for each network in the paper's order."""
     models = [model for model in NET_OF_MODEL if model != "SinglePath3DNet"]
     data: dict[str, dict[str, dict[str, list[float]]]] = {}
     for score, mine in (("accuracy", "accuracy"), ("f1", "f1_macro")):
         for corpus in CORPUS_NAMES:
-            lines = {"paper": [getattr(find_published(corpus, model), score) for model in models]}
+            published = [find_published(corpus, model) for model in models]
+            lines = {"paper": [getattr(row, score) or np.nan for row in published]}
             for protocol, name in SHOWN.items():
                 values = [ours.get((corpus, NET_OF_MODEL[model], protocol)) for model in models]
                 lines[f"ours, {name}"] = [each.entry[mine] if each else np.nan for each in values]
@@ -249,4 +252,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: main(sys.argv[1:]), on_interrupt="interrupted; nothing is left half written"))
+    sys.exit(run_command(lambda: main(sys.argv[1:]), on_interrupt="interrupted; no file is incomplete"))

@@ -9,10 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mer_jax.report.mistakes import find_confused_pairs
+from mer_jax.evaluation.mistakes import find_confused_pairs
 from mer_jax.report.page import write_report
-from tests.test_mistakes import shown
-from tests.test_report import CONFIG, ENVIRONMENT, make_faces, make_history, make_results
+from tests.toy_results import CONFIG, ENVIRONMENT, make_faces, make_history, make_results, make_shown_clip
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
@@ -44,7 +43,7 @@ def page(tmp_path_factory):
         results[1],
         folds=tuple(replace(fold, seconds=float(7 * number % 5)) for number, fold in enumerate(results[1].folds)),
     )
-    pairs = [(pair, [shown()] * 3) for pair in find_confused_pairs(results[1])[:2]]
+    pairs = [(pair, [make_shown_clip()] * 3) for pair in find_confused_pairs(results[1])[:2]]
     amplitude = {clip: float(number) for number, clip in enumerate(results[1].clip_id)}
     return write_report(
         folder, results=results, history=list(make_history(results)), config=CONFIG, environment=ENVIRONMENT,

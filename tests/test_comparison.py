@@ -7,10 +7,10 @@ import pytest
 from mer_jax.cli.main import main
 from mer_jax.evaluation import metrics
 from mer_jax.evaluation.comparison import compare_all, compare_results, describe_comparisons
-from mer_jax.evaluation.intervals import correct_holm, exact_mcnemar
 from mer_jax.evaluation.metrics import PredictionsError
 from mer_jax.evaluation.predictions import write_predictions
-from tests.test_report import make_result
+from mer_jax.evaluation.significance import correct_holm, exact_mcnemar
+from tests.toy_results import NAMES, make_result
 
 
 def shuffle(result, seed=0):
@@ -38,7 +38,7 @@ def test_items_are_paired_by_clip_whatever_their_order():
     comparison = compare_results("loso", ("a", "b"), first, shuffle(second), draws=200)
     assert (comparison.num_items, comparison.only_in) == (164, (0, 0))
     assert comparison.mcnemar == exact_mcnemar(first.correct, second.correct)
-    assert comparison.scores["uf1"] == (first.entry["uf1"], second.entry["uf1"])
+    assert comparison.scores["uf1"] == (first.scores()["uf1"], second.scores()["uf1"])
     assert comparison.permutations["accuracy"].p_value == pytest.approx(1 / 201)  # a net against dice
     interval = comparison.intervals["accuracy"]
     assert 0 < interval.low < comparison.scores["accuracy"][0] - comparison.scores["accuracy"][1] < interval.high
@@ -87,6 +87,47 @@ def test_other_seeds_pair_unless_there_are_several():
     assert "several seeds: not independent" in describe_comparisons([comparison])
 
 
+def test_clip_names_that_repeat_between_people_are_paired_by_person():
+    first = make_result("loso", 0.7)
+    number = dict.fromkeys(first.subject, 0)
+    names = []
+    for name in first.subject:  # EP01, EP02, ... of each person, as in CASME II
+        number[name] += 1
+        names.append(f"EP{number[name]:02d}")
+    repeated = replace(first, clip_id=tuple(names))
+    comparison = compare_results("loso", ("a", "b"), repeated, shuffle(other_system(repeated)), draws=9)
+    assert comparison.num_items == 164
+    assert comparison.paired_by == "person, clip and copy"
+    expected = compare_results("loso", ("a", "b"), first, other_system(first), draws=9)
+    assert comparison.scores == expected.scores
+
+
+def test_seeds_without_clip_ids_are_not_independent_clips():
+    first = replace(make_result("loso", 0.7), clip_id=(), subject=())
+    columns = {name: np.concatenate([getattr(first, name)] * 2) for name in ("fold", "copy", "true", "probabilities")}
+    both = replace(first, seed=np.repeat([0, 1], 164), **columns)
+    assert compare_results("loso", ("a", "b"), first, other_system(first), draws=9).mcnemar is not None
+    assert compare_results("loso", ("a", "b"), both, other_system(both), draws=9).mcnemar is None
+
+
+def test_nothing_but_the_permutation_over_people_is_called_significant():
+    # One person of four has 61 clips, all right by the first system and wrong by the second; the others do not differ.
+    subject = ("big",) * 61 + ("x",) * 5 + ("y",) * 5 + ("z",) * 5
+    true = np.arange(76) % 3
+    right = np.eye(3, dtype=np.float32)[true]
+    wrong = right.copy()
+    wrong[:61] = np.roll(right[:61], 1, axis=1)
+    columns = {name: np.zeros(76, int) for name in ("fold", "copy", "seed")}
+    ids = tuple(f"c{number}" for number in range(76))
+    first = replace(make_result("loso", 0.7), clip_id=ids, subject=subject, true=true, probabilities=right, **columns)
+    comparison = compare_results("loso", ("a", "b"), first, replace(first, probabilities=wrong))
+    assert comparison.mcnemar.p_value < 1e-10
+    assert comparison.permutations["accuracy"].p_value == 1.0
+    lines = describe_comparisons([comparison]).splitlines()
+    assert lines[0].split()[-1] == "significant"
+    assert lines[1].split()[-1] == "no"
+
+
 def test_what_does_not_fit_is_refused():
     first = make_result("loso", 0.7)
     for change, message in (
@@ -95,8 +136,8 @@ def test_what_does_not_fit_is_refused():
             "a has the classes negative, positive, surprise, b x, y, z; expected the same",
         ),
         ({"true": (first.true + 1) % 3}, "is truly 'positive' in a and 'surprise' in b; expected the same truth"),
-        ({"clip_id": tuple(f"x{i}" for i in range(164))}, "a and b have no item in common: clip s1_clip"),
-        ({"clip_id": ()}, "b has no column clip_id and the other has"),
+        ({"clip_id": tuple(f"x{i}" for i in range(164))}, "a and b have no item in common: clip s1/s1_clip"),
+        ({"clip_id": ()}, "b has no column clip_id but the other has"),
     ):
         with pytest.raises(PredictionsError, match=message):
             compare_results("loso", ("a", "b"), first, replace(first, **change), draws=9)
@@ -120,7 +161,7 @@ def test_the_command_compares_run_folders_and_files(tmp_path, capsys):
         (tmp_path / name).mkdir()
         write_predictions(tmp_path / name / "predictions.csv", [result])
     plain = tmp_path / "plain.csv"
-    lines = [f"{c},{NAME[t]},{NAME[p]}" for c, t, p in zip(first.clip_id, first.true, first.predicted, strict=True)]
+    lines = [f"{c},{NAMES[t]},{NAMES[p]}" for c, t, p in zip(first.clip_id, first.true, first.predicted, strict=True)]
     plain.write_text("clip_id,true,predicted\n" + "\n".join(lines))
     runs = [str(tmp_path / "one"), str(tmp_path / "two"), str(plain)]
     assert main(["compare", *runs, "--draws", "100"]) == 0
@@ -133,6 +174,3 @@ def test_the_command_compares_run_folders_and_files(tmp_path, capsys):
     assert entry["holm"]["mcnemar"] == entry["mcnemar"]["p_value"], "one comparison needs no correction"
     assert main(["compare", runs[0]]) == 1
     assert "expected two or more different runs" in capsys.readouterr().err
-
-
-NAME = ("negative", "positive", "surprise")

@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mer_jax.evaluation.leakage import measure_leakage
 from mer_jax.evaluation.metrics import PredictionsError
-from mer_jax.report.leakage import draw_leakage, make_leak_table, measure_leakage
-from tests.test_report import make_result
+from mer_jax.report.leakage import draw_leakage, make_leak_table
+from tests.toy_results import make_result
 
 
 def results():
@@ -19,7 +20,7 @@ def results():
 
 def test_each_row_is_set_against_the_reference_on_the_same_clips():
     paper, subject, loso = results()
-    rows = measure_leakage([paper, subject, loso], "loso", draws=500)
+    rows = measure_leakage([paper, subject, loso], "loso")
     assert [(row.protocol, row.selection) for row in rows] == [
         ("paper", "validation"), ("subject", "validation"), ("loso", "validation"), ("loso", "test_best"),
     ]  # fmt: skip
@@ -38,14 +39,14 @@ def test_each_row_is_set_against_the_reference_on_the_same_clips():
 def test_what_is_no_pair_is_not_compared():
     paper, _, loso = results()
     other = replace(paper, clip_id=tuple(f"x{i}" for i in range(len(paper.true))))
-    row = measure_leakage([other, loso], "loso", draws=50)[0]
+    row = measure_leakage([other, loso], "loso")[0]
     assert (row.optimism, row.optimism_interval, row.num_paired) == (None, None, 0)
-    with pytest.raises(PredictionsError, match="no result of protocol 'loso'; expected it to compare paper with"):
+    with pytest.raises(PredictionsError, match="no result of protocol 'loso'; expected it, to compare paper with"):
         measure_leakage([paper], "loso")
 
 
 def test_table_and_picture_say_what_was_chosen_on_the_test():
-    rows = measure_leakage(results(), "loso", draws=50)
+    rows = measure_leakage(results(), "loso")
     table = make_leak_table(rows, "loso", "A net", surrogate=True)
     text = table.to_markdown()
     assert text.startswith("**SURROGATE · A net**")

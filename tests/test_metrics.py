@@ -117,14 +117,29 @@ def test_functions_take_leading_axes():
         assert function(counts)[2, 3] == function(counts[2, 3])
 
 
-def test_guessers():
+def test_majority():
     confusion = np.array([[4, 2, 0], [1, 1, 1], [0, 0, 3]])
-    chance, majority = metrics.guess_uniformly(confusion), metrics.guess_majority(confusion)
-    np.testing.assert_allclose(chance, [[2, 2, 2], [1, 1, 1], [1, 1, 1]])
-    assert metrics.accuracy(chance) == pytest.approx(1 / 3)
+    majority = metrics.guess_majority(confusion)
     np.testing.assert_array_equal(majority, [[6, 0, 0], [3, 0, 0], [3, 0, 0]])
     assert metrics.accuracy(majority) == 6 / 12
     assert metrics.uar(majority) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("support", [[250, 109, 83], [70, 51, 43], [2, 1, 0], [3, 40], [20_000, 500, 1]])
+def test_chance_is_the_mean_over_guesses(support):
+    rng, classes, draws = np.random.default_rng(0), len(support), 40_000
+    guesses = np.stack([rng.multinomial(n, [1 / classes] * classes, size=draws) for n in support], axis=1)
+    chance = metrics.score_chance(np.diag(support))
+    for name, function in (("accuracy", metrics.accuracy), ("uf1", metrics.uf1), ("uar", metrics.uar)):
+        values = function(guesses)
+        assert chance[name] == pytest.approx(values.mean(), abs=5 * values.std() / draws**0.5)
+
+
+def test_chance_of_a_million_items_takes_no_million_terms():
+    chance = metrics.score_chance(np.diag([600_000, 300_000, 100_000]))
+    expected = np.repeat(np.array([[600_000], [300_000], [100_000]]) / 3, 3, axis=1)
+    assert chance["uf1"] == pytest.approx(metrics.uf1(expected), abs=1e-5)
+    assert metrics.score_chance(np.array([[5]])) == {"accuracy": 1.0, "uf1": 1.0, "uar": 1.0}
 
 
 def test_every_score_has_a_definition():

@@ -4,13 +4,14 @@ import pytest
 from mer_jax import protocols
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.protocols import Fold, audit, make_plan
+from tests.toy_results import smic_like
 
 SUBJECT_PROTOCOLS = ["subject", "loso", "composite", "cross_corpus"]
 OF_ONE_CORPUS = ["subject", "loso"]
 
 
 def deal_corpora(subjects) -> list[str]:
-    """Names a corpus for every clip, so that each corpus has a third of the people."""
+    """Names a corpus for each clip, so that each corpus has a third of the people."""
     people = sorted(set(subjects))
     return [("casme2", "samm", "smic")[people.index(subject) % 3] for subject in subjects]
 
@@ -27,14 +28,6 @@ def random_corpus(seed: int) -> tuple[list[str], np.ndarray]:
         labels[[np.flatnonzero(subjects == f"s{i:02d}")[0] for i in range(label, num_subjects, num_classes)]] = label
     order = rng.permutation(len(subjects))
     return subjects[order].tolist(), labels[order]
-
-
-def smic_like() -> tuple[list[str], np.ndarray]:
-    """164 clips of 16 subjects, 6 to 39 of each, 70/51/43: the sizes of SMIC HS."""
-    sizes = [6, 6, 39, 19, 2, 4, 13, 4, 7, 9, 10, 9, 10, 5, 4, 17]
-    subjects = np.repeat([f"s{i}" for i in range(1, 17)], sizes).tolist()
-    labels = np.random.default_rng(7).permutation(np.repeat([0, 1, 2], [70, 51, 43]))
-    return subjects, labels
 
 
 @pytest.mark.parametrize("name", SUBJECT_PROTOCOLS)
@@ -100,11 +93,11 @@ def test_composite_leaves_one_person_out_and_cross_corpus_one_corpus():
 def test_one_corpus_is_no_composite_and_a_name_in_two_is_refused():
     subjects, labels = smic_like()
     for name in ("composite", "cross_corpus"):
-        with pytest.raises(CorpusError, match=rf"all clips are of one corpus, smic; protocol '{name}' needs two"):
+        with pytest.raises(CorpusError, match=rf"all clips are of a single corpus, smic; protocol '{name}' needs two"):
             make_plan(name, subjects=subjects, corpora=["smic"] * 164, labels=labels, seed=0)
-        with pytest.raises(CorpusError, match="all clips are of one corpus; protocol"):
+        with pytest.raises(CorpusError, match="all clips are of a single corpus; protocol"):
             make_plan(name, subjects=subjects, labels=labels, seed=0)
-    with pytest.raises(CorpusError, match="subject 's1' is in smic and in samm; expected a name to be one person"):
+    with pytest.raises(CorpusError, match="subject 's1' is in smic and in samm; expected each name to be one person"):
         make_plan("composite", subjects=subjects, corpora=["smic", "samm"] * 82, labels=labels, seed=0)
 
 
@@ -119,7 +112,7 @@ def test_a_corpus_with_a_class_of_its_own_is_refused():
 def test_clips_too_few_are_refused():
     with pytest.raises(CorpusError, match="4 clips for 5 folds; protocol 'clip' needs at least as many clips"):
         make_plan("clip", subjects=list("aabb"), labels=np.array([0, 1, 0, 1]), seed=0)
-    with pytest.raises(CorpusError, match="2 clips are left to train and to validate, one of each class"):
+    with pytest.raises(CorpusError, match="2 clips are left for training and validation, one of each class"):
         make_plan("clip", subjects=list("aab"), labels=np.array([0, 1, 0]), seed=0, num_folds=3)
     with pytest.raises(CorpusError, match="of protocol 'clip' trains without class 1, which only b has"):
         make_plan("clip", subjects=["a"] * 9 + ["b"], labels=np.array([0] * 9 + [1]), seed=0)
@@ -211,6 +204,27 @@ def test_validation_takes_turns():
     assert plan.folds[0].name == "s1"
 
 
+@pytest.mark.parametrize("name", ["paper", "clip", "subject", "loso"])
+def test_without_validation_all_other_clips_train(name):
+    subjects, labels = smic_like()
+    plan = make_plan(name, subjects=subjects, labels=labels, seed=0, validation_share=0.0)
+    with_validation = make_plan(name, subjects=subjects, labels=labels, seed=0)
+    for fold, other in zip(plan.folds, with_validation.folds, strict=True):
+        assert not fold.validation.any()
+        np.testing.assert_array_equal(fold.train, ~fold.test)
+        assert other.validation.any()
+        if name != "clip":  # whose groups of test clips come from the same stream as validation
+            np.testing.assert_array_equal(fold.test, other.test)
+    assert audit(plan, subjects)["validation_subject_in_train"] == 0.0
+
+
+def test_two_people_are_enough_without_validation():
+    options = {"subjects": list("aabb"), "labels": np.array([0, 1, 0, 1]), "seed": 0, "validation_share": 0.0}
+    assert [fold.name for fold in make_plan("loso", **options).folds] == ["a", "b"]
+    with pytest.raises(CorpusError, match=r"1 subjects; protocol 'loso' needs at least 2 \(to train, to test\)"):
+        make_plan("loso", **options | {"subjects": ["a"] * 4})
+
+
 def test_names_nobody_knows_are_refused():
     subjects, labels = smic_like()
     with pytest.raises(ConfigError, match="unknown protocol 'subjct'; did you mean 'subject'"):
@@ -224,9 +238,9 @@ def test_names_nobody_knows_are_refused():
     [
         ({"name": "subject", "num_folds": 1}, "num_folds is 1; expected 2 or more"),
         ({"name": "clip", "num_folds": 1}, "num_folds is 1; expected 2 or more"),
-        ({"name": "paper", "num_copies": 0}, "num_copies is 0; .* give 1 or more"),
-        ({"name": "loso", "validation_fraction": 0.0}, "validation_fraction is 0.0; expected above 0"),
-        ({"name": "loso", "validation_fraction": 0.5}, "validation_fraction is 0.5; .* below 0.5"),
+        ({"name": "paper", "num_copies": 0}, "num_copies is 0; .* expected 1 or more"),
+        ({"name": "loso", "validation_share": -0.1}, "validation_share is -0.1; expected from 0"),
+        ({"name": "loso", "validation_share": 0.5}, "validation_share is 0.5; .* below 0.5"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
@@ -246,7 +260,7 @@ def test_too_few_subjects_are_refused():
     with pytest.raises(CorpusError, match="3 subjects and 8 corpora for 8 labels"):
         make_plan("loso", subjects=list("abc"), labels=labels, seed=0)
     # Two groups of three people: one group has two, which leaves the other with one to train and none to validate.
-    with pytest.raises(CorpusError, match="finds nobody to validate: 1 subjects are left"):
+    with pytest.raises(CorpusError, match="no subject for validation: taking any of the 1 subjects who are not"):
         make_plan("subject", subjects=list("aabbcc"), labels=labels[:6], seed=0, num_folds=2)
 
 
@@ -263,7 +277,7 @@ def test_a_class_in_two_subjects_stays_in_training():
     subjects = list("aabbccddee")
     labels = np.array([0, 1, 0, 1, 0, 1, 0, 2, 1, 2])
     for seed in range(10):
-        plan = make_plan("loso", subjects=subjects, labels=labels, seed=seed, validation_fraction=0.3)
+        plan = make_plan("loso", subjects=subjects, labels=labels, seed=seed, validation_share=0.3)
         assert all(2 in labels[fold.train] for fold in plan.folds)
 
 
@@ -272,7 +286,7 @@ def test_those_who_validate_together_leave_every_class_in_training():
     subjects = list("aa" + 20 * "b" + "cccddd")
     labels = np.array([0, 1] * 11 + [0, 1, 2] * 2)
     for seed in range(5):
-        plan = make_plan("loso", subjects=subjects, labels=labels, seed=seed, validation_fraction=0.2)
+        plan = make_plan("loso", subjects=subjects, labels=labels, seed=seed, validation_share=0.2)
         assert plan.folds[0].validation.sum() == 3
 
 
@@ -290,7 +304,10 @@ def test_a_class_missing_from_the_papers_training_side_is_refused():
 
 def test_an_empty_side_and_an_item_on_two_sides_are_refused():
     some, none = np.array([True, False, False]), np.zeros(3, bool)
-    with pytest.raises(CorpusError, match="fold 'f' has no validation items"):
-        Fold("f", train=some, validation=none, test=some)
+    with pytest.raises(CorpusError, match="fold 'f' has no train items; expected at least one"):
+        Fold("f", train=none, validation=~some, test=some)
+    with pytest.raises(CorpusError, match="fold 'f' has no test items; expected at least one"):
+        Fold("f", train=some, validation=~some, test=none)
+    assert not Fold("f", train=some, validation=none, test=~some).validation.any()
     with pytest.raises(ValueError, match="fold 'f' has an item on two sides"):
         Fold("f", train=some, validation=~some, test=some)

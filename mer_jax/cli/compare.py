@@ -9,6 +9,8 @@ from pathlib import Path
 from mer_jax.cli.score import add_scoring_options, read_results
 from mer_jax.errors import MerError
 
+_MOST_DRAWS = 10_000_000
+
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
     """Adds the arguments of `mer compare` and returns what runs it."""
@@ -16,6 +18,7 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
         "runs", type=Path, nargs="+", metavar="RUN", help="a run folder or a predictions.csv; two or more"
     )
     add_scoring_options(parser)
+    parser.add_argument("--draws", type=_positive, default=10_000, help="random permutations (%(default)s)")
     return _compare
 
 
@@ -36,6 +39,13 @@ def _compare(flags: argparse.Namespace) -> None:
     if any(result.provenance == "surrogate" for results in systems.values() for result in results.values()):
         print("SURROGATE: rendered faces, not recordings of people\n")
     print(describe_comparisons(comparisons))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= _MOST_DRAWS:
+        raise argparse.ArgumentTypeError(f"{number} is not from 1 to {_MOST_DRAWS}")
+    return number
 
 
 def _tell_apart(paths: Sequence[Path]) -> list[str]:

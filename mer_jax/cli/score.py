@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mer_jax.evaluation.results import ProtocolResult
 
-_MOST_DRAWS = 10_000_000
-
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
     """Adds the arguments of `mer score` and returns what runs it."""
@@ -23,7 +21,7 @@ def _score(flags: argparse.Namespace) -> None:
     from mer_jax.evaluation.score_text import describe_definitions, describe_scores
 
     results = read_results(flags.predictions, flags)
-    entries = {result.protocol: result.metrics(draws=flags.draws) for result in results}
+    entries = {result.protocol: result.scores() for result in results}
     if flags.json:
         print(json.dumps(entries, indent=2, allow_nan=False))
         return
@@ -35,7 +33,6 @@ def _score(flags: argparse.Namespace) -> None:
 def add_scoring_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that all commands on predictions share."""
     parser.add_argument("--classes", default="", help="all class names, separated by commas, if a file lacks some")
-    parser.add_argument("--draws", type=_positive, default=10_000, help="bootstrap and permutation draws (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
@@ -45,10 +42,3 @@ def read_results(path: Path, flags: argparse.Namespace) -> "tuple[ProtocolResult
 
     names = tuple(name.strip() for name in flags.classes.split(",")) if flags.classes else ()
     return read_predictions(path / "predictions.csv" if path.is_dir() else path, class_names=names)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= _MOST_DRAWS:
-        raise argparse.ArgumentTypeError(f"{number} is not from 1 to {_MOST_DRAWS}")
-    return number

@@ -22,8 +22,8 @@ EXPLANATION = (
     "Difference: first minus second, on the items that both predict. Interval: 95 %, over people, the same for both. "
     "Permutation: the two systems exchanged by person, two-sided. Holm: corrected over all comparisons of this table, "
     "each kind of test separately. Significant: the corrected p value of the permutation test is below .05; nothing "
-    "else is called so. McNemar, exact and two-sided, takes items as independent, which clips of one person are not: its "
-    "p value is too small."
+    "else is called so. McNemar, exact and two-sided, takes items as independent, which clips of one person are not: "
+    "its p value is too small."
 )
 
 
@@ -224,5 +224,5 @@ def _pair(names: tuple[str, str], first: ProtocolResult, second: ProtocolResult)
             + (" under the same seeds." if by_seed else ".")
         )
     named = {"clip_id": "clip", "subject": "person", "corpora": "corpus"}
-    units = [*(named[name] for name in reversed(columns)), "copy", *seed]
+    units = [*(named[name] for name in columns), "copy", *seed]
     return np.array(rows), f"{', '.join(units[:-1])} and {units[-1]}"

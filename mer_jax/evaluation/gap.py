@@ -77,15 +77,17 @@ def measure_gap(entries: Entries) -> Gap | None:
         return None
     first, second = entries[PAPER], entries[honest]
     people = sorted(first["per_subject"].keys() | second["per_subject"].keys())
-    counts = [_right_and_wrong(entry["per_subject"], people) for entry in (first, second)]
-    interval = difference_intervals(*counts, {"accuracy": metrics.accuracy})["accuracy"] if len(people) > 1 else None
+    paper, other = (_right_and_wrong(entry["per_subject"], people) for entry in (first, second))
+    interval = None
+    if len(people) > 1:
+        interval = difference_intervals(paper, other, {"accuracy": metrics.accuracy})["accuracy"]
     return Gap(
         honest=honest,
         paper_accuracy=first["accuracy"],
         honest_accuracy=second["accuracy"],
         difference=first["accuracy"] - second["accuracy"],
         interval=interval,
-        p_value=flip_people(*counts).p_value,
+        p_value=flip_people(paper, other).p_value,
         clip_in_train=first["audit"]["test_clip_in_train"],
         subject_in_train=first["audit"]["test_subject_in_train"],
     )

@@ -97,23 +97,25 @@ def people_intervals(
 
     Example:
         >>> counts = np.array([[[5, 1], [1, 3]], [[4, 0], [2, 4]], [[2, 3], [0, 5]], [[6, 1], [2, 1]]])
-        >>> interval = people_intervals(counts, {"accuracy": lambda c: np.trace(c, axis1=-2, axis2=-1) / c.sum((-2, -1))})
-        >>> round(interval["accuracy"].low, 2), round(interval["accuracy"].high, 2), interval["accuracy"].method
-        (0.52, 0.89, 'effective-sample Wilson over 4 people')
+        >>> share_right = lambda c: np.trace(c, axis1=-2, axis2=-1) / c.sum((-2, -1))
+        >>> interval = people_intervals(counts, {"accuracy": share_right})["accuracy"]
+        >>> round(interval.low, 2), round(interval.high, 2), interval.method
+        (0.53, 0.89, 'effective-sample Wilson over 4 people')
     """
     counts = counts[counts.any((1, 2))]
     if len(counts) < 2:
         raise ValueError(f"{len(counts)} {unit} with items: an interval over {unit} needs at least 2.")
     total, items = counts.sum(0), counts.sum((1, 2))
-    smoothed, scale = _smooth(total), (num_clips or items.sum()) / items.sum()
+    number = num_clips or int(items.sum())
+    smoothed = _smooth(total * number / items.sum())
     note = TOO_FEW_PEOPLE if unit == "people" and len(counts) < MIN_PEOPLE else ""
     intervals = {}
     for name, function in statistics.items():
         score, smooth_score = float(function(total)), float(function(smoothed))
         changes = _leave_one_out(function(total - counts), score)
-        variance = max(float((changes**2).sum()), _clip_variance(function, smoothed) / scale)
+        variance = max(float((changes**2).sum()), _clip_variance(function, smoothed))
         # One class alone is always right: no variance, and nothing to be effective about.
-        effective = smooth_score * (1 - smooth_score) / variance if variance else items.sum() * scale
+        effective = float(smooth_score * (1 - smooth_score) / variance if variance else number)
         low, high = _wilson(score, effective, _quantile(level, items, changes))
         intervals[name] = Interval(low, high, level, f"effective-sample Wilson over {len(counts)} {unit}", note)
     return intervals
@@ -187,7 +189,7 @@ def _quantile(level: float, items: Int[np.ndarray, "s"], changes: Float[np.ndarr
     return float(stdtrit(freedom, 0.5 + level / 2))
 
 
-def _smooth(total: Int[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
+def _smooth(total: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
     """Adds one right and one wrong item to each true class, then scales it back to its size.
 
     A class without errors would otherwise have no variance.

@@ -89,11 +89,11 @@ def _measure(
         people, index = np.unique([result.people[row] for row in paired], return_inverse=True)
         true, mine = result.true[paired], predicted[paired]
         optimism = float(np.mean(mine == true) - np.mean(theirs == true))
-        both = [
+        own, others = (
             metrics.confusion_by_group(true, each, index, classes, num_groups=len(people)) for each in (mine, theirs)
-        ]
+        )
         if len(people) > 1:
-            optimism_interval = difference_intervals(*both, ACCURACY)["accuracy"]
+            optimism_interval = difference_intervals(own, others, ACCURACY)["accuracy"]
     return LeakRow(
         protocol=result.protocol,
         selection=selection,

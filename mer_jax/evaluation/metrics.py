@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Real
+from scipy.special import gammaln, xlogy
 
 from mer_jax.errors import MerError
 
@@ -180,10 +181,19 @@ def uar(confusion: Counts) -> Scores:
     return _mean(recall(confusion), confusion.sum(-1) > 0)
 
 
-def guess_uniformly(confusion: Counts) -> Float[np.ndarray, "*b k k"]:
-    """Expected counts of uniform random guessing ("chance")."""
-    num_classes = confusion.shape[-1]
-    return np.repeat(confusion.sum(-1, keepdims=True) / num_classes, num_classes, axis=-1)
+def score_chance(confusion: Real[np.ndarray, "k k"]) -> dict[str, float]:
+    """Expected accuracy, UF1 and UAR of uniform random guessing on the items of a confusion matrix.
+
+    The UF1 is the mean over guesses, which is a little lower than the UF1 of the mean counts.
+
+    Example:
+        >>> chance = score_chance(np.diag([250, 109, 83]))  # the composite of MEGC 2019
+        >>> round(chance["accuracy"], 4), round(chance["uf1"], 3), round(chance["uar"], 4)
+        (0.3333, 0.314, 0.3333)
+    """
+    support, share = np.asarray(confusion.sum(1), float), 1 / len(confusion)
+    f1s = [_expected_f1(own, support.sum() - own, share) for own in support if own]
+    return {"accuracy": share, "uf1": float(np.mean(f1s)), "uar": share}
 
 
 def guess_majority(confusion: Counts) -> Float[np.ndarray, "*b k k"]:
@@ -225,6 +235,25 @@ def score(confusion: Real[np.ndarray, "k k"], class_names: Sequence[str]) -> dic
     functions = (accuracy, error_rate, f1_macro, f1_weighted, f1_micro, uf1, uar, precision_macro)
     scores: dict[str, Any] = {function.__name__: _plain(function(confusion)) for function in functions}
     return scores | {"confusion": confusion.tolist(), "per_class": per_class}
+
+
+def _expected_f1(own: float, others: float, share: float) -> float:
+    """Expected F1 of a class if each item, its own and others, is predicted as it with this probability."""
+    hits, p_hits = _binomial(own, share)
+    false, p_false = _binomial(others, share)
+    values = 2 * hits[:, None] / (own + hits[:, None] + false)
+    return float(p_hits @ values @ p_false)
+
+
+def _binomial(number: float, share: float) -> tuple[Float[np.ndarray, "v"], Float[np.ndarray, "v"]]:
+    """Values of a binomial variable within 8 standard deviations of the mean, at most some 400, and their weights."""
+    mean, reach = number * share, 8 * np.sqrt(number * share * (1 - share)) + 1
+    low, high = np.ceil(max(0.0, mean - reach)), np.floor(min(number, mean + reach))
+    values = np.arange(low, high + 1, max(1, round(reach / 200)))
+    log_choose = gammaln(number + 1) - gammaln(values + 1) - gammaln(number - values + 1)
+    log_weights = log_choose + xlogy(values, share) + xlogy(number - values, 1 - share)
+    weights = np.exp(log_weights - log_weights.max())
+    return values, weights / weights.sum()
 
 
 def _hits(confusion: np.ndarray) -> np.ndarray:

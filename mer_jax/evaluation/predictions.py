@@ -7,7 +7,6 @@ cannot be read without doubt is refused, with the first row that does not fit.
 import csv
 import difflib
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from jaxtyping import Float, Int
 from mer_jax.errors import near_names
 from mer_jax.evaluation.metrics import PredictionsError
 from mer_jax.evaluation.results import ProtocolResult
-from mer_jax.files import write_atomically
+from mer_jax.files import natural_key, write_atomically
 
 FIXED_COLUMNS = (
     "clip_id", "subject", "corpus", "provenance", "protocol", "fold", "seed", "copy", "true", "predicted"
@@ -98,7 +97,7 @@ def read_predictions(path: Path, *, class_names: Sequence[str] = ()) -> tuple[Pr
             f"{path} has probabilities of {', '.join(named)}; expected the classes of --classes, "
             f"{', '.join(class_names)}."
         )
-    classes = tuple(named or class_names or sorted(set(cells["true"]), key=_natural_key))
+    classes = tuple(named or class_names or sorted(set(cells["true"]), key=natural_key))
     true, predicted = (_index_classes(path, name, cells[name], classes) for name in NEEDED_COLUMNS)
     numbers = {name: _parse_numbers(path, name, cells.get(name), rows) for name in ("seed", "copy")}
     numbers["fold"] = _number_folds(cells.get("fold"), rows)
@@ -250,10 +249,5 @@ def _number_folds(column: tuple[str, ...] | None, rows: int) -> Int[np.ndarray, 
     names = set(column)
     if all(name.isdecimal() for name in names):
         return np.array(column).astype(int)
-    number = {name: index for index, name in enumerate(sorted(names, key=_natural_key))}
+    number = {name: index for index, name in enumerate(sorted(names, key=natural_key))}
     return np.array([number[name] for name in column])
-
-
-def _natural_key(name: str) -> list[tuple[str, str]]:
-    """Natural order: 2 before 10."""
-    return [(part.zfill(9), part) for part in re.findall(r"\d+|\D+", name)]

@@ -51,8 +51,8 @@ NOTES = {
     "smic_error": "Table 3 has an accuracy of 93.42 % and an error rate of 5.58 %, which do not sum to 100; right "
     "is 6.58. The conclusion repeats 5.58 as the lowest error rate.",
     "smic_highest": "The text says that accuracy is highest on SMIC; by its own tables it is the lowest of the four.",
-    "smic_seconds": "The text says that SMIC clips last 9 to 343 seconds, which would not be micro-expressions; frames or "
-    "milliseconds may be meant.",
+    "smic_seconds": "The text says that SMIC clips last 9 to 343 seconds, which would not be micro-expressions; "
+    "frames or milliseconds may be meant.",
     "smm": "Table 3 prints SAMM as SMM.",
     "n612": "The discussion lists 7 + 3 + 9 + 5 + 6 + 7 = 37 errors on CAS(ME)^2. With an error rate of 6.05 % the "
     "test held 612 items, so about 6,120 in all, of about 350 clips: augmented copies were counted and tested.",

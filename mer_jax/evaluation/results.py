@@ -26,13 +26,13 @@ OF_PARTS: Statistics = {**STATISTICS, "f1_macro": metrics.f1_macro, "precision_m
 DEFINITIONS = {
     **metrics.DEFINITIONS,
     **calibration.DEFINITIONS,
-    "fold_means": "Mean over folds of each fold's own score, all folds weighted equally. Some papers print it; a fold of "
-    "two clips then weighs as much as one of forty, and a class that a fold lacks is left out of its UF1 and UAR.",
+    "fold_means": "Mean over folds of each fold's own score, all folds weighted equally. Some papers print it; a fold "
+    "of two clips then weighs as much as one of forty, and a class that a fold lacks is left out of its UF1 and UAR.",
     "seeds": "Mean and standard deviation (n − 1) over seeds of the score of each seed.",
-    "chance": "Expected score of uniform random guessing on these test items.",
+    "chance": "Expected score of uniform random guessing on these test items: the mean over guesses.",
     "majority": "Score of always predicting the most frequent true class on these test items.",
-    "test_best": "Score if, for each fold, the epoch with the best TEST accuracy is kept. It estimates nothing, because "
-    "the choice uses the answers. Shown to tell how much this shortcut, common in published code, adds.",
+    "test_best": "Score if, for each fold, the epoch with the best TEST accuracy is kept. It estimates nothing, "
+    "because the choice uses the answers. Shown to tell how much this shortcut, common in published code, adds.",
 }
 
 
@@ -239,7 +239,7 @@ class ProtocolResult:
             **scores,
             "intervals": self._intervals(),
             "clip_interval": asdict(wilson_interval(scores["accuracy"], self.num_clips)),
-            "chance": _evaluate(metrics.guess_uniformly(confusion), STATISTICS),
+            "chance": metrics.score_chance(confusion),
             "majority": _evaluate(metrics.guess_majority(confusion), STATISTICS),
             "calibration": self._calibration(),
             "fold_means": self._fold_means(),

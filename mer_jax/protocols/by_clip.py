@@ -11,15 +11,15 @@ PAPER_TEST_FRACTION = 0.1
 
 PAPER_DESCRIPTION = (
     "As published: each clip is augmented first, then clips and copies together are divided at random, 80 % for "
-    "training, 10 % for validation, 10 % for testing. Copies of one clip and clips of one person therefore fall on both "
-    "sides: the network is tested on altered copies of clips it was trained on. The number says how well it recognises "
-    "these clips again, not how well it would read a stranger's face."
+    "training, 10 % for validation, 10 % for testing. Copies of one clip and clips of one person therefore fall on "
+    "both sides: the network is tested on altered copies of clips it was trained on. The number says how well it "
+    "recognises these clips again, not how well it would read a stranger's face."
 )
 CLIP_DESCRIPTION = (
-    "By clip: the clips are divided into groups with equal shares of each class. Each group is tested once by a network "
-    "that was trained on none of its clips, but usually on other clips of the same people. About a tenth of the clips "
-    "validates. Only training clips are augmented. Compared with the paper's protocol it shows the effect of the copies, "
-    "compared with subject-disjoint protocols the effect of knowing the faces."
+    "By clip: the clips are divided into groups with equal shares of each class. Each group is tested once by a "
+    "network that was trained on none of its clips, but usually on other clips of the same people. About a tenth of "
+    "the clips validates. Only training clips are augmented. Compared with the paper's protocol it shows the effect "
+    "of the copies, compared with subject-disjoint protocols the effect of knowing the faces."
 )
 
 
@@ -61,10 +61,10 @@ def split_by_clip(split: Split) -> Plan:
     num_clips = len(split.labels)
     if split.num_folds < 2:
         raise ConfigError(f"num_folds is {split.num_folds}; expected 2 or more.")
-    if num_clips < max(3, split.num_folds):
+    if num_clips < max(split.num_sides, split.num_folds):
         raise CorpusError(
             f"{num_clips} clips for {split.num_folds} folds; protocol 'clip' needs at least as many clips as folds, "
-            "and 3 in all (to train, to validate, to test). Lower num_folds, or use more clips."
+            f"and {split.num_sides} in all ({split.sides}). Lower num_folds, or use more clips."
         )
     rng = np.random.default_rng(split.seed)
     # Round-robin over the clips sorted by class: each group gets its share of each class.

@@ -11,13 +11,14 @@ ORDERS_TRIED = 16
 
 SUBJECT_DESCRIPTION = (
     "Subject-disjoint: people are divided into groups balanced by clips and classes. Each group is tested once by a "
-    "network that has seen none of its people, neither in training nor in the choice of the epoch. About a tenth of the "
-    "clips, of other people, validates. Only training clips are augmented. The number estimates accuracy on strangers."
+    "network that has seen none of its people, neither in training nor in the choice of the epoch. About a tenth of "
+    "the clips, of other people, validates. Only training clips are augmented. The number estimates accuracy on "
+    "strangers."
 )
 LOSO_DESCRIPTION = (
     "Leave one subject out: each person is tested once by a network trained on the others. About a tenth of the "
-    "clips, of other people who take turns, validates. Only training clips are augmented. The number estimates accuracy "
-    "on strangers; this is the field's customary protocol."
+    "clips, of other people who take turns, validates. Only training clips are augmented. The number estimates "
+    "accuracy on strangers; this is the field's customary protocol."
 )
 COMPOSITE_DESCRIPTION = (
     "Composite of MEGC 2019: clips of several corpora together, leave one subject out. Each person is tested once by a "
@@ -36,10 +37,10 @@ def split_by_subject(split: Split) -> Plan:
     names, counts = _count_classes(split)
     if split.num_folds < 2:
         raise ConfigError(f"num_folds is {split.num_folds}; expected 2 or more.")
-    if len(names) < max(3, split.num_folds):
+    if len(names) < max(split.num_sides, split.num_folds):
         raise CorpusError(
             f"{len(names)} subjects for {split.num_folds} folds; protocol 'subject' needs at least as many subjects as "
-            "folds, and 3 in all (to train, to validate, to test). Lower num_folds, or use more subjects."
+            "folds, and {split.num_sides} in all ({split.sides}). Lower num_folds, or use more subjects."
         )
     group = _deal(counts, split.num_folds, np.random.default_rng(split.seed))
     tests = {f"group{fold + 1}": group == fold for fold in range(split.num_folds)}
@@ -49,9 +50,9 @@ def split_by_subject(split: Split) -> Plan:
 def split_loso(split: Split) -> Plan:
     """Leave one subject out: one fold for each subject, named after them."""
     names, _ = _count_classes(split)
-    if len(names) < 3:
+    if len(names) < split.num_sides:
         raise CorpusError(
-            f"{len(names)} subjects; protocol 'loso' needs at least 3 (to train, to validate, to test). Add subjects."
+            f"{len(names)} subjects; protocol 'loso' needs at least {split.num_sides} ({split.sides}). Add subjects."
         )
     tests = {str(name): names == name for name in names}
     return _plan_over_subjects("loso", LOSO_DESCRIPTION, split, tests)
@@ -84,8 +85,8 @@ def _list_corpora(split: Split, protocol: str) -> list[str]:
     corpora = sorted(set(split.corpora))
     if len(corpora) < 2:
         raise CorpusError(
-            f"all clips are of a single corpus{f', {corpora[0]}' if corpora[0] else ''}; protocol {protocol!r} needs two or "
-            "more, as `megc2019` has. Use a config of a composite, or protocol 'loso'."
+            f"all clips are of a single corpus{f', {corpora[0]}' if corpora[0] else ''}; protocol {protocol!r} needs "
+            "two or more, as `megc2019` has. Use a config of a composite, or protocol 'loso'."
         )
     return corpora
 
@@ -125,7 +126,7 @@ def _deal(counts: Int[np.ndarray, "s k"], num_groups: int, rng: np.random.Genera
 
 
 def _plan_over_subjects(protocol: str, description: str, split: Split, tests: dict[str, np.ndarray]) -> Plan:
-    """Creates a plan whose sides are sets of subjects; `tests` maps a fold's name to the mask of its tested subjects."""
+    """Creates a plan whose sides are sets of subjects; `tests` maps fold names to masks of tested subjects."""
     names, counts = _count_classes(split)
     subject = np.searchsorted(names, np.asarray(split.subjects))
     rng = np.random.default_rng([split.seed, 1])  # not the random stream that divided the groups

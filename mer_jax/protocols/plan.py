@@ -60,6 +60,16 @@ class Split:
     num_copies: int
     validation_share: float  # of all clips; 0 for no validation
 
+    @property
+    def sides(self) -> str:
+        """The sides of a fold, for messages."""
+        return "to train, to validate, to test" if self.validation_share else "to train, to test"
+
+    @property
+    def num_sides(self) -> int:
+        """Number of sides of a fold, each of which needs a subject or clip of its own."""
+        return 3 if self.validation_share else 2
+
 
 def refuse_copies(plan: Plan, model: str) -> None:
     """Checks a plan for a model that cannot augment clips, such as one of motion features.

@@ -1,13 +1,13 @@
 """The pictures of the run folder, as PNG bytes.
 
-Colours are those of Okabe and Ito, told apart by colour-blind readers; what differs in colour differs in its
-marker, line or text as well. A picture of surrogate data says so in its title and at its foot.
+The colours are those of Okabe and Ito, which colour-blind readers can distinguish; whatever differs in colour also
+differs in marker, line or text. A picture of surrogate data says so in its title and at its foot.
 """
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -26,7 +26,7 @@ SURROGATE_FOOT = "SURROGATE corpus: rendered faces, not recordings of people. No
 
 @dataclass(frozen=True, eq=False)
 class FaceExample:
-    """One clip, as it is stored and as the network is fed it."""
+    """One clip, as stored and as the network sees it."""
 
     class_name: str
     clip_id: str
@@ -36,7 +36,7 @@ class FaceExample:
 
 
 def draw_confusion(entries: Entries) -> bytes:
-    """One panel per protocol: counts, and each row's shares as shades.
+    """Draws confusion matrices, one panel per protocol: counts, and shares of each true class as shades.
 
     Args:
         entries: Scores by protocol, as in `metrics.json`.
@@ -69,12 +69,12 @@ def draw_confusion(entries: Entries) -> bytes:
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], entries: Entries) -> bytes:
-    """Loss and accuracy by epoch, a row per protocol and a line per fold.
+    """Draws loss and accuracy by epoch, a row per protocol and a line per fold.
 
     Args:
         history: Records of `history.jsonl`: `protocol, fold` (0-based), `epoch` (1-based), `train_loss`,
-            `train_accuracy`, `validation_loss`, `validation_accuracy`; `seed` where there are several.
-        entries: Scores by protocol, for chance and the epochs chosen.
+            `train_accuracy`, `validation_loss`, `validation_accuracy`; `seed` if there are several.
+        entries: Scores by protocol, for chance and the chosen epochs.
 
     Returns:
         A PNG.
@@ -108,11 +108,11 @@ def draw_curves(history: Sequence[Mapping[str, Any]], entries: Entries) -> bytes
         axes[0, 0].plot([], [], "o", color=INK, markersize=5, label="epoch chosen on validation")[0],
     ]
     axes[0, 0].legend(handles=handles, fontsize=9, framealpha=0.9)
-    return finish_figure(figure, "Training curves (the test side has no part in them)", _provenance(entries))
+    return finish_figure(figure, "Training curves (without the test side)", _provenance(entries))
 
 
 def draw_gap(entries: Entries) -> bytes:
-    """Accuracy of each protocol with its intervals, chance, and the gap between the paper's and an honest one.
+    """Draws the accuracy by protocol with intervals and baselines, and the gap between two protocols.
 
     Args:
         entries: Scores by protocol, as in `metrics.json`.
@@ -124,18 +124,16 @@ def draw_gap(entries: Entries) -> bytes:
     axis = axes[0, 0]
     for row, (name, entry) in enumerate(entries.items()):
         color, marker = (VERMILLION, "s") if name == PAPER else (BLUE, "o")
-        clips, subjects = entry["accuracy_interval"], (entry["bootstrap"] or {}).get("accuracy")
-        axis.plot([clips["low"], clips["high"]], [row, row], color=color, linewidth=3, solid_capstyle="butt")
-        if subjects is not None:
-            ends = [subjects["low"], subjects["high"]]
-            axis.plot(
-                ends, [row + 0.17, row + 0.17], color=color, linewidth=1.2, linestyle="--", marker="|", markersize=7
-            )
+        clips, people = entry["clip_interval"], (entry["intervals"] or {}).get("accuracy")
+        if people is not None:
+            axis.plot([people["low"], people["high"]], [row, row], color=color, linewidth=3, solid_capstyle="butt")
+        ends, below = [clips["low"], clips["high"]], [row + 0.17, row + 0.17]
+        axis.plot(ends, below, color=color, linewidth=1.2, linestyle="--", marker="|", markersize=7)
         axis.plot(entry["accuracy"], row, marker, color=color, markersize=10)
         axis.text(
             entry["accuracy"], row - 0.17, f"{100 * entry['accuracy']:.1f} %", ha="center", color=INK, weight="bold"
         )
-        # Both lie elsewhere for each protocol, for their test items differ.
+        # Both differ between protocols, because their test items differ.
         for baseline, label, style, side in (
             ("chance", "chance ", ":", "right"),
             ("majority", " largest class", "-.", "left"),
@@ -145,7 +143,7 @@ def draw_gap(entries: Entries) -> bytes:
             axis.text(place, row - 0.2, label, color=GRAY, fontsize=9, ha=side)
     gap, names = measure_gap(entries), list(entries)
     if gap is not None and abs(gap.difference) > 0.01:
-        # Between two rows, also where others stand between the two that are compared.
+        # Between two rows, even if others are between the two that are compared.
         middle = min(names.index(PAPER), names.index(gap.honest)) + 0.5
         arrow = {"arrowstyle": "<->", "color": INK, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
         axis.annotate("", (gap.paper_accuracy, middle), (gap.honest_accuracy, middle), arrowprops=arrow)
@@ -155,15 +153,15 @@ def draw_gap(entries: Entries) -> bytes:
     axis.set_ylim(len(entries) - 0.55, -0.5)
     axis.set_xlim(0, 1)
     axis.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-    axis.set_xlabel("accuracy; solid: 95 % over clips (Wilson); dashed: 95 % over subjects (bootstrap)")
+    axis.set_xlabel("accuracy; solid: 95 % over people; dashed: 95 % as if clips were independent (Wilson)")
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    return finish_figure(figure, "One net, one corpus: what each protocol says", _provenance(entries))
+    return finish_figure(figure, "One network, one corpus: accuracy by protocol", _provenance(entries))
 
 
 def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
-    """What the network sees: both halves at several frames, as stored and as fed.
+    """Draws what the network sees: both halves at several frames, as stored and after normalisation.
 
     Args:
         faces: One clip per class.
@@ -178,10 +176,10 @@ def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
     for number, (face, fed) in enumerate(zip(faces, all_fed, strict=True)):
         stored = part_halves(face.stored.astype(float))
         gray = {"cmap": "gray", "vmin": 0, "vmax": 255}
-        for row, (frames, name, scale) in enumerate(((stored, "as stored", gray), (fed, "as fed", fed_scale))):
+        for row, (frames, name, scale) in enumerate(((stored, "as stored", gray), (fed, "as seen", fed_scale))):
             shown = np.linspace(0, len(frames) - 1, FRAMES_SHOWN).round().astype(int)
             for axis, index in zip(axes[2 * number + row], shown, strict=True):
-                picture = axis.imshow(frames[index], **scale)
+                axis.imshow(frames[index], **scale)
                 axis.set_xticks([])
                 axis.set_yticks([])
                 axis.spines[:].set(color=GRAY, linewidth=0.5)
@@ -191,7 +189,9 @@ def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
                 -0.05, 0.5, label, transform=axes[2 * number + row, 0].transAxes, rotation=90,
                 ha="right", va="center", fontsize=9, color=INK, linespacing=1.4,
             )  # fmt: skip
-            bar = figure.colorbar(picture, ax=axes[2 * number + row], shrink=0.75, aspect=14, pad=0.01)
+            bar = figure.colorbar(
+                axes[2 * number + row, -1].images[0], ax=axes[2 * number + row], shrink=0.75, aspect=14, pad=0.01
+            )
             bar.ax.tick_params(labelsize=7)
     return finish_figure(figure, "What the network sees: upper and lower half, one clip per class", provenance)
 
@@ -202,7 +202,7 @@ def _draw_run(axis: Axes, records: list, quantity: str, best_epoch: int | None, 
     validation = [record[f"validation_{quantity}"] for record in records]
     axis.plot(epochs, [record[f"train_{quantity}"] for record in records], color=BLUE, linewidth=1.3, alpha=alpha)
     axis.plot(epochs, validation, color=VERMILLION, linewidth=1.3, linestyle="--", alpha=alpha)
-    if best_epoch in epochs:
+    if best_epoch is not None and best_epoch in epochs:
         axis.plot(best_epoch, validation[epochs.index(best_epoch)], "o", color=INK, markersize=4.5, zorder=3)
 
 
@@ -211,13 +211,13 @@ def _describe_row(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def part_halves(face: Float[np.ndarray, "t h w"]) -> Float[np.ndarray, "t g w"]:
-    """The upper above the lower half with a blank line between: they enter two paths of the network."""
+    """The upper above the lower half with a blank line between them: they enter two paths of the network."""
     line = np.full((len(face), 4, face.shape[2]), np.nan)
     return np.concatenate([face[:, :HALF_HEIGHT], line, face[:, HALF_HEIGHT:]], axis=1)
 
 
 def choose_scale(clips: Sequence[Float[np.ndarray, "t h w"]]) -> dict[str, Any]:
-    """One scale for all: gray for gray values; differences about a white zero, their rarest extremes cut off."""
+    """One colour scale for all clips: gray for gray values; for differences, white at 0 and the rarest extremes cut."""
     values = np.concatenate([clip[np.isfinite(clip)] for clip in clips])
     if values.min() >= 0:
         return {"cmap": "gray", "vmin": 0, "vmax": max(float(values.max()), 1e-6)}
@@ -234,21 +234,23 @@ def make_figure(
     columns: int,
     *,
     size: tuple[float, float],
-    layout: str = "constrained",
+    layout: Literal["constrained", "compressed", "tight"] = "constrained",
     height_ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of this package, and its axes [rows, columns]; size in inches."""
-    # Not pyplot: its figures are global state, and its backend may want a screen.
+    """Creates a figure in the style of this package, and its axes [rows, columns]; size in inches."""
+    # Not pyplot: its figures are global state, and its backend may need a screen.
     figure = Figure(figsize=size, dpi=DPI, layout=layout, facecolor="white")
     return figure, figure.subplots(rows, columns, squeeze=False, height_ratios=height_ratios)
 
 
 def finish_figure(figure: Figure, title: str, provenance: str) -> bytes:
-    """Gives a figure its title, says so where it shows surrogate data, and returns the PNG."""
+    """Adds a figure's title and, for surrogate data, the marks that say so; returns the PNG."""
     if provenance == "surrogate":
         title = f"SURROGATE · {title}"
         figure.supxlabel(SURROGATE_FOOT, fontsize=9.5, color=RUST, weight="bold")
     figure.suptitle(title, fontsize=13, color=INK, weight="bold")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})  # no version in it: equal runs, equal files
+    figure.savefig(
+        buffer, format="png", metadata={"Software": None}
+    )  # without versions, so that equal runs give equal files
     return buffer.getvalue()

@@ -9,9 +9,16 @@ from mer_jax.report.table import Table
 
 
 def make_leak_table(rows: Sequence[LeakRow], reference: str, title: str, *, surrogate: bool) -> Table:
-    """The rows as a table."""
+    """Formats the rows as a table.
+
+    Args:
+        rows: From `evaluation.leakage.measure_leakage`.
+        reference: Name of the protocol that the others were compared with.
+        title: Title of the table.
+        surrogate: Whether the corpus is a surrogate.
+    """
     header = (
-        "Protocol and choice of the epoch", "accuracy %", "95 %", f"optimism against {reference}, points",
+        "Protocol and choice of the epoch", "accuracy %", "95 % over people", f"optimism against {reference}, points",
         "optimism, 95 %", "UF1", "UAR", "tested clip in training %", "tested person in training %", "items",
     )  # fmt: skip
     cells = [
@@ -28,13 +35,14 @@ def make_leak_table(rows: Sequence[LeakRow], reference: str, title: str, *, surr
         for row in rows
     ]
     note = (
-        "Epochs chosen on the test estimate nothing: they have seen the answers. They show what that shortcut is worth."
+        "Epochs chosen on the test estimate nothing, because the choice uses the answers. They show how much this "
+        "shortcut adds."
     )
     return Table("leakage", title, header, tuple(cells), (DEFINITION, note), surrogate)
 
 
 def draw_leakage(rows: Sequence[LeakRow], reference: str, *, surrogate: bool) -> bytes:
-    """Accuracy of every row with its interval, and the optimism written beside it.
+    """Draws the accuracy of each row with its interval, and writes the optimism beside it.
 
     Returns:
         A PNG.
@@ -60,13 +68,16 @@ def draw_leakage(rows: Sequence[LeakRow], reference: str, *, surrogate: bool) ->
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlim(0, 1)
     axis.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-    axis.set_xlabel(f"accuracy, 95 % over subjects; at the right, the difference to {reference} on the same clips")
+    axis.set_xlabel(f"accuracy, 95 % over subjects; right: the difference from {reference} on the same clips")
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    return finish_figure(figure, "What each shortcut is worth", "surrogate" if surrogate else "licensed")
+    return finish_figure(figure, "What each shortcut adds", "surrogate" if surrogate else "licensed")
 
 
 def _bounds(interval: Interval | None, *, signed: bool = False) -> str:
     sign = "+" if signed else ""
-    return "–" if interval is None else f"{100 * interval.low:{sign}.1f} to {100 * interval.high:{sign}.1f}"
+    if interval is None:
+        return "–"
+    bounds = f"{100 * interval.low:{sign}.1f} to {100 * interval.high:{sign}.1f}"
+    return f"{bounds} ({interval.note})" if interval.note else bounds

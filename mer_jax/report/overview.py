@@ -43,7 +43,7 @@ def draw_overview(clip: AnsweredClip, provenance: str) -> bytes:
         A PNG.
     """
     figure = Figure(figsize=(8.4, 3.3), dpi=DPI * 2 / 3, layout="constrained", facecolor="white")
-    left, middle, right = figure.subfigures(1, 3, width_ratios=(1.0, 1.75, 1.2))
+    left, middle, right = np.asarray(figure.subfigures(1, 3, width_ratios=(1.0, 1.75, 1.2)))
     _draw_recording(left, clip)
     _draw_input(middle, clip)
     _draw_answer(right, clip)
@@ -77,7 +77,7 @@ def _draw_answer(part: SubFigure, clip: AnsweredClip) -> None:
     places = np.arange(len(clip.class_names))
     colors = [BLUE if name == clip.face.class_name else GRAY for name in clip.class_names]
     axis.barh(places, clip.probabilities, color=colors, height=0.6)
-    for place, share in zip(places, clip.probabilities, strict=True):
+    for place, share in zip(places.tolist(), clip.probabilities, strict=True):
         fits = share > 0.8  # inside the bar, since there is no room beside it
         place_x, side, ink = (share - 0.02, "right", "white") if fits else (share + 0.02, "left", INK)
         axis.text(place_x, place, f"{share:.2f}", va="center", ha=side, fontsize=9, color=ink)

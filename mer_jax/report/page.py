@@ -1,8 +1,7 @@
-"""`report.html`: one file that opens offline, on any screen, and needs no explanation beside it."""
+"""`report.html`: one self-contained file that opens offline, on any screen."""
 
 import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import jinja2
 import numpy as np
 
 from mer_jax.evaluation.gap import PAPER, find_honest, measure_gap
+from mer_jax.evaluation.mistakes import ConfusedPair, find_confused_pairs
 from mer_jax.evaluation.published import (
     PAPER_CHOICE,
     PROTOCOLS,
@@ -21,9 +21,9 @@ from mer_jax.evaluation.published import (
     select_published,
 )
 from mer_jax.evaluation.results import DEFINITIONS, FoldSummary, ProtocolResult
-from mer_jax.files import write_atomically
+from mer_jax.files import natural_key, write_atomically
 from mer_jax.report import figures
-from mer_jax.report.mistakes import ConfusedPair, ShownClip, draw_difficulty, draw_errors, find_confused_pairs
+from mer_jax.report.mistakes import ShownClip, draw_difficulty, draw_errors
 
 LABELS = {
     "accuracy": "Accuracy",
@@ -61,25 +61,25 @@ def write_report(
 ) -> Path:
     """Draws the pictures of a run and writes its page.
 
-    Writes `confusion.png`, `curves.png`, `gap.png`, `faces.png`, `errors.png`, `difficulty.png` (each left out where
-    there is nothing to draw) and `report.html`, which contains them.
+    Writes `confusion.png`, `curves.png`, `gap.png`, `faces.png`, `errors.png`, `difficulty.png` (those with nothing to
+    draw are left out) and `report.html`, which contains them.
 
     Args:
         run_dir: The run folder; it must exist.
-        results: What was tested, a result for every protocol.
+        results: One result for each protocol.
         history: Records of `history.jsonl` (see `figures.draw_curves`).
-        config: The experiment as plain data, shown as it is.
-        environment: Versions, machine, commit, data fingerprint and the like, by name; `command`, the line that
-            repeats the run, is shown apart.
-        faces: One clip per class.
-        errors: The most confused pairs with clips of each.
-        facts: Properties of the clips that may make them hard, by name with unit, for every clip id.
-        missing: Folds that ended without a result, each with its protocol.
+        config: The experiment as plain data, printed as it is.
+        environment: Versions, machine, commit, data fingerprint and the like, by name; `command`, which repeats the
+            run, is printed separately.
+        faces: One clip per class; none to show no faces.
+        errors: The most confused pairs, each with clips.
+        facts: Properties of the clips that may make them hard, by name with unit and clip id.
+        missing: Folds without a result, each with its protocol.
 
     Returns:
         Path of the page.
     """
-    entries = {result.protocol: result.entry for result in results}
+    entries = {result.protocol: result.scores() for result in results}
     some = results[0]
     pictures = {"gap": figures.draw_gap(entries), "confusion": figures.draw_confusion(entries)}
     if history:
@@ -116,7 +116,10 @@ def write_report(
         footnotes=collect_footnotes(select_published(some.corpus)),
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         faces=faces,
-        confused={result.protocol: find_confused_pairs(result) for result in results},
+        confused={
+            result.protocol: find_confused_pairs(result) if result.probabilities is not None and result.clip_id else []
+            for result in results
+        },
         missing=missing,
         definitions={LABELS[key]: text for key, text in DEFINITIONS.items()},
         config=json.dumps(config, indent=2, default=str),
@@ -127,25 +130,25 @@ def write_report(
 
 
 def _subject_strip(result: ProtocolResult) -> list[dict[str, Any]]:
-    """A cell for every tested subject, in the order people count: s2 before s10."""
+    """One cell for each tested person, in natural order: s2 before s10."""
     names, counts = result.subject_counts()
     cells = [
         {"name": name, "items": int(matrix.sum()), "right": int(np.trace(matrix))}
         for name, matrix in zip(names, counts, strict=True)
     ]
-    return sorted(cells, key=lambda cell: [(part.zfill(9), part) for part in re.findall(r"\d+|\D+", cell["name"])])
+    return sorted(cells, key=lambda cell: natural_key(cell["name"]))
 
 
 def load_template(name: str) -> jinja2.Template:
-    """Opens one of the package's templates, with the filters that pages share.
+    """Loads one of the package's templates, with the filters that all pages share.
 
     Args:
-        name: A file in `templates/`.
+        name: File name in `templates/`.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mer_jax.report"),
         autoescape=True,  # names of clips and subjects come from file names
-        undefined=jinja2.StrictUndefined,  # a misspelt name is an error, not a hole in the page
+        undefined=jinja2.StrictUndefined,  # a misspelt name is an error, not a gap in the page
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -157,8 +160,9 @@ def load_template(name: str) -> jinja2.Template:
 
 
 def _bounds(interval: Mapping[str, Any] | None, *, percent: bool = True) -> str:
-    """`77.6 to 92.3 %`, or `0.776 to 0.923`; a dash where there is no interval."""
+    """Formats `77.6 to 92.3 %` or `0.776 to 0.923`, with the note of the interval; a dash if there is none."""
     if interval is None:
         return "–"
     low, high = interval["low"], interval["high"]
-    return f"{100 * low:.1f} to {100 * high:.1f}\u00a0%" if percent else f"{low:.3f} to {high:.3f}"
+    bounds = f"{100 * low:.1f} to {100 * high:.1f}\u00a0%" if percent else f"{low:.3f} to {high:.3f}"
+    return f"{bounds} ({interval['note']})" if interval["note"] else bounds

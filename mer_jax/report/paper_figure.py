@@ -1,4 +1,4 @@
-"""Figure 10 of the paper: accuracy and F1 of four networks on four corpora, with ours beside the published lines."""
+"""Figure 10 of the paper: accuracy and F1 of four networks on four corpora, published and ours."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ def draw_paper_figure(
     """Draws a row of panels for each score, a panel for each corpus, and a line for each source of numbers.
 
     Args:
-        data: By score (`accuracy`, `f1`), corpus and line: a value for each of four networks; NaN where there is none.
-        corpus_names: What a corpus is called, by its key in `data`.
-        surrogate: Whether ours are of surrogate corpora; the published line is then named apart from them.
-        changed: What differs from the published settings.
+        data: Values of four networks by score (`accuracy`, `f1`), corpus and line; NaN where there is none.
+        corpus_names: Printed name of each corpus, by its key in `data`.
+        surrogate: Whether ours are of surrogate corpora; the legend then distinguishes them from the published line.
+        changed: Settings that differ from the published ones.
 
     Returns:
         A PNG.

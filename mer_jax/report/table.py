@@ -1,4 +1,4 @@
-"""One table in the forms that people need: Markdown, LaTeX, CSV, HTML and a picture."""
+"""One table as Markdown, LaTeX, CSV, HTML and PNG."""
 
 import csv
 import html
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from mer_jax.report.figures import DPI, INK, RUST, SURROGATE_FOOT
 
@@ -19,35 +20,35 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table with all that has to be said of it.
+    """A table with its title, footnotes and reservations.
 
-    The first column is text, the others are numbers; every row is as long as the header. Footnotes have the letters of
-    `footnote_mark`. That numbers are of a surrogate, and what is not as published, goes into every form.
+    The first column is text, the others are numbers; each row is as long as the header. Footnotes have the letters of
+    `footnote_mark`. Every form says if numbers are of a surrogate, and which settings are not as published.
     """
 
-    name: str  # of its files
+    name: str  # stem of its file names
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     footnotes: tuple[str, ...] = ()
     surrogate: bool = False
-    changed: str = ""  # what of ours is not as published
+    changed: str = ""  # settings of ours that are not as published
 
     @property
     def caption(self) -> str:
-        """The title; surrogate numbers are called so first."""
+        """The title, marked for surrogate numbers."""
         title = f"SURROGATE · {self.title}" if self.surrogate else self.title
         return f"{title} (ours: not as published)" if self.changed else title
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What stands below the table."""
+        """The lines below the table."""
         marked = tuple(f"{footnote_mark(index)} {text}" for index, text in enumerate(self.footnotes))
         changed = (f"Not as published: {self.changed}.",) if self.changed else ()
         return ((SURROGATE_FOOT,) if self.surrogate else ()) + changed + marked
 
     def to_markdown(self) -> str:
-        """A pipe table."""
+        """Formats a pipe table."""
 
         def line(cells: Sequence[str]) -> str:
             return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
@@ -59,7 +60,7 @@ class Table:
         )
 
     def to_latex(self) -> str:
-        """A table environment; needs the package booktabs."""
+        """Formats a table environment, which needs the package booktabs."""
 
         def line(cells: Sequence[str]) -> str:
             return " & ".join(map(_escape_latex, cells)) + r" \\"
@@ -74,7 +75,7 @@ class Table:
         return "\n".join(parts) + "\n"
 
     def to_csv(self) -> str:
-        """Cells as they are, with a column that says what they are."""
+        """Formats the cells unchanged, with columns for provenance and changed settings."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*self.header, "provenance of ours", "not as published"])
@@ -82,7 +83,7 @@ class Table:
         return text.getvalue()
 
     def to_html(self) -> str:
-        """A table element with its remarks; the page around it is somebody else's."""
+        """Formats a table element and its remarks, to be put into a page."""
 
         def cells(row: Sequence[str]) -> str:
             first, *others = map(html.escape, row)
@@ -99,7 +100,7 @@ class Table:
         )
 
     def draw(self) -> bytes:
-        """A PNG."""
+        """Draws the table as a PNG."""
         heads = [textwrap.fill(name, 16) for name in self.header]
         lines = max(name.count("\n") for name in heads) + 1
         widths = [max(*(len(line) for line in head.split("\n")), *(len(row[i]) for row in self.rows), 5)
@@ -115,7 +116,7 @@ class Table:
             [list(row) for row in self.rows],
             colLabels=heads,
             colWidths=[each / sum(widths) for each in widths],
-            bbox=(0, 0, 1, 1),
+            bbox=Bbox.from_bounds(0, 0, 1, 1),
             cellLoc="right",
         )
         drawn.auto_set_font_size(False)
@@ -127,10 +128,10 @@ class Table:
             cell.set_linewidth(1.0 if row == 0 else 0.3)
             cell.get_text().set_color(INK)
             if row == 0:
-                cell.get_text().set_weight("bold")
+                cell.set_text_props(weight="bold")
             if column == 0:
-                cell.get_text().set_ha("left")
-                cell._loc = "left"
+                cell.set_text_props(ha="left")
+                cell._loc = "left"  # pyright: ignore[reportAttributeAccessIssue]: it has no setter
         figure.text(0.01, 1 - 0.08 / height, self.caption, va="top", fontsize=11, color=INK, weight="bold")
         figure.text(0.01, 0.01, "\n".join(remarks), va="bottom", fontsize=8, color=RUST, weight="bold")
         buffer = io.BytesIO()
@@ -139,7 +140,7 @@ class Table:
 
 
 def footnote_mark(index: int) -> str:
-    """The letter of a footnote, counted from 0; numbers would be taken for references.
+    """The letter of a footnote, counted from 0; numbers could be mistaken for references.
 
     Example:
         >>> footnote_mark(0), footnote_mark(27)
