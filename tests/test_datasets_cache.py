@@ -251,5 +251,11 @@ def test_a_script_without_a_main_guard_may_call_it(records, tmp_path):
     assert done.stdout == f"imported\n3 {script}\n"
 
 
-def test_there_is_a_worker():
-    assert default_workers() >= 1
+def test_the_processors_of_this_process_are_counted(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 9}, raising=False)
+    assert default_workers() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert default_workers() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert default_workers() == 1

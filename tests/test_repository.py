@@ -272,7 +272,7 @@ assert "gain" in variables["params"]["upper"]["attention"]
 
 
 def test_examples_of_the_contributing_guide_work(tmp_path):
-    block, model, config = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    block, model, config, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     for package in ("mer_jax", "experiments"):
         shutil.copytree(ROOT / package, tmp_path / package)
     examples = {
@@ -305,7 +305,7 @@ def test_configs_are_valid_and_named_after_their_file(path):
     experiment = load_config(path)
     experiment.validate()
     assert experiment.name == path.stem
-    assert (ROOT / "datasets" / experiment.corpus / "reader.py").exists()
+    assert (ROOT / "datasets" / experiment.corpus / "release.py").exists()
 
 
 NOTEBOOK = {"Purpose": r"\w.{20}", "Time": r"(not measured yet|.*\b\d+ (second|minute|hour)s?\b)", "Expect": r"\w.{20}"}
