@@ -7,18 +7,19 @@ this includes compiling the C++ library, once a machine. `warm`: the same comman
 Columns are medians in seconds: imports, the C++ library, tracing and compiling, first step.
 """
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 
-from benchmarks.timing import make_parser, report
+_START = time.perf_counter()  # before the imports, which are the first stage
 
-_START = time.perf_counter()
+import argparse  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import statistics  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+
+from benchmarks.timing import make_parser, report, time_call  # noqa: E402
 
 
 def work(implementation: str, batch: int) -> None:
@@ -31,17 +32,13 @@ def work(implementation: str, batch: int) -> None:
 
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    marks = [time.perf_counter()]
-    resolve(implementation)
-    marks.append(time.perf_counter())
+    stages = {"imports": time.perf_counter() - _START, "library": time_call(lambda: resolve(implementation))}
+    start = time.perf_counter()
     run = paper_net.make_trainer(implementation, batch)
-    jax.block_until_ready(run())
-    marks.append(time.perf_counter())
-    jax.block_until_ready(run())
-    marks.append(time.perf_counter())
-    stages = [b - a for a, b in zip([_START, *marks], marks, strict=False)]
-    step = stages.pop()
-    print(json.dumps({"imports": stages[0], "library": stages[1], "compilation": stages[2] - step, "step": step}))
+    time_call(run)
+    first_step = time.perf_counter() - start
+    step = time_call(run)
+    print(json.dumps(stages | {"compilation": first_step - step, "step": step}))
 
 
 def main() -> None:

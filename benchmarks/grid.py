@@ -19,7 +19,7 @@ import time
 import jax
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
-from benchmarks.timing import make_parser, report
+from benchmarks.timing import make_parser, report, time_call
 from mer_jax.machine import keep_freed_memory
 from mer_jax.models import (
     DualPath3DNet,
@@ -41,14 +41,9 @@ def work(per_subject: int, batch: int, rounds: int) -> None:
     for network in NETWORKS:
         start = time.perf_counter()
         chunk = make_chunk(make_loso(clips, model=network(), batch_size=batch), 1)
-        jax.block_until_ready(chunk())
+        time_call(chunk)
         first = time.perf_counter() - start
-        seconds = []
-        for _ in range(rounds):
-            start = time.perf_counter()
-            jax.block_until_ready(chunk())
-            seconds.append(time.perf_counter() - start)
-        rows[network.__name__] = (first, min(seconds))
+        rows[network.__name__] = (first, min(time_call(chunk) for _ in range(rounds)))
     print(json.dumps(rows))
 
 

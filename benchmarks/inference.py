@@ -17,7 +17,7 @@ def main() -> None:
     peak = matrix_product_rate()
     names = [*paper_net.implementations(), "direct"]
     rows = []
-    for batch in (1, 8, arguments.batch):
+    for batch in sorted({1, 8, arguments.batch}):
         used = names if batch <= 8 else names[:-1]  # XLA's own takes seconds and gigabytes
         programs = {name: paper_net.make_predictor(name, batch) for name in used}
         seconds = time_interleaved(programs, arguments.rounds)

@@ -17,7 +17,7 @@ import sys
 import jax
 
 from benchmarks import paper_net
-from benchmarks.timing import make_parser, report
+from benchmarks.timing import make_parser, report, time_call
 from mer_jax.machine import keep_freed_memory
 
 
@@ -27,7 +27,7 @@ def work(implementation: str, batch: int, keep: bool) -> None:
         keep_freed_memory()
     run = paper_net.make_trainer(implementation, batch)
     for _ in range(3):
-        jax.block_until_ready(run())
+        time_call(run)  # waits: the next step starts when this one has freed its memory
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     device = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     print(json.dumps({"peak": peak, "device": device, "temp": paper_net.plan_memory(implementation, batch)}))
@@ -46,7 +46,7 @@ def main() -> None:
     names = paper_net.implementations()
     names += ["direct"] if arguments.direct else []
     rows = []
-    for batch in (8, arguments.batch):
+    for batch in sorted({8, arguments.batch}):
         for name in names:
             for keep in ([], ["--keep"]):
                 command = [sys.executable, "-m", "benchmarks.memory", "--worker", name, "--batch", str(batch), *keep]

@@ -17,6 +17,16 @@ import jax.numpy as jnp
 Row = dict[str, Any]
 
 
+def time_call(program: Callable[[], Any]) -> float:
+    """Wall seconds of one call, until the arrays that it returns are computed.
+
+    JAX returns from a call as soon as the work is queued; without waiting, only the queueing would be timed.
+    """
+    start = time.perf_counter()
+    jax.block_until_ready(program())
+    return time.perf_counter() - start
+
+
 def time_interleaved(programs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Runs A B C C B A ...: the order alternates between rounds, so that drift affects all programs alike.
 
@@ -28,13 +38,11 @@ def time_interleaved(programs: Mapping[str, Callable[[], Any]], rounds: int) -> 
         Wall seconds of every run, by name.
     """
     for program in programs.values():
-        jax.block_until_ready(program())
+        time_call(program)
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(rounds):
         for name in list(programs)[:: 1 if number % 2 == 0 else -1]:
-            start = time.perf_counter()
-            jax.block_until_ready(programs[name]())
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(time_call(programs[name]))
     return seconds
 
 

@@ -1,8 +1,9 @@
-"""The benchmarks: that they count right, explain themselves, and run."""
+"""Benchmarks: what they count, that they wait for the device, and that each of them runs."""
 
 import datetime
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from benchmarks import configs, paper_net
-from benchmarks.timing import median_ratio, report, summarize, time_interleaved
+from benchmarks import configs, paper_net, peer_nets, timing
+from benchmarks.timing import median_ratio, report, summarize, time_call, time_interleaved
 from experiments.config_files import find_config, load_config
 from mer_jax.errors import ConfigError
 
@@ -19,10 +20,10 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "__main__" in p.read_text())
 
 
-def run(name, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def run(name, *arguments, **environment):
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    environment = os.environ | environment
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -42,12 +43,80 @@ def test_flops_are_those_of_the_layers():
     assert paper_net.count_flops(10, training=True) == 10 * 2 * (2 * convolution + 3 * dense)
 
 
-def test_timings_are_interleaved_and_turned_round():
-    calls = []
-    programs = {name: lambda name=name: calls.append(name) for name in "ab"}
-    seconds = time_interleaved(programs, 2)
-    assert "".join(calls) == "ab" + "ab" + "ba"
-    assert {name: len(times) for name, times in seconds.items()} == {"a": 2, "b": 2}
+class Device:
+    """Queues work in 1 s and computes it in 10 s, on a clock of its own."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.log = 0.0, []
+        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+
+    def program(self, name="a"):
+        """A program of this device; its result is ready once it has been waited for."""
+
+        def call():
+            self.now += 1
+            self.log.append(f"call {name}")
+            return {"state": Pending(self, name)}
+
+        return call
+
+
+class Pending:
+    """A result that is not computed yet, as JAX returns it."""
+
+    def __init__(self, device, name):
+        self._device, self._name = device, name
+
+    def block_until_ready(self):
+        self._device.now += 10
+        self._device.log.append(f"wait {self._name}")
+        return self
+
+
+def test_timing_includes_the_computation(monkeypatch):
+    assert time_call(Device(monkeypatch).program()) == 11.0
+
+
+def test_timings_are_interleaved_and_each_waits_for_its_result(monkeypatch):
+    device = Device(monkeypatch)
+    seconds = time_interleaved({name: device.program(name) for name in "ab"}, 2)
+    order = "ab" + "ab" + "ba"  # the first two are not counted
+    assert device.log == [f"{event} {name}" for name in order for event in ("call", "wait")]
+    assert seconds == {"a": [11.0, 11.0], "b": [11.0, 11.0]}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_step_of_ours_beside_peers_waits_for_its_result(monkeypatch, training):
+    device = Device(monkeypatch)
+    make = "make_trainer" if training else "make_predictor"
+    monkeypatch.setattr(paper_net, make, lambda implementation, batch: device.program())
+    step, _ = peer_nets.make_jax("fused", 2, training=training)
+    step()
+    assert device.log == ["call a", "wait a"]
+
+
+@pytest.mark.parametrize("name", ["grid", "memory", "compile_time"])
+def test_workers_wait_for_every_step(monkeypatch, capsys, tmp_path, name):
+    """Workers time their own process, so they do not go through `time_interleaved`."""
+    module, device = importlib.import_module(f"benchmarks.{name}"), Device(monkeypatch)
+    monkeypatch.setenv("MER_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    monkeypatch.setattr(paper_net, "make_trainer", lambda implementation, batch: device.program())
+    monkeypatch.setattr(paper_net, "plan_memory", lambda implementation, batch: 0)
+    if name == "grid":
+        monkeypatch.setattr(module, "keep_freed_memory", lambda: True)
+        monkeypatch.setattr(module, "make_loso", lambda *args, **kwargs: None)
+        monkeypatch.setattr(module, "make_chunk", lambda *args: device.program())
+        module.work(per_subject=1, batch=2, rounds=3)
+        seconds = json.loads(capsys.readouterr().out)
+        assert seconds == {network.__name__: [11.0, 11.0] for network in module.NETWORKS}
+    elif name == "memory":
+        module.work("fused", 2, keep=False)
+    else:
+        module.work("fused", 2)
+        assert json.loads(capsys.readouterr().out)["step"] == 11.0
+    assert len(device.log) >= 4
+    assert device.log == ["call a", "wait a"] * (len(device.log) // 2)
 
 
 def test_a_table_says_what_was_measured(tmp_path, capsys):
@@ -143,23 +212,52 @@ def test_without_an_accelerator_nothing_is_claimed():
     )
 
 
-@pytest.mark.slow
+# Every benchmark at its smallest size. Those without `slow` take some seconds.
+SMOKE_RUNS = {
+    "accelerator": "--anyway --batch 2 --rounds 1",
+    "apex": "--clips 1 --videos 1",
+    "augmentation": "--batch 2 --rounds 1",
+    "compile_time": "--batch 1 --rounds 1",
+    "conv_pool": "--batch 1 --rounds 1 --direct",
+    "grid": "--per_subject 1 --batch 8 --rounds 1",
+    "inference": "--batch 2 --rounds 1",
+    "input": "--batch 2 --rounds 1",
+    "main_job": "",
+    "memory": "--batch 8",
+    "peers": "--batch 1 --rounds 1",
+    "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",
+    "scaling": "--per_subject 1 --batch 8 --rounds 1",
+    "train_step": "--batch 2 --rounds 1 --direct",
+    "vision": "--clips 1 --rounds 1",
+}
+FAST = ("apex", "input", "main_job", "vision")
+
+
+def test_every_benchmark_has_a_smoke_run():
+    assert sorted(SMOKE_RUNS) == COMMANDS
+
+
+# Stands in for `make` in the clone that benchmarks.main_job makes: its run takes minutes and needs the package index.
+FAKE_MAKE = """#!/bin/sh
+test "$1" = run && mkdir -p "runs/$$" && echo '{"loso": {"accuracy": 0.75}}' > "runs/$$/metrics.json"
+"""
+
+
 @pytest.mark.parametrize(
-    "command",
-    [
-        "accelerator --anyway --batch 2 --rounds 1",
-        "augmentation --batch 2 --rounds 1",
-        "conv_pool --batch 1 --rounds 1 --direct",
-        "inference --batch 2 --rounds 1",
-        "input --batch 2 --rounds 1",
-        "peers --batch 1 --rounds 1",
-        "protocol --folds 3 --per_subject 3 --batch 4 --rounds 1",
-        "train_step --batch 2 --rounds 1 --direct",
-    ],
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SMOKE_RUNS]
 )
-def test_benchmarks_run(command, tmp_path):
-    name, *arguments = command.split()
-    printed = run(name, *arguments, "--json", str(tmp_path / "x.json"))
+def test_benchmark_runs(name, tmp_path):
+    environment = {}
+    if name == "main_job":
+        if not (ROOT / ".git").exists():
+            pytest.skip("needs a git checkout: the benchmark clones it")
+        (tmp_path / "make").write_text(FAKE_MAKE)
+        (tmp_path / "make").chmod(0o755)
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    printed = run(name, *SMOKE_RUNS[name].split(), "--json", str(tmp_path / "x.json"), **environment)
     written = json.loads((tmp_path / "x.json").read_text())
-    assert written["machine"] == printed.splitlines()[0]
-    assert all(row["median_s"] > 0 for row in written["rows"])
+    assert printed.startswith(written["machine"])
+    table = [line for line in printed.splitlines() if line.startswith("| ")]
+    assert len(table) >= 3, printed
+    timed = [row["median_s"] for row in written.get("rows", []) if "median_s" in row]
+    assert all(seconds > 0 for seconds in timed)
