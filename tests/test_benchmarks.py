@@ -218,6 +218,7 @@ SMOKE_RUNS = {
     "apex": "--clips 1 --videos 1",
     "augmentation": "--batch 2 --rounds 1",
     "compile_time": "--batch 1 --rounds 1",
+    "configs": "smic_stst --epochs 1",
     "conv_pool": "--batch 1 --rounds 1 --direct",
     "grid": "--per_subject 1 --batch 8 --rounds 1",
     "inference": "--batch 2 --rounds 1",
@@ -230,7 +231,7 @@ SMOKE_RUNS = {
     "train_step": "--batch 2 --rounds 1 --direct",
     "vision": "--clips 1 --rounds 1",
 }
-FAST = ("apex", "input", "main_job", "vision")
+FAST = ("apex", "configs", "input", "main_job", "vision")
 
 
 def test_every_benchmark_has_a_smoke_run():

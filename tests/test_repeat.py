@@ -10,7 +10,6 @@ from experiments.repeat import PredictionsDifferError, compare_predictions, read
 from mer_jax.errors import ConfigError
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.files import seal
-from tests.test_report import make_result
 from tests.toy_results import make_result
 
 
