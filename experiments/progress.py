@@ -1,5 +1,6 @@
 """Progress of a run on the terminal."""
 
+import math
 import sys
 import time
 
@@ -62,10 +63,12 @@ class FoldProgress:
     def update(self, rows: list[dict[str, float]]) -> None:
         """Reports a chunk of epochs."""
         last = rows[-1]
-        text = (
-            f"epoch {last['epoch']}: loss {last['train_loss']:.3f}, validation loss {last['validation_loss']:.3f}, "
-            f"validation accuracy {last['validation_accuracy']:.2f}"
-        )
+        text = f"epoch {last['epoch']}: loss {last['train_loss']:.3f}"
+        if math.isfinite(last["validation_loss"]):
+            text += (
+                f", validation loss {last['validation_loss']:.3f}, "
+                f"validation accuracy {last['validation_accuracy']:.2f}"
+            )
         self._run.bar.set_postfix_str(f"{self._title.removeprefix(self._run.prefix)}, {text}", refresh=False)
         self._advance(int(last["epoch"]))
         if not self._run.live and time.monotonic() - self._said > QUIET_SECONDS:

@@ -93,6 +93,7 @@ class Experiment:
     # Protocols: which clips train, choose the epoch, and test.
     protocols: tuple[str, ...] = ("paper", "subject")
     num_folds: int = 5  # of protocols `subject` and `clip`
+    validation_share: float = 0.1  # of all clips; chooses the epoch; 0 trains on all others, with selection `last`
     num_copies: int = 2  # of protocol `paper`: augmented copies of each clip, beside the clip itself
     seed: int = 0  # of everything: folds, initial weights, order, augmentation, dropout
     num_seeds: int = 1  # everything is repeated under seed, seed + 1, ...
@@ -133,6 +134,7 @@ class Experiment:
         for name, least, most in _COUNTS:
             _check_count(name, getattr(self, name), least, most)
         _check("learning_rate", self.learning_rate, 1e-12, 10.0)
+        _check("validation_share", self.validation_share, 0.0, 0.49)
         if self.min_epochs > self.epochs:
             raise ConfigError(
                 f"got epochs={self.epochs} and min_epochs={self.min_epochs}, expected min_epochs of at most epochs: "

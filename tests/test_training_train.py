@@ -95,6 +95,32 @@ def test_baselines_are_trained_the_same_way(clips):
     assert (results["loso"].corpus, results["loso"].provenance) == ("arrays", "unstated")
 
 
+def test_without_validation_all_others_train(clips):
+    experiment = make_experiment(protocols=("loso",), validation_share=0.0, selection="last", epochs=2)
+    rows = []
+    results = mer_jax.train(experiment, clips, on_epochs=lambda lane, new: rows.extend(new))
+    for fold in results.plans["loso"][0].folds:
+        assert fold.train.sum() + fold.test.sum() == len(clips)
+        assert not fold.validation.any()
+    assert {fold.best_epoch for fold in results.folds["loso"]} == {2}
+    assert all(np.isnan(row["validation_loss"]) and np.isfinite(row["train_loss"]) for row in rows)
+
+
+def test_baselines_train_on_the_clips_that_networks_train_on(clips):
+    seen = []
+
+    class Watched(LinearFlow):
+        def fit_predict(self, features, labels, test_features, seed):
+            seen.append(len(labels))
+            return super().fit_predict(features, labels, test_features, seed)
+
+    flow = np.random.default_rng(0).integers(0, 255, (len(clips), 28, 28, 3), np.uint8)
+    moving = mer_jax.Clips.from_arrays(flow, clips.label, clips.subject)
+    results = mer_jax.train(mer_jax.Experiment(model=Watched(), protocols=("loso",)), moving)
+    assert seen == [int(fold.train.sum()) for fold in results.plans["loso"][0].folds]
+    assert all(fold.validation.any() for fold in results.plans["loso"][0].folds)
+
+
 def test_a_loss_that_is_not_finite_is_an_error_with_the_other_results(clips):
     experiment = make_experiment(protocols=("subject",), epochs=2, learning_rate=10.0, model=SmallNet(blow_up=1e30))
     with pytest.raises(
@@ -110,6 +136,8 @@ def test_a_loss_that_is_not_finite_is_an_error_with_the_other_results(clips):
     [
         ({"epochs": 0}, ConfigError, "got epochs=0"),
         ({"protocols": ("lose",)}, ConfigError, "unknown protocol 'lose'; did you mean 'loso'"),
+        ({"validation_share": 0.0}, ConfigError, "without validation clips no epoch can be chosen; set"),
+        ({"validation_share": 0.5}, ConfigError, "got validation_share=0.5, expected a number from 0 to 0.49"),
         ({"num_folds": 50}, CorpusError, "6 subjects for 50 folds"),
         ({"model": SmallNet(num_classes=4)}, ConfigError, "the model answers 4; set"),
         (

@@ -15,7 +15,8 @@ from mer_jax.training.program import check_clips
 def fit_baseline(experiment: Experiment, clips: Clips, plans: Sequence[Plan]) -> list[FoldResult]:
     """Fits and tests every fold of a protocol under every seed.
 
-    A baseline chooses no epoch, so the validation clips of a fold are training clips too.
+    The validation clips of a fold are not used: a baseline is trained on the same clips as the networks beside it.
+    `validation_share=0` gives both all others.
 
     Args:
         experiment: Validated; its model is one of `mer_jax.baselines`.
@@ -35,7 +36,7 @@ def fit_baseline(experiment: Experiment, clips: Clips, plans: Sequence[Plan]) ->
     for number, plan in enumerate(plans):
         for fold in plan.folds:
             start = time.perf_counter()
-            train, item = plan.clip[fold.train | fold.validation], np.flatnonzero(fold.test)
+            train, item = plan.clip[fold.train], np.flatnonzero(fold.test)
             probabilities = experiment.model.fit_predict(
                 features[train], clips.label[train], features[plan.clip[item]], experiment.seed + number
             )

@@ -78,10 +78,13 @@ def run_epoch(
     )
     train_loss, train_accuracy = _loss_and_accuracy(*jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), outputs))
     params, model_state, opt_state = carry
-    _, validation_loss, validation_accuracy = _evaluate(params, model_state, lane.validation, lane, data, settings)
+    failed = ~jnp.isfinite(train_loss)
+    validation_loss = validation_accuracy = jnp.full((), jnp.nan)
+    if settings.validates:
+        _, validation_loss, validation_accuracy = _evaluate(params, model_state, lane.validation, lane, data, settings)
+        failed |= ~jnp.isfinite(validation_loss)
 
     epoch = state.epoch + 1
-    failed = ~(jnp.isfinite(train_loss) & jnp.isfinite(validation_loss))
     better = ~failed
     if not settings.select_last:
         better &= (validation_loss < state.best_loss) & (epoch >= limits.min_epochs)

@@ -169,7 +169,7 @@ def make_program(
     )
     mesh = mesh or make_mesh(len(lanes))
     longest = {side: max(int(getattr(fold, side).sum()) for plan in plans for fold in plan.folds) for side in SIDES}
-    settings = _make_settings(experiment, plans[0], longest["train"], mesh)
+    settings = _make_settings(experiment, plans[0], longest, mesh)
     limits = Limits(
         learning_rate=jnp.asarray(experiment.learning_rate, jnp.float32),
         epochs=jnp.asarray(experiment.epochs),
@@ -216,10 +216,10 @@ def choose_num_slots(program: Program, asked: int | None) -> int:
     return min(devices * lanes_that_fit(free, program.lane_bytes()), most)
 
 
-def _make_settings(experiment: Experiment, plan: Plan, longest_train: int, mesh: Mesh) -> Settings:
+def _make_settings(experiment: Experiment, plan: Plan, longest: dict[str, int], mesh: Mesh) -> Settings:
     # The paper's batch of 80 would leave a remainder: we make batches of at most that size, all as full as each other,
     # and as many clips on each device.
-    steps_per_epoch = -(-longest_train // experiment.batch_size)
+    steps_per_epoch = -(-longest["train"] // experiment.batch_size)
     model: nn.Module = experiment.model
     view = find_view(model)
     half_precision = experiment.precision == "bfloat16"
@@ -232,9 +232,10 @@ def _make_settings(experiment: Experiment, plan: Plan, longest_train: int, mesh:
         optimization=experiment.optimization,
         half_precision=half_precision,
         select_last=experiment.selection == "last",
+        validates=longest["validation"] > 0,
         watch_test=experiment.diagnostic == "test_best",
         steps_per_epoch=steps_per_epoch,
-        batch_size=round_up(-(-longest_train // steps_per_epoch), mesh.shape[DATA]),
+        batch_size=round_up(-(-longest["train"] // steps_per_epoch), mesh.shape[DATA]),
         epochs_per_chunk=experiment.epochs_per_chunk,
         mesh=mesh,
         compiler_options=tuple(compiler_options(model).items()),

@@ -25,6 +25,7 @@ class Settings:
         optimization: Optimiser, schedule and loss.
         half_precision: Whether the model is fed bfloat16.
         select_last: Whether the last epoch is tested, instead of the one of the lowest validation loss.
+        validates: Whether there are validation items.
         watch_test: Diagnostic `test_best`.
         steps_per_epoch: Batches in an epoch.
         batch_size: Items in a batch, padding included.
@@ -41,6 +42,7 @@ class Settings:
     optimization: Optimization
     half_precision: bool
     select_last: bool
+    validates: bool
     watch_test: bool
     steps_per_epoch: int
     batch_size: int

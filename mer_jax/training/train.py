@@ -15,7 +15,7 @@ import jax
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
-from mer_jax.errors import NonFiniteLossError
+from mer_jax.errors import ConfigError, NonFiniteLossError
 from mer_jax.evaluation.results import FoldSummary, ProtocolResult
 from mer_jax.machine import count_processors
 from mer_jax.protocols import Plan, make_plan, refuse_copies
@@ -156,9 +156,15 @@ def make_plans(experiment: Experiment, clips: Clips) -> dict[str, list[Plan]]:
     """Draws the folds of every protocol under every seed.
 
     Raises:
-        ConfigError: An unknown protocol, or one of augmented copies for a model that takes clips as they are.
+        ConfigError: An unknown protocol, one of augmented copies for a model that takes clips as they are, or a choice
+            of the epoch without validation.
         CorpusError: Too few people or clips.
     """
+    if not (experiment.validation_share or experiment.selection == "last" or is_baseline(experiment.model)):
+        raise ConfigError(
+            f"got validation_share=0 with selection={experiment.selection!r}: without validation clips no epoch can be "
+            "chosen; set --config.selection=last"
+        )
     plans = {
         name: [
             make_plan(
@@ -169,6 +175,7 @@ def make_plans(experiment: Experiment, clips: Clips) -> dict[str, list[Plan]]:
                 seed=experiment.seed + number,
                 num_folds=experiment.num_folds,
                 num_copies=experiment.num_copies,
+                validation_share=experiment.validation_share,
             )
             for number in range(experiment.num_seeds)
         ]
