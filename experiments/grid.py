@@ -34,7 +34,7 @@ from experiments.run_folder import FINISHED, locked
 from experiments.tables import write_tables
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, MerError
-from mer_jax.files import write_atomically
+from mer_jax.files import output_folder, write_atomically
 from mer_jax.protocols import check_protocols
 
 # Source: table 1 of the paper, its corpora in the order of its tables.
@@ -253,9 +253,8 @@ def open_grid(out: Path, description: dict[str, Any]) -> None:
     Raises:
         ConfigError: The folder holds another grid.
     """
+    out = output_folder(out, "--out")
     path = out / "grid.json"
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out} is a file; expected a folder or a new name")
     out.mkdir(parents=True, exist_ok=True)
     if path.exists():
         there = json.loads(path.read_text())
@@ -315,7 +314,7 @@ def make_grid(flags: argparse.Namespace, overrides: dict[str, str]) -> Grid:
     if flags.jobs > 1:
         options.append(f"--jobs={max(1, (os.cpu_count() or 1) // flags.jobs)}")
     fields = {**FIXED, **{name: value for name, value in overrides.items() if name not in AXES}}
-    grid = Grid(flags.out, tuple(runs), fields, tuple(options))
+    grid = Grid(flags.out.expanduser(), tuple(runs), fields, tuple(options))
     for run in runs:
         experiment = configure(f"{run.corpus}_{run.net}", grid.fields(run).items())
         check_protocols(experiment.protocols)
@@ -330,12 +329,12 @@ def main(arguments: Sequence[str]) -> None:
         for run in grid.runs:
             print(run.name, "finished" if (grid.folder(run) / FINISHED).exists() else "")
         return
-    open_grid(flags.out, describe_grid(overrides, flags.baseline))
+    open_grid(grid.out, describe_grid(overrides, flags.baseline))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
     runner = Runner(grid, flags.jobs)
     runner.execute()
     print(f"the runs took {runner.seconds:.0f} s; the grid's own work {time.process_time():.1f} s", flush=True)
-    print(f"tables: {write_tables(flags.out)}", flush=True)
+    print(f"tables: {write_tables(grid.out)}", flush=True)
     if failures := runner.failures():
         reasons = "\n       ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise MerError(f"{len(failures)} of {len(grid.runs)} runs failed; the others are done\n       {reasons}")

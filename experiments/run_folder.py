@@ -28,7 +28,7 @@ import mer_jax
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
-from mer_jax.files import is_sealed, seal, write_atomically
+from mer_jax.files import is_sealed, output_folder, seal, write_atomically
 from mer_jax.models import describe_model
 from mer_jax.training.train import checkpoint_folder, fingerprint
 
@@ -229,8 +229,7 @@ def check_workdir(workdir: Path, resume: bool) -> None:
     Raises:
         ConfigError: it is a file, or holds a run and `resume` is False.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise ConfigError(f"--workdir {workdir} is a file, expected a folder or a new name")
+    output_folder(workdir, "--workdir")
     if (workdir / "config.json").exists() and not resume:
         state = "a finished" if (workdir / FINISHED).exists() else "an unfinished"
         raise ConfigError(f"{workdir} holds {state} run; add --resume to go on with it, or choose another --workdir")

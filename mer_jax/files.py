@@ -5,12 +5,15 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mer_jax.errors import ConfigError
 
 
 def user_cache_dir() -> Path:
@@ -20,6 +23,40 @@ def user_cache_dir() -> Path:
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         return Path(xdg).expanduser() / "mer_jax"
     return Path.home() / ".cache" / "mer_jax"
+
+
+def output_folder(path: str | os.PathLike[str], option: str) -> Path:
+    """Expands and checks a folder that will be written, before any work begins.
+
+    Args:
+        path: As the user gave it; `~` is expanded.
+        option: Name of the option, for the message.
+
+    Returns:
+        The path, which may not exist yet.
+
+    Raises:
+        ConfigError: It is a file or lies below one, cannot be written, or is no possible name.
+    """
+    folder = Path(path).expanduser()
+    for place in (folder, *folder.absolute().parents):
+        try:
+            status = os.stat(place)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:  # a NUL is a ValueError
+            if isinstance(error, NotADirectoryError):
+                continue
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            shown = f"{str(path)[:80]!r}" + (" ..." if len(str(path)) > 80 else "")
+            raise ConfigError(f"got {option} {shown}: {reason}; expected a folder, or a new name") from error
+        if not stat.S_ISDIR(status.st_mode):
+            what = "is a file" if place == folder else f"lies below the file {place}"
+            raise ConfigError(f"got {option} {path}, which {what}; expected a folder, or a new name")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise ConfigError(f"got {option} {path}: {place} cannot be written to; choose another folder")
+        break
+    return folder
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:

@@ -1,21 +1,49 @@
-import os
-import stat
-
+import numpy as np
 import pytest
 
-from mer_jax.files import write_atomically
+from mer_jax.errors import ConfigError
+from mer_jax.files import checksum_array, is_sealed, natural_key, output_folder, seal
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = write_atomically(tmp_path / "file", "old\n")
-    (tmp_path / "plain").touch()
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file", r"got --out .*file, which is a file; expected a folder, or a new name"),
+        ("file/below/it", r"which lies below the file .*file; expected a folder"),
+        ("x" * 300, r"got --out '.*\.\.\.: File name too long; expected a folder, or a new name"),
+        ("a\0b", r"embedded null byte; expected a folder"),
+    ],
+)
+def test_places_that_cannot_be_written_are_refused(tmp_path, name, message):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=message):
+        output_folder(tmp_path / name, "--out")
 
-    def full_disk(descriptor):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, "new\n")
-    assert path.read_text() == "old\n"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "plain"]
+def test_a_home_folder_is_expanded_and_nothing_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert output_folder("~/runs/x", "--out") == tmp_path / "runs" / "x"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_are_ordered_as_people_count():
+    assert sorted(["s10", "s2", "S1", "t"], key=natural_key) == ["S1", "s2", "s10", "t"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [np.ones((2, 3), np.float32), np.zeros((3, 2), np.float32), np.zeros((2, 3), np.int32), np.zeros(6, np.float32)],
+)
+def test_a_checksum_is_over_content_type_and_shape(other):
+    array = np.zeros((2, 3), np.float32)
+    assert checksum_array(array) == checksum_array(array.copy(order="F"))
+    assert checksum_array(array) != checksum_array(other)
+
+
+def test_a_seal_breaks_with_every_change():
+    sealed = seal({"epoch": 1, "loss": 0.5, "none": None})
+    assert is_sealed(sealed)
+    for name in sealed:
+        assert not is_sealed({**sealed, name: "other"})
+        assert not is_sealed({key: value for key, value in sealed.items() if key != name})
+    assert not is_sealed(None)
