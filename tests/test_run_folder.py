@@ -110,7 +110,7 @@ def test_a_loss_that_is_no_number_is_null_in_the_history(clips, tmp_path):
 
 def test_workdir_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="got --workdir .*, which is a file; expected a folder"):
+    with pytest.raises(ConfigError, match=r"got --workdir .*, which is a file; expected a folder"):
         check_workdir(tmp_path / "file", resume=False)
 
 
