@@ -14,15 +14,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import flags
-from experiments.config_files import parse_command_line
-from experiments.run_experiment import repeat_run, run_experiment
-from mer_jax.cli.command import run_command
+from mer_jax.cli.command import loading_modules, run_command
 from mer_jax.errors import ConfigError
 
 
 def main(argv: Sequence[str]) -> None:
     """The command."""
+    with loading_modules():  # JAX takes seconds to import
+        from experiments import flags
+        from experiments.config_files import parse_command_line
+        from experiments.run_experiment import repeat_run, run_experiment
+
     repeats = any(argument.partition("=")[0] in ("--repeat", "-repeat") for argument in argv)
     experiment = parse_command_line(argv, needs_config=not repeats)
     options = flags.read_options(["python", "-m", "experiments.run", *argv[1:]])

@@ -84,11 +84,12 @@ def test_documented_make_targets_exist():
 # absl parses one command line a process, and the import takes seconds: so one import, and a child for each line.
 PARSE = """
 import json, os, sys
-from experiments import run
+from experiments import flags
+from experiments.config_files import parse_command_line
 for line in json.loads(sys.argv[1]):
     if (child := os.fork()) == 0:
         try:
-            run.parse_command_line(["experiments.run", *line], needs_config="--repeat" not in line)
+            parse_command_line(["experiments.run", *line], needs_config="--repeat" not in line)
         except BaseException as error:
             print(*line, ":", error, flush=True)
         os._exit(0)

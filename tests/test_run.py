@@ -265,3 +265,15 @@ def test_manual_dir_without_smic(tmp_path):
     assert "holiday" in message, "what was found is listed"
     message = fail("--config", "smic_ha.py", MER_MANUAL_DIR=str(tmp_path / "nowhere"))
     assert "nowhere" in message
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.0, 1.4])
+def test_an_interrupt_while_modules_load_is_one_line(tmp_path, seconds):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.run", "--config", "smic_ha.py", f"--data_dir={tmp_path}"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in errors) == (130, False), errors

@@ -1,15 +1,40 @@
 """Process exit codes: a user's mistake becomes one message on stderr."""
 
+import contextlib
 import errno
 import os
 import select
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 from mer_jax.errors import MerError
 
 # The operating system's reasons for refusing to write.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextlib.contextmanager
+def loading_modules() -> Iterator[None]:
+    """Ends the process at once and quietly when it is interrupted while modules are imported.
+
+    An interrupt in the middle of an extension module becomes an ImportError with a long traceback. Nothing has been
+    written yet when a command imports its modules, so there is nothing to clean up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        os.write(2, b"\ninterrupted before anything was done\n")
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
