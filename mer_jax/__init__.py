@@ -5,22 +5,14 @@
     experiment = mer_jax.Experiment(model=mer_jax.models.HybridAttention3DNet(), protocols=("loso",))
     mer_jax.train(experiment, clips)["loso"].scores()
 
-Names are imported when they are first used: `import mer_jax` alone imports no JAX.
+Names are imported when they are first used: `import mer_jax` alone imports no JAX. `__init__.pyi` tells type checkers
+where they come from.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
-
-if TYPE_CHECKING:
-    from mer_jax import baselines, blocks, errors, evaluation, models, protocols, vision
-    from mer_jax.config import Augmentation, Experiment, Optimization
-    from mer_jax.data.clips import Clips
-    from mer_jax.evaluation.predictions import read_predictions
-    from mer_jax.training.fit import Callbacks
-    from mer_jax.training.train import Results, train
-    from mer_jax.vision.options import VisionOptions
 
 _HOMES = {
     "Augmentation": "mer_jax.config",

@@ -1,7 +1,10 @@
 """The Python entry: `mer_jax.train(experiment, clips)`."""
 
+import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,6 +193,11 @@ def test_unknown_names_are_answered_with_near_ones():
     assert {"train", "Clips", "Experiment", "models"} <= set(dir(mer_jax))
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_is_there_and_type_checkers_know_it():
     code = "import mer_jax\nfor name in mer_jax.__all__: getattr(mer_jax, name)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    stub = Path(mer_jax.__file__).with_suffix(".pyi").read_text()
+    named = {name: module for module, name in re.findall(r"from (\S+) import (\w+) as \2", stub)}
+    assert set(named) == set(mer_jax.__all__)
+    for name, module in named.items():
+        assert getattr(importlib.import_module(module), name) is getattr(mer_jax, name)
