@@ -31,7 +31,8 @@ from jax.sharding import AxisType
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from mer_jax.blocks.grouped_conv import Form, Size3, grouped_conv_relu_pool, num_separate
+from mer_jax.blocks.conv_pool_derivatives import Size3, differentiable
+from mer_jax.blocks.grouped_conv import Form, grouped_conv_relu_pool, num_separate
 from mer_jax.errors import ConfigError, ShapeError, near_names
 from mer_jax.native import conv_pool as native
 from mer_jax.sharding import DATA, over_data
@@ -271,7 +272,7 @@ def conv_relu_pool(
     if name == "direct":
         function = functools.partial(_direct, pool_size=pool_size, pool_stride=pool_stride)
     elif name == "native":
-        function = functools.partial(_native, window=(pool_size, pool_stride))
+        function = _Native(pool_size, pool_stride)
     else:
         form = Form(pool_size, pool_stride, chunk or 0, "masked")
         if name == "fused":
@@ -295,27 +296,36 @@ def _direct(x: Array, kernel: Array, bias: Array, *, pool_size: Size3, pool_stri
     return jax.nn.relu(y + bias)
 
 
-def _native(x: Array, kernel: Array, bias: Array, *, window: native.Window) -> Array:
-    single = (a.astype(jnp.float32) for a in (x, kernel, bias))
-    return _native_single(*single, window).astype(x.dtype)
+@dataclasses.dataclass(frozen=True)
+class _Native:
+    """The C++ library as what `differentiable` takes."""
 
+    pool_size: Size3
+    pool_stride: Size3
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _native_single(x, kernel, bias, window):
-    return native.infer(x, kernel, bias, output_size(x.shape[1:4], kernel.shape[:3], *window), window)
+    def __call__(self, x: Array, kernel: Array, bias: Array) -> Array:
+        single = (a.astype(jnp.float32) for a in (x, kernel, bias))
+        return differentiable(self, *single).astype(x.dtype)
 
+    def infer(self, x: Array, kernel: Array, bias: Array) -> Array:
+        return native.infer(x, kernel, bias, self._output_size(x, kernel), self._window)
 
-def _native_forward(x, kernel, bias, window):
-    out, place = native.forward(x, kernel, bias, output_size(x.shape[1:4], kernel.shape[:3], *window), window)
-    return out, (x, kernel, out, place)
+    def forward(self, x: Array, kernel: Array, bias: Array) -> tuple[Array, Array]:
+        return native.forward(x, kernel, bias, self._output_size(x, kernel), self._window)
 
+    def kernel_gradient(
+        self, x: Array, cotangent: Array, out: Array, position: Array, kernel: jax.ShapeDtypeStruct
+    ) -> tuple[Array, Array]:
+        return native.kernel_gradient(x, out, cotangent, position, kernel.shape, self._window)
 
-def _native_backward(window, residuals, cotangent):
-    x, kernel, out, place = residuals
-    kernel_bar, bias_bar = native.kernel_gradient(x, out, cotangent, place, kernel.shape, window)
-    # A call of its own: where nobody asks for the gradient of the input, XLA drops it.
-    x_bar = native.input_gradient(kernel, out, cotangent, place, x.shape, window)
-    return x_bar, kernel_bar, bias_bar
+    def input_gradient(
+        self, kernel: Array, cotangent: Array, out: Array, position: Array, x: jax.ShapeDtypeStruct
+    ) -> Array:
+        return native.input_gradient(kernel, out, cotangent, position, x.shape, self._window)
 
+    @property
+    def _window(self) -> native.Window:
+        return self.pool_size, self.pool_stride
 
-_native_single.defvjp(_native_forward, _native_backward)
+    def _output_size(self, x: Array, kernel: Array) -> Size3:
+        return output_size(x.shape[1:4], kernel.shape[:3], self.pool_size, self.pool_stride)

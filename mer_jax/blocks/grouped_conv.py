@@ -31,7 +31,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Integer
 
-Size3 = tuple[int, int, int]
+from mer_jax.blocks.conv_pool_derivatives import Size3, differentiable
 
 
 class Form(NamedTuple):
@@ -52,30 +52,36 @@ class Form(NamedTuple):
     gradient: str
     fused: int | None = None
 
+    def infer(self, x: Array, kernel: Array, bias: Array) -> Array:
+        """Returns pooled features."""
+        return _pooled_features(x, kernel, bias, self, with_position=False)[0]
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+    def forward(self, x: Array, kernel: Array, bias: Array) -> tuple[Array, Array]:
+        """Returns pooled features and the position of each maximum in its window."""
+        out, position = _pooled_features(x, kernel, bias, self, with_position=True)
+        assert position is not None
+        return out, position
+
+    def kernel_gradient(
+        self, x: Array, cotangent: Array, out: Array, position: Array, kernel: jax.ShapeDtypeStruct
+    ) -> tuple[Array, Array]:
+        """Returns the gradients of filters and bias."""
+        cotangent = jnp.where(out > 0, cotangent, 0)
+        function = {"gather": _gathered_gradient, "masked": _masked_gradient}[self.gradient]
+        gradient = _sum_chunks(lambda *chunk: function(*chunk, kernel, self), (x, position, cotangent), self.chunk)
+        return gradient.astype(kernel.dtype), cotangent.sum((0, 1, 2, 3))
+
+    def input_gradient(
+        self, kernel: Array, cotangent: Array, out: Array, position: Array, x: jax.ShapeDtypeStruct
+    ) -> Array:
+        """Returns the gradient of clips."""
+        cotangent = jnp.where(out > 0, cotangent, 0)
+        return _map_chunks(lambda *chunk: _input_gradient(*chunk, x, kernel, self), (position, cotangent), self.chunk)
+
+
 def grouped_conv_relu_pool(x: Array, kernel: Array, bias: Array, form: Form) -> Array:
-    """Pooled features [b t2 h2 w2 d] of clips [b t h w c] that the windows use up exactly."""
-    out, _ = _pooled_features(x, kernel, bias, form, with_position=False)
-    return out
-
-
-def _forward(x, kernel, bias, form):
-    out, position = _pooled_features(x, kernel, bias, form, with_position=True)
-    return out, (x, kernel, out, position)
-
-
-def _backward(form, residuals, cotangent):
-    x, kernel, out, position = residuals
-    cotangent = jnp.where(out > 0, cotangent, 0)
-    of_kernel = {"gather": _gathered_gradient, "masked": _masked_gradient}[form.gradient]
-    kernel_bar = _sum_chunks(lambda *chunk: of_kernel(*chunk, kernel, form), (x, position, cotangent), form.chunk)
-    # A map of its own: where nobody asks for the gradient of the input, XLA drops it whole.
-    x_bar = _map_chunks(lambda *chunk: _input_gradient(*chunk, x, kernel, form), (position, cotangent), form.chunk)
-    return x_bar, kernel_bar.astype(kernel.dtype), cotangent.sum((0, 1, 2, 3))
-
-
-grouped_conv_relu_pool.defvjp(_forward, _backward)
+    """Returns pooled features [b t2 h2 w2 d] of clips [b t h w c] that the windows use up exactly."""
+    return differentiable(form, x, kernel, bias)
 
 
 def _map_chunks(function, arrays, size):
