@@ -12,8 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from datasets.discovery import Tree, find_annotation, find_tree, holds_clips
-from datasets.folders import enter_doubled, list_frames, natural_key, normalize_name, subfolders
+from datasets.discovery import check_manual_dir, find_annotation
+from datasets.folders import (
+    describe_folder,
+    enter_doubled,
+    find_folders,
+    find_marker,
+    list_frames,
+    natural_key,
+    normalize_name,
+    subfolders,
+)
 from datasets.records import ClipRecord, Corpus, Published, Reason, Unusable
 from datasets.release import Release
 from datasets.report import Findings
@@ -22,6 +31,7 @@ from mer_jax.errors import CorpusError
 
 MAX_CLIP_FRAMES = 20_000  # 100 s at 200 frames per second; a longer expression is a mistake in the annotation
 _MIN_COVERAGE = 0.5  # of onset to offset that must be there
+_RELEASE_DEPTH = 5  # levels below the given folder; archives unpacked into folders of their own name add some
 
 Key = tuple[int, str]  # number of the subject, name of the clip in lower case
 
@@ -49,6 +59,17 @@ class Annotation:
     onset: int | None = None
     apex: int | None = None
     offset: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    """A tree of clips: its folder of subjects, which part of the release it is, raw or cropped, and its marker."""
+
+    root: Path
+    part: str
+    form: str
+    marker: Mapping[str, Any] | None
+    num_clips: int
 
 
 @contextlib.contextmanager
@@ -126,7 +147,11 @@ class AnnotatedRelease(Release):
 
     def is_root(self, folder: Path) -> bool:
         """Returns whether a folder is the folder of subjects."""
-        return holds_clips(folder, lambda name: self.subject_number(name) is not None, self.is_clip)
+        return any(
+            self.subject_number(subject.name) is not None
+            and any(self.is_clip(clip.name.strip()) for clip in subfolders(enter_doubled(subject)))
+            for subject in subfolders(folder)
+        )
 
     def is_clip(self, name: str) -> bool:
         """Returns whether a folder's name is that of a clip."""
@@ -194,19 +219,7 @@ class AnnotatedRelease(Release):
     # ---- the same for all
 
     def _read(self, part: str | None) -> Corpus:
-        tree, others = find_tree(
-            self.manual_dir,
-            title=self.title,
-            corpus=self.name,
-            is_root=self.is_root,
-            identify=self.identify,
-            count_clips=lambda root: len(self.list_folders(root, Findings())),
-            parts=self.parts,
-            forms=self.forms,
-            wanted=part,
-            expected=self.expected_tree,
-        )
-        self.findings.add("not_read", *(f"{other} holds clips too" for other in others))
+        tree = self._find_tree(part)
         self.part, self.folders = tree.part, self.list_folders(tree.root, self.findings)
         path, rows = self.read_rows(tree.root)
         annotations, bad = self._annotate(rows)
@@ -246,6 +259,34 @@ class AnnotatedRelease(Release):
             annotation=path,
             marker=tree.marker,
         )
+
+    def _find_tree(self, wanted: str | None) -> Tree:
+        """Prefers recordings to surrogates, then the first parts and forms, then the larger tree."""
+        check_manual_dir(self.manual_dir, self.title)
+        trees = []
+        for root in find_folders(self.manual_dir, self.is_root, max_depth=_RELEASE_DEPTH):
+            part, form = self.identify(root)
+            num_clips = len(self.list_folders(root, Findings()))
+            trees.append(Tree(root, part or wanted or self.parts[0], form, find_marker(root), num_clips))
+        usable = [tree for tree in trees if wanted in (None, tree.part)]
+        if not usable:
+            title = f"{self.title} ({wanted})" if wanted else self.title
+            found = ", ".join(f"{tree.part} in {tree.root}" for tree in trees) or describe_folder(self.manual_dir)
+            raise CorpusError(
+                f"no {title} in {self.manual_dir}. Looked up to {_RELEASE_DEPTH} levels down for {self.expected_tree}; "
+                f"found: {found}. Point manual_dir at the folder that you unpacked {self.title} into; "
+                f"datasets/{self.name}/README.md says where to ask for a copy."
+            )
+        usable.sort(
+            key=lambda tree: (
+                tree.marker is not None,
+                self.parts.index(tree.part),
+                self.forms.index(tree.form),
+                -tree.num_clips,
+            )
+        )
+        self.findings.add("not_read", *(f"{tree.root} holds clips too" for tree in usable[1:]))
+        return usable[0]
 
     def _annotate(self, rows: Iterable[Any]) -> tuple[dict[Key, Annotation], set[Key]]:
         """Interprets all rows; returns them by key, and the folders of rows that make no sense."""

@@ -25,14 +25,14 @@ class _PrepareClip(beam.DoFn):
 
     def setup(self) -> None:
         cv2.setNumThreads(1)  # the workers are the parallelism
-        self._prepare = ClipPreparer(self._options, Path(self._cache_dir))
+        self._preparer = ClipPreparer(self._options, Path(self._cache_dir))
 
     def process(self, record: ClipRecord) -> Iterator[str]:
-        self._prepare(record)
+        self._preparer.prepare(record)
         return iter(())
 
     def teardown(self) -> None:
-        self._prepare.close()
+        self._preparer.close()
 
 
 def fill_cache(

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from datasets.cached import CachedClip, Outcome, cache_folder, unwritable_as_corpus_error
-from datasets.processes import default_workers, prepare_here, prepare_in_processes
+from datasets.cached import CachedClip, ClipPreparer, Outcome, cache_folder, unwritable_as_corpus_error
+from datasets.processes import default_workers, run_tasks
 from datasets.records import ClipRecord, Reason, Unusable
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.vision.options import VisionOptions
@@ -84,14 +84,8 @@ def prepare_corpus(
     if runner != PROCESSES:
         _prepare_on_beam(records, options, cache_dir, workers, runner, beam_options)
 
-    workers = min(workers, len(records))
-    prepared = (
-        prepare_here(records, options, cache_dir)
-        if workers < 2
-        else prepare_in_processes(records, options, cache_dir, workers)
-    )
     outcomes: dict[int, Outcome] = {}
-    with contextlib.closing(prepared) as results:
+    with contextlib.closing(run_tasks(ClipPreparer, (options, cache_dir), records, workers)) as results:
         for position, outcome in _with_progress(results, len(records)):
             if outcome.reason is Reason.UNREADABLE and not skip_unreadable:
                 raise CorpusError(

@@ -69,7 +69,11 @@ class ClipPreparer:
         self._cache_dir = cache_dir
         self._landmarker: FaceLandmarker | None = None
 
-    def __call__(self, record: ClipRecord) -> Outcome:
+    def __call__(self, record: ClipRecord) -> Iterator[Outcome]:
+        """Yields the outcome of `prepare`, for `datasets.processes.run_tasks`."""
+        yield self.prepare(record)
+
+    def prepare(self, record: ClipRecord) -> Outcome:
         """Prepares a clip unless that is done already."""
         try:
             folder = cache_folder(self._cache_dir, record.corpus, self._options)

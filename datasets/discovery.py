@@ -1,30 +1,20 @@
-"""Finds a release below a folder: the tree of clips and the annotation beside it.
+"""Finds the annotation of a release: inside the tree of clips or beside it, recognised by name and content."""
 
-Archives are unpacked into folders of their own name, annotations lie inside the release or beside it, and several
-trees of one corpus may be there. So everything is recognised by its content, and nothing by a fixed path.
-"""
-
-import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from datasets.folders import (
     describe_folder,
-    enter_doubled,
-    find_folders,
-    find_marker,
     list_files,
     natural_key,
-    subfolders,
     walk,
 )
 from datasets.spreadsheet import Sheet, open_sheets
 from mer_jax.errors import CorpusError
 
-_RELEASE_DEPTH = 5  # levels below the given folder; archives unpacked into folders of their own name add some
 _ANNOTATION_DEPTH = 3  # levels below the given folder
 _GUESS = 90  # ranks from here on are guesses
 _SUBJECT_LIKE = re.compile(r"(?i)(sub|s|spno\.?)?[ _-]?\d{1,4}")
@@ -32,25 +22,6 @@ _SUBJECT_LIKE = re.compile(r"(?i)(sub|s|spno\.?)?[ _-]?\d{1,4}")
 
 class AnnotationNotFoundError(CorpusError):
     """A release without the annotation file that belongs to it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Tree:
-    """A tree of clips.
-
-    Attributes:
-        root: The folder of subjects.
-        part: Which part of the release it is.
-        form: Raw or cropped, where a part comes in several forms; "" otherwise.
-        marker: Content of the surrogate's marker file; None for recordings.
-        num_clips: Clip folders in it.
-    """
-
-    root: Path
-    part: str
-    form: str
-    marker: Mapping[str, Any] | None
-    num_clips: int
 
 
 def check_manual_dir(manual_dir: Path, title: str) -> None:
@@ -62,59 +33,6 @@ def check_manual_dir(manual_dir: Path, title: str) -> None:
     if not manual_dir.is_dir():
         what = "is a file" if manual_dir.exists() else "does not exist"
         raise CorpusError(f"manual_dir {manual_dir} {what}; expected the folder that {title} was unpacked into.")
-
-
-def find_tree(
-    manual_dir: Path,
-    *,
-    title: str,
-    corpus: str,
-    is_root: Callable[[Path], bool],
-    identify: Callable[[Path], tuple[str | None, str]],
-    count_clips: Callable[[Path], int],
-    parts: Sequence[str],
-    forms: Sequence[str],
-    wanted: str | None,
-    expected: str,
-) -> tuple[Tree, list[Path]]:
-    """Finds the tree of clips below a folder.
-
-    Args:
-        manual_dir: Where to look.
-        title: The corpus as people write it.
-        corpus: Its name.
-        is_root: Whether a folder is a folder of subjects of this corpus.
-        identify: Returns part and form of a folder of subjects; a part of None could be any.
-        count_clips: Number of clip folders below a folder of subjects.
-        parts: Known parts, preferred first.
-        forms: Known forms, preferred first.
-        wanted: Part to take; None takes the preferred one.
-        expected: What should be there, for the error.
-
-    Returns:
-        The tree, and the roots of others that would do. Recordings are preferred to surrogates, then preferred parts
-        and forms, then the larger tree.
-
-    Raises:
-        CorpusError: It is not there.
-    """
-    check_manual_dir(manual_dir, title)
-    trees = []
-    for root in find_folders(manual_dir, is_root, max_depth=_RELEASE_DEPTH):
-        part, form = identify(root)
-        trees.append(Tree(root, part or wanted or parts[0], form, find_marker(root), count_clips(root)))
-    usable = [tree for tree in trees if wanted in (None, tree.part)]
-    if not usable:
-        found = ", ".join(f"{tree.part} in {tree.root}" for tree in trees) or describe_folder(manual_dir)
-        raise CorpusError(
-            f"no {title}{f' ({wanted})' if wanted else ''} in {manual_dir}. Looked up to {_RELEASE_DEPTH} levels down "
-            f"for {expected}; found: {found}. Point manual_dir at the folder that you unpacked {title} into; "
-            f"datasets/{corpus}/README.md says where to ask for a copy."
-        )
-    usable.sort(
-        key=lambda tree: (tree.marker is not None, parts.index(tree.part), forms.index(tree.form), -tree.num_clips)
-    )
-    return usable[0], [tree.root for tree in usable[1:]]
 
 
 def find_annotation(
@@ -183,11 +101,3 @@ def _folders_around(manual_dir: Path, root: Path) -> list[tuple[Path, int]]:
     found += [(folder, depth) for depth, folder in enumerate(between) if os.path.realpath(folder) not in known]
     above = Path(os.path.abspath(manual_dir)).parents[:2]
     return found + [(folder, 20 + depth) for depth, folder in enumerate(above) if os.access(folder, os.R_OK)]
-
-
-def holds_clips(folder: Path, is_subject: Callable[[str], bool], is_clip: Callable[[str], bool]) -> bool:
-    """Returns whether a folder holds folders of subjects that hold folders of clips."""
-    return any(
-        is_subject(subject.name) and any(is_clip(clip.name.strip()) for clip in subfolders(enter_doubled(subject)))
-        for subject in subfolders(folder)
-    )

@@ -1,4 +1,4 @@
-"""Prepares clips in worker processes of this machine."""
+"""Runs tasks in worker processes of this machine; preparing clips and rendering surrogates share it."""
 
 import contextlib
 import itertools
@@ -7,16 +7,25 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from types import ModuleType
+from typing import Any, Protocol
 
-from datasets.cached import ClipPreparer, Outcome
-from datasets.records import ClipRecord
 from mer_jax.errors import CorpusError, MerError
 from mer_jax.vision.libraries import cv2
-from mer_jax.vision.options import VisionOptions
+
+_DONE = None  # sent after the last result of an item; results themselves are tuples of one
+
+
+class Task(Protocol):
+    """What a worker does with each item."""
+
+    def __call__(self, item: Any) -> Iterator[Any]:
+        """Yields the results of one item, one or more."""
+
+    def close(self) -> None:
+        """Releases what it holds."""
 
 
 def default_workers() -> int:
@@ -24,39 +33,44 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def prepare_here(
-    records: Sequence[ClipRecord], options: VisionOptions, cache_dir: Path
-) -> Iterator[tuple[int, Outcome]]:
-    """Prepares clips in this process; yields the position of each and its outcome."""
-    with contextlib.closing(ClipPreparer(options, cache_dir)) as prepare:
-        for position, record in enumerate(records):
-            yield position, prepare(record)
+def run_tasks(
+    factory: Callable[..., Task], arguments: tuple, items: Sequence[Any], workers: int
+) -> Iterator[tuple[int, Any]]:
+    """Runs a task over items; yields the position of an item and each of its results, as they are ready.
 
-
-def prepare_in_processes(
-    records: Sequence[ClipRecord], options: VisionOptions, cache_dir: Path, workers: int
-) -> Iterator[tuple[int, Outcome]]:
-    """Prepares clips in worker processes; yields the position of each and its outcome as they are ready.
+    Args:
+        factory: Makes the task, once in each worker; importable by name.
+        arguments: Of the factory.
+        items: Given to the task one by one.
+        workers: Processes; 1 runs in this process.
 
     Raises:
         CorpusError: A worker was killed.
+        MerError: As the task raised it.
     """
+    workers = min(workers, len(items))
+    if workers < 2:
+        with contextlib.closing(factory(*arguments)) as task:
+            for position, item in enumerate(items):
+                for result in task(item):
+                    yield position, result
+        return
     # Not concurrent.futures: its workers outlive a parent that is killed, and in Python 3.11.2 it can hang forever when
     # they are ended. Here each worker has a pipe of its own, and ends when the other side of it is closed.
-    context = multiprocessing.get_context("spawn")  # a process with a live landmarker does not survive a fork
+    context = multiprocessing.get_context("spawn")  # landmarkers and OpenCV's threads do not survive a fork
     processes, at_work = {}, {}
-    waiting = iter(enumerate(records))
+    waiting = iter(enumerate(items))
 
     def give_work(connection: Connection) -> None:
-        for position, record in itertools.islice(waiting, 1):
-            connection.send(record)
+        for position, item in itertools.islice(waiting, 1):
+            connection.send(item)
             at_work[connection] = position
 
     try:
-        with bare_children():
+        with _bare_children():
             for _ in range(workers):
                 connection, their_end = context.Pipe()
-                process = context.Process(target=_serve, args=(their_end, options, cache_dir), daemon=True)
+                process = context.Process(target=_serve, args=(their_end, factory, arguments), daemon=True)
                 process.start()
                 their_end.close()
                 processes[connection] = process
@@ -64,16 +78,18 @@ def prepare_in_processes(
             give_work(connection)
         while at_work:
             for connection in wait(list(at_work)):
-                result = connection.recv()
-                if isinstance(result, Exception):
-                    raise result
-                position = at_work.pop(connection)
-                give_work(connection)
-                yield position, result
+                message = connection.recv()
+                if isinstance(message, Exception):
+                    raise message
+                if message is _DONE:
+                    del at_work[connection]
+                    give_work(connection)
+                else:
+                    yield at_work[connection], message[0]
     except (EOFError, ConnectionError) as error:
         raise CorpusError(
             "a worker process ended by itself; most likely the system killed it for lack of memory. "
-            "Clips that are prepared stay prepared: run the build again, with fewer --workers."
+            "What is finished stays: run the same command again, with fewer --workers."
         ) from error
     finally:
         for connection, process in processes.items():
@@ -83,26 +99,26 @@ def prepare_in_processes(
             process.join()
 
 
-def _serve(connection: Connection, options: VisionOptions, cache_dir: Path) -> None:
-    """Prepares the clips that come through a pipe until it is closed."""
+def _serve(connection: Connection, factory: Callable[..., Task], arguments: tuple) -> None:
+    """Works on the items that come through a pipe until it is closed."""
     cv2.setNumThreads(1)  # the processes are the parallelism
-    with (
-        contextlib.closing(ClipPreparer(options, cache_dir)) as prepare,
-        contextlib.suppress(EOFError, ConnectionError),
-    ):
+    with contextlib.closing(factory(*arguments)) as task, contextlib.suppress(EOFError, ConnectionError):
         while True:
-            record = connection.recv()
+            item = connection.recv()
             try:
-                result = prepare(record)
+                for result in task(item):
+                    connection.send((result,))
+            except ConnectionError:
+                raise
             except MerError as error:
-                result = error
+                connection.send(error)
             except Exception:
-                result = RuntimeError(f"in a worker process, on clip {record.clip_id}:\n{traceback.format_exc()}")
-            connection.send(result)
+                connection.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))
+            connection.send(_DONE)
 
 
 @contextlib.contextmanager
-def bare_children() -> Iterator[None]:
+def _bare_children() -> Iterator[None]:
     """Lets processes that are started inside inherit neither the interrupt nor the main module.
 
     Ctrl-C reaches every process of a terminal; workers keep the signal blocked, so that this process alone handles it

@@ -1,10 +1,10 @@
 """Built corpora as TFDS users meet them, and what keeps surrogates and recordings apart."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import tensorflow_datasets as tfds
@@ -12,13 +12,12 @@ import tensorflow_datasets as tfds
 from datasets.build import build
 from datasets.casme2.release import Casme2
 from datasets.read import checksum_example, load_clips, read_metadata
-from datasets.smic.release import Smic
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
 from tests.corpora import write_casme2
+from tests.documents import ROOT, find_blocks
 
-REPOSITORY = Path(__file__).parents[1]
 NUM_CLIPS = 4
 
 
@@ -88,28 +87,33 @@ class TestProvenance:
             load_clips(forged)
 
 
-def test_plain_python_reads_it_by_plain_names(data_dir):
-    """The example of the README."""
-    code = f"""
-import tensorflow_datasets as tfds
-import datasets.smic  # registers the corpus; what is built already is found without it
-
-builder = tfds.builder("smic/hs", data_dir={str(data_dir)!r})
-clips = tfds.data_source("smic/hs", split="clips", data_dir={str(data_dir)!r})
-print(builder.info.full_name, len(clips), clips[0]["faces"].shape, clips[0]["emotion"].decode())
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+def test_the_examples_of_the_documentation_run(data_dir, casme2, tmp_path):
+    """The blocks of docs/corpora.md as they stand, in order, beside a copy of CASME II and a data folder."""
+    (tmp_path / "corpora").mkdir()
+    unmarked = shutil.ignore_patterns("SURROGATE*")
+    shutil.copytree(casme2 / "CASME2", tmp_path / "corpora" / "CASME2", ignore=unmarked)
+    shutil.copytree(data_dir, tmp_path / "data")
+    blocks = [block.text for block in find_blocks(ROOT / "docs" / "corpora.md") if block.language == "py"]
+    script = "\n".join([*blocks, "print(builder.info.full_name, len(clips), clips[0]['faces'].shape)"])
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    name, num_clips, *shape, emotion = done.stdout.replace(",", " ").replace("(", " ").replace(")", " ").split()
-    assert (name, num_clips, shape) == ("smic/hs/2.0.0", str(NUM_CLIPS), ["18", "128", "128"])
-    assert emotion in Smic.schemes["3class"].class_names
+    assert done.stdout.splitlines()[-1] == f"smic/hs/2.0.0 {NUM_CLIPS} (18, 128, 128)"
+    assert (tmp_path / "data/casme2/selected/2.0.0").is_dir()
 
 
 @pytest.fixture(scope="module")
-def builder_dir(tmp_path_factory):
+def casme2(tmp_path_factory):
     out = tmp_path_factory.mktemp("casme2")
     render_corpus(out, corpus="casme2", num_subjects=3, num_clips=12, scale=0.25, workers=1, log=silent)
-    return build("casme2", out, variant="5class", data_dir=out / "data", workers=1, say=silent)
+    return out
+
+
+@pytest.fixture(scope="module")
+def builder_dir(casme2):
+    return build("casme2", casme2, variant="5class", data_dir=casme2 / "data", workers=1, say=silent)
 
 
 class TestSchemes:

@@ -229,6 +229,19 @@ def test_disk_that_takes_no_more_is_one_sentence_and_resumable(corpus, tmp_path)
     assert digests(render_corpus(tmp_path, **SMALL, workers=1, log=silent)) == digests(corpus)
 
 
+def test_a_script_without_a_main_guard_may_render(corpus, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from datasets.surrogate.corpus import render_corpus\n"
+        f"print(render_corpus({str(tmp_path / 'out')!r}, **{SMALL!r}, workers=2, log=lambda line: None))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'out' / 'SMIC_all_raw'}\n"
+    assert digests(tmp_path / "out" / "SMIC_all_raw") == digests(corpus)
+
+
 def test_finished_corpus_is_reused(corpus):
     before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
     lines = []

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.annotated import AnnotatedRelease, Annotation, Key
-from datasets.discovery import Tree
+from datasets.annotated import AnnotatedRelease, Annotation, Key, Tree
 from datasets.folders import enter_doubled, natural_key, normalize_name, subfolders
 from datasets.records import ClipRecord, Corpus, Reason, Unusable
 from datasets.report import Findings

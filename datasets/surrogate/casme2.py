@@ -21,9 +21,9 @@ import numpy as np
 from datasets.surrogate.dealing import deal_labels, match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
 from datasets.surrogate.identity import Subject, sample_subject
-from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
+from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan
 from datasets.surrogate.quirks import Targets, system_files
-from datasets.surrogate.scenario import ClipSpec, sample_clip
+from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
 from datasets.surrogate.workbook import Cell, IdText, Row, make_csv, make_workbook
 
@@ -102,13 +102,11 @@ def plan_casme2(options: CorpusOptions) -> CorpusPlan:
     options.refuse_exact("CASME II")
     rng = np.random.default_rng([options.seed, 12])
     names = [f"sub{1 + index:02d}" for index in range(options.num_subjects)]
-    sizes = dict(
-        zip(names, apportion(options.num_clips, [SUBJECT_COUNTS.get(name, 10) for name in names]), strict=True)
-    )
     emotions = deal_labels(
         rng,
-        sizes,
-        dict(zip(EMOTION_COUNTS, apportion(options.num_clips, list(EMOTION_COUNTS.values())), strict=True)),
+        options.num_clips,
+        {name: SUBJECT_COUNTS.get(name, 10) for name in names},
+        EMOTION_COUNTS,
         fixed=_FIXED_EMOTIONS,
         everybody=_THREE_CLASS_EMOTIONS,
     )
@@ -160,20 +158,12 @@ def _sample_clips(
 
 
 def _sample_spec(options: CorpusOptions, subject: Subject, emotion: str, number: int) -> ClipSpec:
-    return sample_clip(
-        np.random.default_rng([options.seed, 9, 10_000 + number]),
-        subject,
-        emotion,
-        options.difficulty_preset,
-        fps=GEOMETRY.fps,
-        duration_s=GEOMETRY.duration_s,
-        unit_sets={emotion: EMOTION_SETS[emotion] for emotion in EMOTION_COUNTS},
-    )
+    unit_sets = {emotion: EMOTION_SETS[emotion] for emotion in EMOTION_COUNTS}
+    return options.sample_clip(10_000 + number, subject, emotion, GEOMETRY, unit_sets=unit_sets)
 
 
 def _face_shape(rng: np.random.Generator, options: CorpusOptions) -> tuple[int, int]:
-    height, width = FACE_SHAPE + rng.integers(-FACE_SHAPE_SPREAD, FACE_SHAPE_SPREAD + 1, 2)
-    return round(height * options.scale), round(width * options.scale)
+    return options.scale_shape(FACE_SHAPE + rng.integers(-FACE_SHAPE_SPREAD, FACE_SHAPE_SPREAD + 1, 2))
 
 
 def _clip_names(rng: np.random.Generator, subject: str, count: int) -> list[str]:

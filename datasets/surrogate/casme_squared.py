@@ -25,7 +25,7 @@ from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell
 from datasets.surrogate.identity import Subject, sample_subject
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
 from datasets.surrogate.quirks import Targets, system_files
-from datasets.surrogate.scenario import ClipSpec, sample_clip
+from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
 from datasets.surrogate.workbook import IdText, Row, make_csv, make_workbook
 
@@ -210,18 +210,15 @@ def _wishes(feelings: list[str], label_of: Mapping[str, str]) -> list[tuple[str,
 
 
 def _sample_spec(options: CorpusOptions, subject: Subject, feeling: str, kind: str, number: int) -> ClipSpec:
-    difficulty, duration_s = options.difficulty_preset, GEOMETRY.duration_s
-    if kind == "macro":
-        difficulty = dataclasses.replace(difficulty, amplitude=MACRO_GAIN * difficulty.amplitude)
-        duration_s = MACRO_DURATION_S
-    return sample_clip(
-        np.random.default_rng([options.seed, 9, 30_000 + number]),
+    is_macro = kind == "macro"
+    return options.sample_clip(
+        30_000 + number,
         subject,
         feeling,
-        difficulty,
-        fps=GEOMETRY.fps,
-        duration_s=duration_s,
+        GEOMETRY,
         unit_sets={each: EMOTION_SETS[each] for each in FEELING_COUNTS["macro"]},
+        gain=MACRO_GAIN if is_macro else 1.0,
+        duration_s=MACRO_DURATION_S if is_macro else None,
     )
 
 
@@ -239,7 +236,7 @@ def _plan_subject(name: str, subject: Subject, clips: list[_Clip], tree: str, op
         f"{tree.format(release)}/{folder}"
         for release, folder in (("rawpic", name), ("selectedpic", name), ("cropped", name.removeprefix("s")))
     )
-    face_shape = (round(FACE_SHAPE[0] * options.scale), round(FACE_SHAPE[1] * options.scale))
+    face_shape = options.scale_shape(FACE_SHAPE)
     plans, copies = [], {}
     frame, last = {}, {}  # by film: the next frame to be given, and where the last rendered one lies
     for clip in clips:

@@ -13,24 +13,30 @@ Label = TypeVar("Label", bound=Hashable)
 
 def deal_labels(
     rng: np.random.Generator,
-    sizes: Mapping[str, int],
-    counts: Mapping[str, int],
+    num_clips: int,
+    subject_weights: Mapping[str, int],
+    label_weights: Mapping[str, int],
     *,
-    fixed: Mapping[str, Mapping[str, int]],
-    everybody: Collection[str],
+    fixed: Mapping[str, Mapping[str, int]] | None = None,
+    everybody: Collection[str] = (),
 ) -> dict[str, list[str]]:
     """Deals labels out at random, within what is known of single subjects.
 
     Args:
         rng: of this corpus.
-        sizes: clips of each subject.
-        counts: clips of each label; as many in all.
+        num_clips: to be dealt; subjects and labels share them in proportion to their weights.
+        subject_weights: clips of each subject as published.
+        label_weights: clips of each label as published.
         fixed: labels that certain subjects have for sure, as far as they and the labels are there.
         everybody: who has none of these labels by then, and room, is given one first.
 
     Returns:
         the labels of each subject's clips, in random order.
     """
+    sizes, counts = (
+        dict(zip(weights, apportion(num_clips, list(weights.values())), strict=True))
+        for weights in (subject_weights, label_weights)
+    )
     left = Counter(counts)
     dealt: dict[str, list[str]] = {name: [] for name in sizes}
 
@@ -38,8 +44,8 @@ def deal_labels(
         dealt[name].append(label)
         left[label] -= 1
 
-    for name in (each for each in fixed if each in sizes):
-        for label, number in fixed[name].items():
+    for name, labels in ((each, labels) for each, labels in (fixed or {}).items() if each in sizes):
+        for label, number in labels.items():
             for _ in range(min(number, left[label], sizes[name] - len(dealt[name]))):
                 give(name, label)
     for name, size in sizes.items():

@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from datasets.surrogate.identity import Subject
-from datasets.surrogate.scenario import DIFFICULTIES, ClipSpec, Difficulty
+from datasets.surrogate.scenario import DIFFICULTIES, UNIT_SETS, ClipSpec, Difficulty, UnitSets, sample_clip
 from datasets.surrogate.studio import CorpusGeometry
 from mer_jax.errors import ConfigError, near_names
 
@@ -54,6 +56,44 @@ class CorpusOptions:
     def difficulty_preset(self) -> Difficulty:
         """The values behind the name of the difficulty."""
         return DIFFICULTIES[self.difficulty]
+
+    def sample_clip(
+        self,
+        number: int,
+        subject: Subject,
+        label: str,
+        geometry: CorpusGeometry,
+        *,
+        unit_sets: Mapping[str, UnitSets] = UNIT_SETS,
+        gain: float = 1.0,
+        duration_s: tuple[float, float, float] | None = None,
+    ) -> ClipSpec:
+        """Draws a clip; see `datasets.surrogate.scenario.sample_clip`.
+
+        Args:
+            number: Of the clip in all corpora; with the seed it determines the clip.
+            subject: Who.
+            label: A key of `unit_sets`.
+            geometry: How it is filmed.
+            unit_sets: What each label moves.
+            gain: Factor on the amplitude of the difficulty.
+            duration_s: Shortest, typical and longest duration; None takes those of the geometry.
+        """
+        difficulty = self.difficulty_preset
+        return sample_clip(
+            np.random.default_rng([self.seed, 9, number]),
+            subject,
+            label,
+            dataclasses.replace(difficulty, amplitude=gain * difficulty.amplitude),
+            fps=geometry.fps,
+            duration_s=duration_s or geometry.duration_s,
+            unit_sets=unit_sets,
+        )
+
+    def scale_shape(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Returns height and width of a registered face in the scale of the frames."""
+        height, width = shape
+        return round(height * self.scale), round(width * self.scale)
 
     def refuse_more_subjects(self, title: str, most: int) -> None:
         """Checks that no more subjects are asked for than a release has.

@@ -20,9 +20,9 @@ import numpy as np
 from datasets.surrogate.dealing import deal_labels, match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
 from datasets.surrogate.identity import Subject, sample_subject
-from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
+from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan
 from datasets.surrogate.quirks import Targets, system_files
-from datasets.surrogate.scenario import ClipSpec, sample_clip
+from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
 from datasets.surrogate.workbook import Formula, IdText, Row, make_workbook
 
@@ -103,18 +103,18 @@ def plan_samm(options: CorpusOptions, *, is_cropped: bool = False) -> CorpusPlan
     rng = np.random.default_rng([options.seed, 14])
     names = list(SUBJECT_COUNTS)[: options.num_subjects]
     names += [f"{38 + extra:03d}" for extra in range(options.num_subjects - len(names))]
-    shares = apportion(options.num_clips, [SUBJECT_COUNTS.get(name, 5) for name in names])
     emotions = deal_labels(
         rng,
-        dict(zip(names, shares, strict=True)),
-        dict(zip(EMOTION_COUNTS, apportion(options.num_clips, list(EMOTION_COUNTS.values())), strict=True)),
+        options.num_clips,
+        {name: SUBJECT_COUNTS.get(name, 5) for name in names},
+        EMOTION_COUNTS,
         fixed=_FIXED_EMOTIONS,
         everybody=_COMMON_EMOTIONS,
     )
     people = {name: sample_subject(options.seed, 2000 + index, GEOMETRY.tones) for index, name in enumerate(names)}
     clips = _sample_clips(rng, options, people, emotions)
     root = "SAMM_CROP" if is_cropped else "SAMM"
-    face_shape = (round(FACE_SHAPE[0] * options.scale), round(FACE_SHAPE[1] * options.scale)) if is_cropped else None
+    face_shape = options.scale_shape(FACE_SHAPE) if is_cropped else None
     tree, documents, quirks = "", {}, []
     if options.quirks:
         tree, quirks = f"{root}/", _add_quirks(clips)
@@ -141,15 +141,7 @@ def _sample_clips(
     for name, subject in people.items():
         takes = collections.Counter()
         for emotion in emotions[name]:
-            spec = sample_clip(
-                np.random.default_rng([options.seed, 9, 20_000 + len(clips)]),
-                subject,
-                emotion,
-                options.difficulty_preset,
-                fps=GEOMETRY.fps,
-                duration_s=GEOMETRY.duration_s,
-                unit_sets=unit_sets,
-            )
+            spec = options.sample_clip(20_000 + len(clips), subject, emotion, GEOMETRY, unit_sets=unit_sets)
             inducement = next(inducements)
             takes[inducement] += 1
             onset = int(rng.integers(_FRAME_RANGE[0], _FRAME_RANGE[1] - spec.num_frames))

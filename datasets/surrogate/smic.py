@@ -21,7 +21,6 @@ import numpy as np
 from datasets.surrogate.identity import sample_subject
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
 from datasets.surrogate.quirks import Targets, system_files
-from datasets.surrogate.scenario import DIFFICULTIES, sample_clip
 from datasets.surrogate.studio import CorpusGeometry
 
 GEOMETRY = CorpusGeometry(
@@ -157,14 +156,7 @@ def plan_smic(options: CorpusOptions, release: SmicRelease = HS) -> CorpusPlan:
         for _ in range(count):
             class_name = next(labels)
             seen[class_name] += 1
-            spec = sample_clip(
-                np.random.default_rng([options.seed, 9, number]),
-                subject,
-                class_name,
-                DIFFICULTIES[options.difficulty],
-                fps=geometry.fps,
-                duration_s=geometry.duration_s,
-            )
+            spec = options.sample_clip(number, subject, class_name, geometry)
             clip_id = f"{name}_{CLASS_TOKENS[class_name]}_{seen[class_name]:02d}"
             folder = f"{tree}/{name}/micro/{class_name}/{clip_id}"
             file_names = tuple(release.file_name.format(counter + frame) for frame in range(spec.num_frames))
@@ -196,8 +188,7 @@ def _subject_names(count: int, release: SmicRelease) -> list[str]:
 
 def _face_shape(options: CorpusOptions, number: int) -> tuple[int, int]:
     rng = np.random.default_rng([options.seed, 17, number])
-    height, width = FACE_SHAPE + rng.integers(-FACE_SHAPE_SPREAD, FACE_SHAPE_SPREAD + 1, 2)
-    return round(height * options.scale), round(width * options.scale)
+    return options.scale_shape(FACE_SHAPE + rng.integers(-FACE_SHAPE_SPREAD, FACE_SHAPE_SPREAD + 1, 2))
 
 
 def _add_quirks(

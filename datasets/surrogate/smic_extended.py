@@ -20,10 +20,10 @@ import numpy as np
 
 from datasets.surrogate.dealing import deal_labels
 from datasets.surrogate.identity import Subject, sample_subject
-from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
+from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan
 from datasets.surrogate.quirks import Targets, system_files
-from datasets.surrogate.scenario import ClipSpec, sample_clip
-from datasets.surrogate.smic import CLASS_COUNTS, CLASS_TOKENS, COUNTER_RANGE, HS, VIS, SmicRelease
+from datasets.surrogate.scenario import ClipSpec
+from datasets.surrogate.smic import CLASS_COUNTS, CLASS_TOKENS, COUNTER_RANGE, HS, VIS
 from datasets.surrogate.workbook import BLANK, Cell, Formula, Row, make_workbook
 
 SUBJECT_COUNTS = HS.subject_counts | {"s1": 5, "s2": 5, "s3": 37, "s4": 17, "s9": 3}
@@ -94,14 +94,10 @@ def plan_smic_extended(options: CorpusOptions, camera: str = "HS") -> CorpusPlan
     rng = np.random.default_rng([options.seed, 18, camera == "VIS"])
     emotions = deal_labels(
         rng,
-        dict(zip(names, apportion(options.num_clips, [counts[name] for name in names]), strict=True)),
-        dict(
-            zip(CLASS_COUNTS, apportion(options.num_clips, [_EMOTION_COUNTS[camera][each] for each in CLASS_COUNTS]),
-                strict=True)
-        ),
-        fixed={},
-        everybody=(),
-    )  # fmt: skip
+        options.num_clips,
+        {name: counts[name] for name in names},
+        {name: _EMOTION_COUNTS[camera][name] for name in CLASS_COUNTS},
+    )
     known = list(HS.subject_counts)
     people = {name: sample_subject(options.seed, known.index(name), HS.geometry.tones) for name in names}
     clips = _sample_clips(rng, options, people, emotions)
@@ -145,7 +141,7 @@ def _sample_clips(
             seen[emotion] += 1
             number = 60_000 + 2 * len(clips)
             hs_spec, vis_spec = (
-                _sample_spec(options, subject, emotion, number + slow, release)
+                options.sample_clip(number + slow, subject, emotion, release.geometry)
                 for slow, release in enumerate((HS, VIS))
             )
             lead, tail = rng.integers(15, 35, 2).tolist()  # by the slow camera
@@ -156,19 +152,6 @@ def _sample_clips(
             vis_counter += total + int(rng.integers(100, 900))
             hs_counter += _RATE * total + int(rng.integers(200, 9_000))
     return clips
-
-
-def _sample_spec(
-    options: CorpusOptions, subject: Subject, emotion: str, number: int, release: SmicRelease
-) -> ClipSpec:  # fmt: skip
-    return sample_clip(
-        np.random.default_rng([options.seed, 9, number]),
-        subject,
-        emotion,
-        options.difficulty_preset,
-        fps=release.geometry.fps,
-        duration_s=release.geometry.duration_s,
-    )
 
 
 def _plan_subject(name: str, subject: Subject, clips: list[_Clip], tree: str, camera: str) -> SubjectPlan:

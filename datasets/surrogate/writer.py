@@ -7,30 +7,26 @@ whatever stands under the final name is whole.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import fcntl
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tqdm import tqdm
 
+from datasets.processes import run_tasks
 from datasets.surrogate.camera import Camera, encode_frame
-from datasets.surrogate.plan import MARKER_NAME, CorpusPlan, SubjectPlan
+from datasets.surrogate.plan import MARKER_NAME, ClipPlan, CorpusPlan, SubjectPlan
+from datasets.surrogate.renderer import FaceRenderer
 from datasets.surrogate.studio import CorpusGeometry, cut_face, make_renderer, place_face, render_clip, state_at
 from mer_jax.errors import CorpusError
 from mer_jax.vision.libraries import cv2
 
 JPEG_BYTES_PER_PIXEL = 0.27  # measured at quality 95 with camera noise on faces cut out, rounded up
-POLL_S = 0.1
 
 _NOTE = """These are rendered faces, not {title}.
 
@@ -68,7 +64,7 @@ def write_corpus(plan: CorpusPlan, out: Path, *, workers: int, log: Callable[[st
         if pending:
             _check_space(partial, plan, pending)
             _render(plan, pending, partial, workers)
-        shutil.rmtree(_staging(partial))
+        shutil.rmtree(_staging(partial), ignore_errors=True)
         for path, content in plan.documents.items():
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
             (partial / path).write_bytes(content)
@@ -207,116 +203,69 @@ def _check_space(partial: Path, plan: CorpusPlan, pending: list[SubjectPlan]) ->
 def _render(plan: CorpusPlan, pending: list[SubjectPlan], partial: Path, workers: int) -> None:
     total = sum(len(subject.clips) for subject in pending)
     quality = None if plan.options.exact else plan.geometry.jpeg_quality
-    jobs = [(subject, plan.geometry, plan.difficulty.anatomy_variation, quality, partial) for subject in pending]
-    with tqdm(total=total, unit="clip", disable=not sys.stderr.isatty()) as bar:
-        if min(workers, len(jobs)) == 1:
-            threads = cv2.getNumThreads()
-            cv2.setNumThreads(1)
-            try:
-                for job in jobs:
-                    _render_subject(*job, on_clip=lambda: bar.update() or True)
-            finally:
-                cv2.setNumThreads(threads)
-        else:
-            _render_in_parallel(jobs, min(workers, len(jobs)), bar)
-
-
-def _render_in_parallel(jobs: list[tuple], workers: int, bar: tqdm) -> None:
-    context = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
-    stop, ticks = context.Event(), context.SimpleQueue()
-    pool = concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (stop, ticks))
-    try:
-        # Ctrl-C reaches every process of a terminal; the workers are born deaf to it and obey `stop` instead.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            waiting = {pool.submit(_render_subject_in_worker, job) for job in jobs}
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        while waiting:
-            done, waiting = concurrent.futures.wait(waiting, POLL_S, concurrent.futures.FIRST_COMPLETED)
-            while not ticks.empty():
-                bar.update(ticks.get())
-            for future in done:
-                future.result()
-    except BrokenProcessPool as error:
-        raise CorpusError(
-            "a rendering process was killed, most likely for want of memory. "
-            "The same command continues; give it fewer --workers."
-        ) from error
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-
-
-_stop = None  # in a worker: an event that asks it to stop
-_ticks = None  # in a worker: takes a 1 for every finished clip
-
-
-def _start_worker(stop, ticks) -> None:
-    global _stop, _ticks
-    _stop, _ticks = stop, ticks
+    settings = (plan.geometry, plan.difficulty.anatomy_variation, quality, partial)
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    """Ends a worker whose parent was killed: nobody else would tell it."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _render_subject_in_worker(job: tuple) -> None:
-    def on_clip() -> bool:
-        _ticks.put(1)
-        return not _stop.is_set()
-
-    if not _stop.is_set():
-        _render_subject(*job, on_clip=on_clip)
-
-
-def _render_subject(
-    subject: SubjectPlan,
-    geometry: CorpusGeometry,
-    anatomy_variation: float,
-    jpeg_quality: int | None,
-    partial: Path,
-    on_clip: Callable[[], bool],
-) -> None:
-    """Renders all clips of a subject; `on_clip` is called after each and says whether to go on."""
-    staging = _staging(partial) / f"{subject.name}-{os.getpid()}"  # the corpus root as this subject sees it
-    renderer = make_renderer(subject.subject, geometry, anatomy_variation)
-    camera = Camera(geometry.shape, geometry.noise)
     try:
-        for clip in subject.clips:
+        with (
+            tqdm(total=total, unit="clip", disable=not sys.stderr.isatty()) as bar,
+            contextlib.closing(run_tasks(_SubjectRenderer, settings, pending, workers)) as finished,
+        ):
+            for _ in finished:
+                bar.update()
+    finally:
+        cv2.setNumThreads(threads)
+        shutil.rmtree(_staging(partial), ignore_errors=True)  # what an ended worker left takes room
+
+
+class _SubjectRenderer:
+    """Renders all clips of a subject; yields after each. See `datasets.processes.run_tasks`."""
+
+    def __init__(self, geometry: CorpusGeometry, anatomy_variation: float, jpeg_quality: int | None, partial: Path):
+        self._geometry, self._variation, self._quality, self._partial = (
+            geometry, anatomy_variation, jpeg_quality, partial,
+        )  # fmt: skip
+
+    def __call__(self, subject: SubjectPlan) -> Iterator[None]:
+        staging = _staging(self._partial) / f"{subject.name}-{os.getpid()}"  # the corpus root as this subject sees it
+        renderer = make_renderer(subject.subject, self._geometry, self._variation)
+        camera = Camera(self._geometry.shape, self._geometry.noise)
+        try:
+            for clip in subject.clips:
+                self._render_clip(clip, renderer, camera, staging)
+                yield
+            for path, source in subject.copies.items():
+                (staging / path).parent.mkdir(parents=True, exist_ok=True)
+                _link_or_copy(staging / source, staging / path)
+            for place in subject.folders:
+                final = self._partial / place
+                if final.exists():  # from a run that was killed between two of these
+                    shutil.rmtree(final)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                (staging / place).rename(final)
+            shutil.rmtree(staging)
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)  # gives back the room that the next attempt needs
+            raise _unwritable(error, self._partial.parent) from error
+
+    def _render_clip(self, clip: ClipPlan, renderer: FaceRenderer, camera: Camera, staging: Path) -> None:
+        for place in clip.folders:
+            (staging / place.folder).mkdir(parents=True)
+        onset = state_at(clip.spec, 0)
+        shapes = {place.face_shape for place in clip.folders if place.face_shape}
+        transforms = {shape: place_face(renderer, onset, shape) for shape in shapes}
+        for frame in render_clip(renderer, camera, clip.spec):
             for place in clip.folders:
-                (staging / place.folder).mkdir(parents=True)
-            onset = state_at(clip.spec, 0)
-            shapes = {place.face_shape for place in clip.folders if place.face_shape}
-            transforms = {shape: place_face(renderer, onset, shape) for shape in shapes}
-            for frame in render_clip(renderer, camera, clip.spec):
-                for place in clip.folders:
-                    if (name := place.file_names[frame.index]) is None:
-                        continue
-                    image = frame.image
-                    if place.face_shape is not None:
-                        image = cut_face(image, transforms[place.face_shape], place.face_shape)
-                    content = encode_frame(image, jpeg_quality, is_gray=geometry.is_gray)
-                    (staging / place.folder / name).write_bytes(content)
-            if not on_clip():
-                return
-        for path, source in subject.copies.items():
-            (staging / path).parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(staging / source, staging / path)
-        for place in subject.folders:
-            final = partial / place
-            if final.exists():  # from a run that was killed between two of these
-                shutil.rmtree(final)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            (staging / place).rename(final)
-        shutil.rmtree(staging)
-    except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)  # gives back the room that the next attempt needs
-        raise _unwritable(error, partial.parent) from error
+                if (name := place.file_names[frame.index]) is None:
+                    continue
+                image = frame.image
+                if place.face_shape is not None:
+                    image = cut_face(image, transforms[place.face_shape], place.face_shape)
+                content = encode_frame(image, self._quality, is_gray=self._geometry.is_gray)
+                (staging / place.folder / name).write_bytes(content)
+
+    def close(self) -> None:
+        """Nothing is held between subjects."""
 
 
 def _link_or_copy(source: Path, path: Path) -> None:
