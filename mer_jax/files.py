@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mer_jax.errors import ConfigError
 
 
@@ -73,9 +71,12 @@ def checksum_array(array: Any) -> str:
     """Checksum of an array over its content, type and shape: 32 hexadecimal digits.
 
     Example:
+        >>> import numpy as np
         >>> checksum_array(np.zeros(2, np.float32)) == checksum_array(np.zeros((2, 1), np.float32))
         False
     """
+    import numpy as np  # here, so that `mer --help` does not wait for it
+
     array = np.asarray(array)
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\0".encode())
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

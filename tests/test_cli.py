@@ -149,7 +149,7 @@ def test_a_file_in_place_of_the_folder_is_refused_before_the_work(talker, tmp_pa
     out.write_text("mine")
     assert main(["inspect", str(write_video(tmp_path / "talk.avi", talker)), "--out", str(out)]) == 1
     error = capsys.readouterr().err
-    assert "report.html is a file; expected a folder" in error
+    assert "report.html, which is a file; expected a folder" in error
     assert "1 of 1" not in error
     assert out.read_text() == "mine"
 

@@ -5,18 +5,12 @@ import os
 import select
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from mer_jax.errors import MerError
 from mer_jax.files import printable
 
 # The operating system's reasons for refusing to write.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-
-
-def expand_path(text: str) -> Path:
-    """Converts a path on the command line; `~` is expanded, since a shell does not do so in `--out=~/folder`."""
-    return Path(text).expanduser()
 
 
 def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:

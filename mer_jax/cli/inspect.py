@@ -2,15 +2,12 @@
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mer_jax.cli.command import expand_path
 from mer_jax.errors import MerError
-from mer_jax.files import printable
+from mer_jax.files import output_folder, printable
 from mer_jax.vision.options import CROPS, FACES, MASKS, SAMPLINGS, TURNS, VisionOptions
 
 if TYPE_CHECKING:
@@ -23,9 +20,7 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
     """Adds the arguments of `mer inspect` and returns what runs it."""
     defaults = VisionOptions()
     parser.add_argument("source", help="a video, a folder of frames, a folder of these, or camera[:NUMBER|:ADDRESS]")
-    parser.add_argument(
-        "--out", required=True, type=expand_path, help="folder for inspect.html, inspect.json and contact sheets"
-    )
+    parser.add_argument("--out", required=True, help="folder for inspect.html, inspect.json and contact sheets")
     parser.add_argument("--face", default=defaults.face, choices=FACES, help="whom to follow of several (%(default)s)")
     parser.add_argument(
         "--kind", choices=("clip", "video"), help="onset to offset, or uncut (default: folders are clips)"
@@ -50,11 +45,11 @@ def _inspect(flags: argparse.Namespace) -> None:
     fields = {field.name for field in dataclasses.fields(VisionOptions)}
     options = VisionOptions(**{name: value for name, value in vars(flags).items() if name in fields})
     options.validate()
-    _check_out(flags.out)
+    out = output_folder(flags.out, "--out")
     bar = _ProgressBar()
     inspection = inspect_source(flags.source, options, kind=flags.kind, seconds=flags.seconds, on_frame=bar.show)
     bar.clear()
-    page = write_inspection(inspection, flags.out)
+    page = write_inspection(inspection, out)
     for name, clip in inspection.clips.items():
         print(f"{clip.verdict.value:6}{printable(name)}")
         for finding in clip.findings:
@@ -66,15 +61,6 @@ def _inspect(flags: argparse.Namespace) -> None:
     faults = [f"{name}: {f}" for name, clip in inspection.clips.items() for f in clip.findings if f.level == "error"]
     if faults:
         raise MerError("\n       ".join(map(printable, faults)))
-
-
-def _check_out(out: Path) -> None:
-    """Refuses a place that cannot be written to, before the work of hours is lost there."""
-    if out.exists() and not out.is_dir():
-        raise MerError(f"--out={out} is a file; expected a folder, which is created if it does not exist")
-    out.mkdir(parents=True, exist_ok=True)
-    if not os.access(out, os.W_OK):
-        raise MerError(f"--out={out} cannot be written to; choose another folder")
 
 
 class _ProgressBar:
