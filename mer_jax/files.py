@@ -1,4 +1,4 @@
-"""Files: the cache folder, atomic writes, checksums, and the order of names."""
+"""Files: the cache folder, atomic writes, checksums, and names: their order and how to print them."""
 
 import contextlib
 import hashlib
@@ -10,8 +10,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mer_jax.errors import ConfigError
 
@@ -73,9 +71,12 @@ def checksum_array(array: Any) -> str:
     """Checksum of an array over its content, type and shape: 32 hexadecimal digits.
 
     Example:
+        >>> import numpy as np
         >>> checksum_array(np.zeros(2, np.float32)) == checksum_array(np.zeros((2, 1), np.float32))
         False
     """
+    import numpy as np  # here, so that `mer --help` does not wait for it
+
     array = np.asarray(array)
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\0".encode())
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
@@ -100,6 +101,25 @@ def is_sealed(content: Any) -> bool:
 def _checksum_of_json(content: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in content.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def printable(text: str) -> str:
+    r"""Escapes control characters and undecodable bytes, which file names may contain, for terminals and files.
+
+    Example:
+        >>> print(printable("clip\x1b[31m"), printable("a\udcff b\n"))
+        clip\x1b[31m a\xff b\n
+    """
+    return "".join(_escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it in names
+        return f"\\x{code - 0xDC00:02x}"
+    if character.isprintable() or character == " ":
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mer_jax.vision.frames import VideoFrames
+from mer_jax.vision.video import VideoFrames
 
 FACES = Path(__file__).parent / "faces"
 CLIPS = ("bbaf2n", "lbax4n", "swiz3n")

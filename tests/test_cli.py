@@ -1,6 +1,7 @@
 """`mer inspect` as a user runs it, on real faces and on everything that is not one."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from mer_jax.cli.main import COMMANDS, main
+from mer_jax.vision.face_model import find_face_model
 from tests.face_clips import read_clip
 
 ROOT = Path(__file__).parents[1]
@@ -72,14 +74,17 @@ def test_a_folder_keeps_the_good_and_names_the_bad(talker, tmp_path, capsys):
 
     code, clips = inspect(corpus, tmp_path / "out")
     assert code == 1
-    assert {name for name, clip in clips.items() if clip["usable"]} == {"half_way.avi", "s1/ep1"}
+    assert {name for name, clip in clips.items() if clip["usable"]} == {"half_way.avi"}
+    assert clips["half_way.avi"]["verdict"] == "warn"
+    assert clips["s1/ep1"]["verdict"] == "fail"
+    assert [finding["reason"] for finding in clips["s1/ep1"]["findings"]][:2] == ["unreadable", "unreadable"]
     said = {name: "\n".join(f["message"] for f in clip["findings"]) for name, clip in clips.items()}
-    assert "the face is first seen in frame 6" in said["half_way.avi"]
+    assert "the face is first detected in frame 6" in said["half_way.avi"]
     assert [[0, 5]] in [finding["frames"] for finding in clips["half_way.avi"]["findings"]]
     assert "1 frame cannot be decoded; frame 3" in said["s1/ep1"]
     error = capsys.readouterr().err
     assert "black.avi: no face: the frames are black or of one single shade [frames 0-11]" in error
-    assert "one.avi: one single frame: a movement needs two [frame 0]" in error
+    assert "one.avi: one single frame: motion needs two [frame 0]" in error
     assert "cannot be opened as a video: it is a text file" in error
     assert "Overview" in (tmp_path / "out" / "inspect.html").read_text()
 
@@ -104,7 +109,7 @@ def test_two_faces_are_named_and_one_can_be_chosen(talker, tmp_path, capsys):
     ("source", "message"),
     [
         ("none.mp4", "none.mp4 does not exist; expected a video"),
-        (".", "holds neither videos"),
+        (".", "contains neither videos"),
         ("camera:77", "camera 77"),
     ],
 )
@@ -137,3 +142,85 @@ finally:
     assert done.stdout.splitlines()[-1] == "False False"
     for name in COMMANDS:
         assert name in done.stdout
+
+
+def test_a_file_in_place_of_the_folder_is_refused_before_the_work(talker, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    out.write_text("mine")
+    assert main(["inspect", str(write_video(tmp_path / "talk.avi", talker)), "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "report.html, which is a file; expected a folder" in error
+    assert "1 of 1" not in error
+    assert out.read_text() == "mine"
+
+
+def test_the_home_folder_is_expanded_in_paths(talker, tmp_path, monkeypatch):
+    monkeypatch.setenv("MER_FACE_MODEL", str(find_face_model()))  # the cache is in the home folder
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "talk.avi", talker[:6])
+    assert main(["inspect", "~/talk.avi", "--out=~/out"]) == 0
+    assert (tmp_path / "out" / "inspect.html").exists()
+    assert not (tmp_path / "~").exists()
+
+
+def test_names_with_escapes_and_bytes_that_are_not_utf_8_are_printed_safely(talker, tmp_path, capfd):
+    corpus = os.fsencode(tmp_path / "corpus")
+    for name in (b"red\x1b[31m", b"bad\xff"):
+        folder = os.path.join(corpus, name)
+        os.makedirs(folder)
+        for number, frame in enumerate(talker[:6]):
+            content = cv2.imencode(".png", frame[..., ::-1])[1].tobytes()
+            with open(os.path.join(folder, b"img%d.png" % number), "wb") as file:
+                file.write(content)
+    with open(os.path.join(corpus, b"bad\x1b[0m\xfe.mp4"), "wb") as file:
+        file.write(b"text")
+    assert main(["inspect", os.fsdecode(corpus), "--out", str(tmp_path / "out")]) == 1
+    captured = capfd.readouterr()
+    assert "\x1b" not in captured.out + captured.err
+    assert r"ok    red\x1b[31m" in captured.out
+    assert r"ok    bad\xff" in captured.out
+    assert r"error: bad\x1b[0m\xfe.mp4: " in captured.err
+    clips = json.loads((tmp_path / "out" / "inspect.json").read_text())["clips"]
+    assert set(clips) == {r"red\x1b[31m", r"bad\xff", r"bad\x1b[0m\xfe.mp4"}
+    assert r"red\x1b[31m" in (tmp_path / "out" / "inspect.html").read_text()
+
+
+def test_what_is_passed_over_is_counted(talker, tmp_path, capsys):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    write_video(corpus / "talk.avi", talker[:6])
+    (corpus / "notes.txt").write_text("hello")
+    code, _ = inspect(corpus, tmp_path / "out")
+    assert code == 0
+    assert "passed over 1 other file: 1 .txt" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "inspect.json").read_text())["passed_over"] == {".txt": 1}
+    assert "passed over 1 other file: 1 .txt" in (tmp_path / "out" / "inspect.html").read_text()
+
+
+def test_a_lying_video_names_its_turn_and_the_option_turns_it(talker, tmp_path, capsys):
+    video = write_video(tmp_path / "lying.avi", [np.rot90(frame) for frame in talker])
+    code, _ = inspect(video, tmp_path / "out")
+    assert code == 1
+    assert "error: lying.avi: the picture is on its side: turn by 90 degrees clockwise" in capsys.readouterr().err
+    for turn in ("90", "auto"):
+        code, clips = inspect(video, tmp_path / "out", "--turn", turn)
+        assert code == 0
+        assert clips["lying.avi"]["verdict"] == "ok"
+
+
+def test_the_progress_bar_counts_frames_on_a_terminal(talker, tmp_path):
+    import pty
+
+    video = write_video(tmp_path / "talk.avi", talker[:6])
+    command = [sys.executable, "-m", "mer_jax.cli.main", "inspect", str(video), "--out", str(tmp_path / "out")]
+    main_end, other_end = pty.openpty()
+    done = subprocess.run(command, stderr=other_end, stdout=subprocess.PIPE, cwd=ROOT, timeout=120)
+    os.close(other_end)
+    shown = os.read(main_end, 100_000).decode()
+    os.close(main_end)
+    assert done.returncode == 0
+    assert "1 of 1: talk.avi [" in shown
+    assert "] 100%" in shown
+    assert shown.count("\n") == 0
+    assert shown.endswith("\r\x1b[K")

@@ -71,12 +71,15 @@ def test_wheel_carries_the_licence(wheel):
 
 
 def test_clips_of_real_faces_are_attributed():
-    notice, source = (ROOT / "NOTICE").read_text(), (ROOT / "tests" / "faces" / "README.md").read_text()
-    for path in (ROOT / "tests" / "faces").glob("*.mpg"):
-        assert path.name in source
-    for said in ("Cooke", "Barker", "Cunningham", "Shao", "10.5281/zenodo.3625687", "licenses/by/4.0", "unchanged"):
-        assert said in " ".join(notice.split())
-        assert said in source
+    texts = {name: (ROOT / "tests" / name / "README.md").read_text() for name in ("faces", "cases")}
+    for name, text in texts.items():
+        for path in (ROOT / "tests" / name).iterdir():
+            assert path.suffix in (".md", ".npz") or path.name in text
+    for text in (*texts.values(), " ".join((ROOT / "NOTICE").read_text().split())):
+        for said in ("Cooke", "Barker", "Cunningham", "Shao", "10.5281/zenodo.3625687", "licenses/by/4.0"):
+            assert said in text
+    assert "unchanged" in texts["faces"]
+    assert "changed" in texts["cases"]
 
 
 IMPORT_ENGINE = """

@@ -58,7 +58,7 @@ def test_a_network_camera_that_is_unplugged_leaves_what_it_showed():
         server.shutdown()
     assert 10 <= len(frames) <= 12
     assert (np.diff(frames.timestamps_s) >= 0).all()
-    assert frames.timestamps_s[-1] < 5 < frames.asked_s
+    assert frames.timestamps_s[-1] < 5 < frames.stated_duration_s
     with FaceLandmarker() as landmarker:
         findings = inspect_clip(frames, landmarker, kind="video").findings
     assert any("the camera stopped after" in finding.message for finding in findings)

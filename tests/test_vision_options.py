@@ -15,6 +15,7 @@ CHOICES = {
     "mask": options_module.MASKS,
     "sampling": options_module.SAMPLINGS,
     "face": options_module.FACES,
+    "turn": options_module.TURNS,
 }
 
 
@@ -38,6 +39,8 @@ def test_every_named_choice_is_valid_and_has_a_fingerprint_of_its_own():
         ({"mask": None}, "mask is None, which is unknown"),
         ({"sampling": "zzz"}, "known: 'apex', 'linear', 'tim', 'uniform'"),
         ({"face": "larges"}, "did you mean 'largest'"),
+        ({"turn": "45"}, "turn is '45', which is unknown; known: '180', '270', '90', 'auto', 'none'"),
+        ({"turn": 90}, "turn is 90, which is unknown"),
         ({"face": "0"}, "face is '0', which is unknown"),
         ({"magnification": -1.0}, r"magnification is -1\.0; it must be a number from 0 \(off\) to 100"),
         ({"magnification": float("nan")}, "magnification is nan"),
@@ -59,7 +62,7 @@ def test_a_wrong_value_is_refused(change, message):
 def test_fingerprint_changes_with_every_field_and_with_the_version(monkeypatch):
     prints = {VisionOptions().fingerprint()}
     other = {"num_frames": 16, "crop": "similarity", "register": False, "mask": "none", "sampling": "linear"}
-    other |= {"face": "track", "magnification": 10.0}
+    other |= {"face": "track", "magnification": 10.0, "turn": "auto"}
     assert set(other) == {field.name for field in dataclasses.fields(VisionOptions)}
     for field, value in other.items():
         prints.add(VisionOptions(**{field: value}).fingerprint())

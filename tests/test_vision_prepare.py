@@ -154,7 +154,7 @@ def test_no_face_names_the_clip_the_frames_and_the_reason(landmarker):
     black = ArrayFrames(np.zeros((30, 240, 320, 3), np.uint8), name="clip s3_po_02")
     with pytest.raises(
         NoFaceError,
-        match=r"no face in clip s3_po_02: looked at frames 0, 2, 3, 5, 7 of 30.*is black \(mean gray level 0",
+        match=r"no face in clip s3_po_02: examined frames 0, 2, 3, 5, 7 of 30.*is black \(mean gray level 0",
     ):
         prepare_clip(black, VisionOptions(), landmarker)
     with pytest.raises(NoFaceError, match="has no content"):
@@ -164,7 +164,7 @@ def test_no_face_names_the_clip_the_frames_and_the_reason(landmarker):
         prepare_clip(ArrayFrames(noise), VisionOptions(), landmarker)
 
 
-def test_a_face_40_pixels_wide_works_in_a_small_frame_and_is_named_in_a_large_one(landmarker, clip):
+def test_a_face_40_pixels_wide_is_found_at_once_in_a_small_frame_and_by_a_second_look_in_a_large_one(landmarker, clip):
     small = cv2.resize(clip[0], None, fx=1 / 3, fy=1 / 3, interpolation=cv2.INTER_AREA)
 
     def on_canvas(height, width):
@@ -174,8 +174,8 @@ def test_a_face_40_pixels_wide_works_in_a_small_frame_and_is_named_in_a_large_on
 
     found = prepare_clip(on_canvas(288, 360), SHORT, landmarker)
     assert 14 < found.quality["interocular_px"] < 24
-    with pytest.raises(NoFaceError, match="too small for the detector"):
-        prepare_clip(on_canvas(480, 640), SHORT, landmarker)
+    assert found.quality["second_look"] == 0
+    assert prepare_clip(on_canvas(480, 640), SHORT, landmarker).quality["second_look"] == 1
 
 
 def test_two_faces_are_counted_and_the_larger_is_prepared(landmarker, clip):

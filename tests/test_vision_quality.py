@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from mer_jax.vision.contact_sheet import draw_clip, stack_sheets
-from mer_jax.vision.findings import find_turn
 from mer_jax.vision.frame_runs import name_frames
 from mer_jax.vision.frames import ArrayFrames
 from mer_jax.vision.landmarks import FaceLandmarker
@@ -53,7 +52,7 @@ def test_jitter_is_that_of_the_noise_and_not_of_the_movement(landmarker, clip):
     assert gliding < 0.5  # though the face moves by 4 % of the distance between the eyes each frame
     frozen = inspect_clip(ArrayFrames(np.repeat(clip[:1], 5, axis=0)), landmarker)
     assert frozen.summary["jitter_percent"] == 0
-    assert "the same as the one before: 4 frames [frames 1-4]" in said(frozen)
+    assert "the same as the frame before: 4 frames [frames 1-4]" in said(frozen)
 
 
 def test_faults_are_named_with_their_frames(landmarker, clip):
@@ -61,11 +60,13 @@ def test_faults_are_named_with_their_frames(landmarker, clip):
     damaged[5:8] = 120
     damaged[12:14] = np.stack([cv2.GaussianBlur(each, (0, 0), 4) for each in clip[12:14]])
     damaged[14:] = np.clip(clip[14:].astype(int) * 3, 0, 255)
-    quality = inspect_clip(ArrayFrames(damaged), landmarker)
+    quality = inspect_clip(ArrayFrames(damaged), landmarker, kind="video")
     assert quality.prepared.frame_indices[-1] == 7  # frames 8 to 15, the longer stretch
+    whole = inspect_clip(ArrayFrames(damaged), landmarker, kind="clip")
+    assert whole.prepared.frame_indices[-1] == 15
     text = said(quality)
     assert "warning: of one single shade: 3 frames [frames 5-7]" in text
-    assert "warning: the face is gone and comes back [frames 5-7]" in text
+    assert "warning: the face disappears and comes back [frames 5-7]" in text
     assert "blurred: sharpness" in text
     assert "[frames 12-13]" in text
     assert "% of the face is black or white [frames 14-15]" in text
@@ -80,22 +81,6 @@ def test_a_turned_a_small_and_a_drawn_face_are_told(landmarker, clip):
     assert "has no texture: a drawing" in said(inspect_clip(ArrayFrames(np.stack([flat, flat])), landmarker))
 
 
-@pytest.mark.parametrize(("turns", "cure"), [(2, 180), (1, None)])
-def test_pictures_on_their_head_or_side_are_told(landmarker, clip, turns, cure):
-    text = said(inspect_clip(ArrayFrames(np.rot90(clip[:4], turns, axes=(1, 2))), landmarker))
-    if cure:
-        assert f"turned clockwise by {cure} degrees, the frames show one" in text
-    else:  # a face on its side is found
-        assert "warning: tilted by " in text
-        assert "unless crop is `similarity` [frames 0-3]" in text
-
-
-@pytest.mark.parametrize("turns", [1, 2, 3])
-def test_how_to_turn_pictures_is_found_without_the_pose(clip, turns):
-    with FaceLandmarker() as plain:
-        assert find_turn([np.ascontiguousarray(np.rot90(clip[0], turns))], plain) == 90 * turns
-
-
 def test_changes_of_the_whole_picture_are_told(landmarker, clip):
     flicker = clip.copy()
     flicker[::2] = clip[::2] // 2
@@ -103,7 +88,7 @@ def test_changes_of_the_whole_picture_are_told(landmarker, clip):
     cut = clip.copy()
     cut[9:] = np.roll(clip[9:], 140, axis=2)
     text = said(inspect_clip(ArrayFrames(cut), landmarker))
-    assert "another picture at once: a cut [frame 9]" in text
+    assert "the whole picture changes: a cut [frame 9]" in text
     dark = said(inspect_clip(ArrayFrames(clip // 9), landmarker))
     assert "dark: gray level" in dark
     assert "blurred" not in dark
@@ -112,7 +97,7 @@ def test_changes_of_the_whole_picture_are_told(landmarker, clip):
 def test_frames_that_cannot_be_aligned_are_told(landmarker, clip):
     both = np.concatenate([clip[:8], read_clip("bbaf2n", 0, 8)])
     text = said(inspect_clip(ArrayFrames(both), landmarker))
-    assert "8 frames of those prepared cannot be aligned with the first" in text
+    assert "no alignment to the onset in 8 of 18 prepared frames" in text
 
 
 def test_more_faces_than_can_be_counted(landmarker, clip):

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from mer_jax.vision.crop import box_crop, transform_points, warp_gray
-from mer_jax.vision.frames import VideoFrames
 from mer_jax.vision.landmarks import FaceLandmarker, eye_centres
 from mer_jax.vision.registration import register_frames, residual_shifts_px
+from mer_jax.vision.video import VideoFrames
 from tests.face_clips import CLIPS, FACES, read_clip
 
 

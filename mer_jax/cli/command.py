@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from mer_jax.errors import MerError
+from mer_jax.files import printable
 
 # The operating system's reasons for refusing to write.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -56,7 +57,7 @@ def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
         command()
         sys.stdout.flush()
     except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error: " + "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
         return 1
     except BrokenPipeError:
         poll = select.poll()

@@ -4,22 +4,29 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mer_jax.errors import MerError
-from mer_jax.vision.options import CROPS, FACES, MASKS, SAMPLINGS, VisionOptions
+from mer_jax.files import output_folder, printable
+from mer_jax.vision.options import CROPS, FACES, MASKS, SAMPLINGS, TURNS, VisionOptions
+
+if TYPE_CHECKING:
+    from mer_jax.vision.inspection import Progress
+
+_BAR = 24  # width of the progress bar, characters
 
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
     """Adds the arguments of `mer inspect` and returns what runs it."""
     defaults = VisionOptions()
     parser.add_argument("source", help="a video, a folder of frames, a folder of these, or camera[:NUMBER|:ADDRESS]")
-    parser.add_argument("--out", required=True, type=Path, help="folder for inspect.html, inspect.json, contact sheets")
+    parser.add_argument("--out", required=True, help="folder for inspect.html, inspect.json and contact sheets")
     parser.add_argument("--face", default=defaults.face, choices=FACES, help="whom to follow of several (%(default)s)")
     parser.add_argument(
         "--kind", choices=("clip", "video"), help="onset to offset, or uncut (default: folders are clips)"
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to record a camera (%(default)s)")
+    parser.add_argument("--turn", default=defaults.turn, choices=TURNS, help="degrees clockwise (%(default)s)")
     parser.add_argument("--crop", default=defaults.crop, choices=CROPS, help="part of the frame (%(default)s)")
     parser.add_argument("--mask", default=defaults.mask, choices=MASKS, help="what stays visible (%(default)s)")
     parser.add_argument("--sampling", default=defaults.sampling, choices=SAMPLINGS, help="which frames (%(default)s)")
@@ -33,22 +40,48 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
 def _inspect(flags: argparse.Namespace) -> None:
     from mer_jax.report.inspection import write_inspection
     from mer_jax.vision.inspection import inspect_source
+    from mer_jax.vision.sources import describe_passed_over
 
     fields = {field.name for field in dataclasses.fields(VisionOptions)}
     options = VisionOptions(**{name: value for name, value in vars(flags).items() if name in fields})
     options.validate()
-
-    def announce(number: int, count: int, name: str) -> None:
-        print(f"{number} of {count}: {name}", file=sys.stderr)
-
-    inspection = inspect_source(flags.source, options, kind=flags.kind, seconds=flags.seconds, on_clip=announce)
-    page = write_inspection(inspection, flags.out)
+    out = output_folder(flags.out, "--out")
+    bar = _ProgressBar()
+    inspection = inspect_source(flags.source, options, kind=flags.kind, seconds=flags.seconds, on_frame=bar.show)
+    bar.clear()
+    page = write_inspection(inspection, out)
     for name, clip in inspection.clips.items():
-        print(f"{clip.verdict:8}{name}")
+        print(f"{clip.verdict.value:6}{printable(name)}")
         for finding in clip.findings:
             if finding.level == "warning":
-                print(f"        {finding}")
-    print(page)
+                print(f"      {printable(str(finding))}")
+    if inspection.passed_over:
+        print(f"passed over {printable(describe_passed_over(inspection.passed_over))}")
+    print(printable(str(page)))
     faults = [f"{name}: {f}" for name, clip in inspection.clips.items() for f in clip.findings if f.level == "error"]
     if faults:
-        raise MerError("\n       ".join(faults))
+        raise MerError("\n       ".join(map(printable, faults)))
+
+
+class _ProgressBar:
+    """One line on stderr that counts clips and frames; on anything but a terminal, one line a clip."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+
+    def show(self, progress: "Progress") -> None:
+        """Shows how far the inspection is."""
+        name = printable(progress.name)
+        head = f"{progress.clip} of {progress.num_clips}: {name if len(name) <= 40 else '...' + name[-37:]}"
+        if not self._is_terminal:
+            if progress.frame == 0:
+                print(f"{progress.clip} of {progress.num_clips}: {name}", file=sys.stderr)
+            return
+        done = progress.frame / max(1, progress.num_frames)
+        bar = "#" * round(_BAR * done)
+        print(f"\r\x1b[K{head} [{bar:<{_BAR}}] {done:.0%}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Removes the line from a terminal."""
+        if self._is_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -12,13 +12,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 import mer_jax
-from mer_jax.files import write_atomically
+from mer_jax.files import printable, write_atomically
 from mer_jax.report.page import load_template
 from mer_jax.vision.contact_sheet import draw_clip, encode_jpeg, encode_png, stack_sheets
 from mer_jax.vision.inspection import InspectedClip, Inspection
 from mer_jax.vision.libraries import cv2, load_mediapipe
 from mer_jax.vision.options import VISION_VERSION
 from mer_jax.vision.quality import SUMMARY, ClipQuality
+from mer_jax.vision.sources import describe_passed_over
+from mer_jax.vision.verdict import Verdict
 
 _WIDTH, _HEIGHT, _PAD = 560.0, 90.0, 4.0  # of a chart, pixels
 _PICTURES_ON_PAGE = 30  # a page with more is slow to open; clips with findings come first
@@ -58,7 +60,7 @@ def write_inspection(inspection: Inspection, out: Path) -> Path:
     pictures = {name: draw_clip(quality, name) for name, quality in measured.items()}
     for number, sheet in enumerate(stack_sheets(list(pictures.values())) if pictures else [], 1):
         write_atomically(out / f"contact_sheet{'' if number == 1 else f'_{number}'}.png", encode_png(sheet))
-    ordered = sorted(measured, key=lambda name: inspection.clips[name].verdict == "ok")
+    ordered = sorted(measured, key=lambda name: inspection.clips[name].verdict is Verdict.OK)
     jpegs = {name: encode_jpeg(pictures[name]) for name in ordered[:_PICTURES_ON_PAGE]}
     write_atomically(out / "inspect.json", json.dumps(inspection.to_plain(), indent=2))
     return write_atomically(out / "inspect.html", _render(inspection, jpegs))
@@ -69,9 +71,9 @@ def _render(inspection: Inspection, jpegs: Mapping[str, bytes]) -> str:
     unmeasured = dict.fromkeys(SUMMARY, np.nan)
     entries = [
         {
-            "name": name,
-            "verdict": clip.verdict,
-            "findings": [(finding.level, str(finding)) for finding in clip.findings],
+            "name": printable(name),
+            "verdict": clip.verdict.value,
+            "findings": [(finding.level, printable(str(finding))) for finding in clip.findings],
             "facts": _facts(clip.quality) if clip.quality else {},
             "summary": clip.quality.summary if clip.quality else unmeasured,
             "picture": base64.b64encode(jpegs[name]).decode() if name in jpegs else None,
@@ -81,17 +83,18 @@ def _render(inspection: Inspection, jpegs: Mapping[str, bytes]) -> str:
     ]
     return load_template("inspect.html.j2").render(
         clips=entries,
-        title=inspection.source,
+        title=printable(inspection.source),
+        passed_over=describe_passed_over(inspection.passed_over),
         columns=SUMMARY,
         overview=inspection.overview,
         environment=_environment(inspection),
-        counts={word: _count(clips.values(), word) for word in ("ok", "warning", "error")},
+        counts={verdict.value: _count(clips.values(), verdict) for verdict in Verdict},
         number=_format_number,
     )
 
 
-def _count(clips: Iterable[InspectedClip], verdict: str) -> int:
-    return sum(clip.verdict == verdict for clip in clips)
+def _count(clips: Iterable[InspectedClip], verdict: Verdict) -> int:
+    return sum(clip.verdict is verdict for clip in clips)
 
 
 def _facts(clip: ClipQuality) -> dict[str, str]:
@@ -127,7 +130,7 @@ def _curves(clip: ClipQuality) -> list[_Curve]:
 def _environment(inspection: Inspection) -> dict[str, str]:
     chosen = ", ".join(f"{name}={value}" for name, value in dataclasses.asdict(inspection.options).items())
     return {
-        "source": inspection.source,
+        "source": printable(inspection.source),
         "options": f"{chosen} (fingerprint {inspection.options.fingerprint()}, version {VISION_VERSION})",
         "versions": f"mer_jax {mer_jax.__version__}, Python {platform.python_version()}, OpenCV {cv2.__version__}, "
         f"MediaPipe {load_mediapipe().__version__}",

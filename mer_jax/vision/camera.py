@@ -18,13 +18,15 @@ class CameraFrames(ArrayFrames):
         array: RGB `[t h w 3]`, uint8.
         timestamps_s: Arrival time of each frame in seconds since the first.
         name: Name for messages.
-        asked_s: Requested duration, seconds.
+        stated_duration_s: Requested duration, seconds.
     """
 
-    def __init__(self, array: np.ndarray, timestamps_s: Float64[np.ndarray, "t"], name: str, asked_s: float) -> None:
+    def __init__(
+        self, array: np.ndarray, timestamps_s: Float64[np.ndarray, "t"], name: str, stated_duration_s: float
+    ) -> None:
         super().__init__(array, name)
         self._timestamps_s = timestamps_s
-        self._asked_s = asked_s
+        self._stated_duration_s = stated_duration_s
 
     @property
     def timestamps_s(self) -> Float64[np.ndarray, "t"]:
@@ -32,9 +34,9 @@ class CameraFrames(ArrayFrames):
         return self._timestamps_s
 
     @property
-    def asked_s(self) -> float:
+    def stated_duration_s(self) -> float:
         """Requested duration, seconds; the camera stopped early if the last frame arrived before."""
-        return self._asked_s
+        return self._stated_duration_s
 
 
 def record_camera(

@@ -3,10 +3,11 @@
 import numpy as np
 from jaxtyping import UInt8
 
+from mer_jax.vision.examination import PICTURES
 from mer_jax.vision.frame_runs import count_frames
 from mer_jax.vision.landmarks import Landmarks
 from mer_jax.vision.libraries import cv2
-from mer_jax.vision.quality import PICTURES, ClipQuality
+from mer_jax.vision.quality import ClipQuality
 
 _COLUMNS = PICTURES
 _CELL_WIDTH, _CELL_HEIGHT = 148, 160

@@ -35,6 +35,7 @@ class FaceFigures(NamedTuple):
     roll: float
     eye_closure: float
     sharpness: float
+    relative_sharpness: float
     clipped: float
     flatness: float
 
@@ -56,6 +57,7 @@ class FrameFigures:
         yaw, pitch, roll: Rotation of the head, degrees.
         eye_closure: Mean of the two blink blendshapes, 0 (open) to 1 (closed).
         sharpness: Variance of the Laplacian of the 128x128 face.
+        relative_sharpness: The same over the variance of its gray levels, which darkness does not change.
         clipped: Fraction of its pixels that are black or white.
         flatness: Fraction of the face whose 3x3 neighbourhood has a single gray level; high in drawings.
         change: Mean absolute difference from the previous examined frame, gray levels; 0 for a repeated frame, NaN
@@ -73,6 +75,7 @@ class FrameFigures:
     roll: PerFrame
     eye_closure: PerFrame
     sharpness: PerFrame
+    relative_sharpness: PerFrame
     clipped: PerFrame
     flatness: PerFrame
     change: PerFrame
@@ -102,9 +105,11 @@ def measure_face(gray: GrayFrame, face: Landmarks) -> FaceFigures:
     yaw, pitch, roll = (face.pose.yaw, face.pose.pitch, face.pose.roll) if face.pose else (float("nan"),) * 3
     scores = face.blendshapes
     closure = (scores["eyeBlinkLeft"] + scores["eyeBlinkRight"]) / 2 if scores else float("nan")
+    sharp = sharpness(crop)
     return FaceFigures(
-        face.width_px, yaw, pitch, roll, closure, sharpness(crop), clipped_fraction(crop), _flatness(gray, face)
-    )
+        face.width_px, yaw, pitch, roll, closure, sharp, sharp / max(float(crop.var()), 1e-6), clipped_fraction(crop),
+        _flatness(gray, face),
+    )  # fmt: skip
 
 
 def collect_figures(

@@ -1,15 +1,16 @@
-"""Lazy sources of frames: a folder of images, a video file, an array.
+"""Lazy sources of frames: a folder of images, an array, and selections of other sources.
 
-A frame is decoded when it is asked for, so that a clip of hundreds of frames costs only those that the sampling
-picks. The content of a file decides its format, not its name.
+A frame is decoded on access, so that a clip of hundreds of frames costs only those that the sampling selects. The
+content of a file determines its format, not its name.
 """
 
 import operator
 import re
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Self, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -17,14 +18,13 @@ from jaxtyping import Float64, UInt8
 from mer_jax.errors import DecodeError
 from mer_jax.vision.libraries import cv2, quiet_opencv
 
-FRAME_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png")
+FRAME_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 Frame = UInt8[np.ndarray, "h w 3"]
 GrayFrame = UInt8[np.ndarray, "h w"]
 
-_TEXT_BYTES = frozenset(range(32, 127)) | frozenset(b"\t\n\r")
-# Where the marks of MP4 and QuickTime, AVI, Matroska and WebM, and MPEG stand in a file.
-_CONTAINER_MARKS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"RIFF"), (0, b"\x1a\x45\xdf\xa3"), (0, b"\0\0\1"))
+_MOST_PIXELS = 2**27  # of one image; a 49 kB PNG may claim 400 million
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 _LAST_DIGITS = re.compile(r"(\d+)\D*$")
 
@@ -32,8 +32,8 @@ _LAST_DIGITS = re.compile(r"(\d+)\D*$")
 class FrameSource(ABC):
     """Frames of one clip in temporal order: `len(source)`, `source[i]` in RGB, `source.gray(i)`.
 
-    Indices are whole numbers, 0-based; negative ones count from the end. Slices are refused, since they would
-    decode everything.
+    Indices are integers, 0-based; negative ones count from the end. Slices are not supported, since they would decode
+    everything.
     """
 
     @abstractmethod
@@ -46,7 +46,7 @@ class FrameSource(ABC):
 
     @abstractmethod
     def gray(self, index: SupportsIndex) -> GrayFrame:
-        """Returns frame `index` as 8-bit luma; it may differ from converting `self[index]` by a few gray levels."""
+        """Returns frame `index` as 8-bit luma, which may differ from converting `self[index]` by a few gray levels."""
 
     @abstractmethod
     def describe(self, index: SupportsIndex) -> str:
@@ -59,8 +59,28 @@ class FrameSource(ABC):
 
     @property
     def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
-        """When each frame was shown or taken, in seconds; None where nothing says so, as for a folder."""
+        """Presentation or arrival time of each frame in seconds; None if unknown, as for a folder."""
         return None
+
+    @property
+    def stated_duration_s(self) -> float | None:
+        """Duration in seconds that the source claims to have; None if it claims none."""
+        return None
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """What was corrected in every frame, for messages."""
+        return ()
+
+    def close(self) -> None:
+        """Releases files; frames can no longer be read."""
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         return (self[index] for index in range(len(self)))
@@ -69,7 +89,7 @@ class FrameSource(ABC):
         try:
             position = operator.index(index)
         except TypeError as error:
-            raise TypeError(f"frames are indexed by one whole number, not by {index!r}") from error
+            raise TypeError(f"frames are indexed by one integer, not by {index!r}") from error
         if position < 0:
             position += len(self)
         if not 0 <= position < len(self):
@@ -91,14 +111,14 @@ def frame_number(path: Path) -> int | None:
 def list_frame_files(folder: str | Path) -> list[Path]:
     """Lists the images of a folder in the order of their frame numbers.
 
-    Padding differs within one corpus, so the last run of digits counts as a number. Names without digits come last;
-    hidden files and files that are no images by their suffix are left out.
+    Zero padding differs within one corpus, so the last run of digits is compared as a number. Names without digits come
+    last; hidden files and files without an image suffix are ignored.
 
     Args:
-        folder: A folder of frames; its subfolders are not looked into.
+        folder: A folder of frames; subfolders are ignored.
 
     Raises:
-        DecodeError: It is not a folder, or holds no image.
+        DecodeError: It is not a folder, or contains no image.
     """
     folder = Path(folder)
     try:
@@ -108,7 +128,7 @@ def list_frame_files(folder: str | Path) -> list[Path]:
     files = [each for each in entries if each.suffix.lower() in FRAME_SUFFIXES and not each.name.startswith(".")]
     if not files:
         raise DecodeError(
-            f"{folder} holds no frame: looked for {', '.join(FRAME_SUFFIXES)}, found {len(entries)} other entries"
+            f"{folder} contains no frame: expected {', '.join(FRAME_SUFFIXES)}, found {len(entries)} other entries"
         )
 
     def order(path: Path) -> tuple[bool, int, str]:
@@ -119,13 +139,13 @@ def list_frame_files(folder: str | Path) -> list[Path]:
 
 
 class FolderFrames(FrameSource):
-    """Frames that are image files: 8 or 16 bit, gray or colour.
+    """Frames from image files: 8 or 16 bit, gray or colour.
 
-    16-bit images are scaled by their full range (65535 becomes 255). A turned EXIF orientation is honoured.
+    16-bit images are scaled by their full range (65535 becomes 255). The EXIF orientation is applied.
 
     Args:
-        paths: A folder, whose images are taken in the order of their frame numbers, or the files themselves, which
-            are taken in the order given (a corpus may repeat a file where one is missing).
+        paths: A folder, whose images are sorted by frame number, or a list of files, whose order is kept (a corpus may
+            repeat a file to fill a gap).
     """
 
     def __init__(self, paths: str | Path | Iterable[str | Path]) -> None:
@@ -170,6 +190,7 @@ def _decode(path: Path, colour: int) -> UInt8[np.ndarray, "..."]:
         raise DecodeError(f"{path} cannot be read: {error.strerror}") from error
     if not content:
         raise DecodeError(f"{path} is empty (0 bytes); expected an image. Copy it again from its source.")
+    _refuse_huge_png(content, path)
     try:
         with quiet_opencv():
             image = cv2.imdecode(np.frombuffer(content, np.uint8), colour | cv2.IMREAD_ANYDEPTH)
@@ -177,13 +198,31 @@ def _decode(path: Path, colour: int) -> UInt8[np.ndarray, "..."]:
         raise DecodeError(f"{path} cannot be decoded as an image: {error.err}") from error
     if image is None:
         raise DecodeError(
-            f"{path} cannot be decoded ({len(content):,} bytes, it begins with {content[:8]!r}): it is cut short or "
-            "is no image. Copy it again from its source."
+            f"{path} cannot be decoded ({len(content):,} bytes, starting with {content[:8]!r}): it is cut short or not "
+            "an image. Copy it again from its source."
         )
-    return _to_8_bit(image, str(path))
+    return to_8_bit(image, str(path))
 
 
-def _to_8_bit(image: np.ndarray, name: str) -> UInt8[np.ndarray, "..."]:
+def _refuse_huge_png(content: bytes, path: Path) -> None:
+    """Checks the size in the header before the pixels are decoded; OpenCV's own limit is 2**30 pixels."""
+    if len(content) < 24 or not content.startswith(_PNG):
+        return
+    width, height = struct.unpack_from(">II", content, 16)
+    if width * height > _MOST_PIXELS:
+        raise DecodeError(f"{path} has {width}x{height} pixels; at most {_MOST_PIXELS:,} pixels are decoded")
+
+
+def to_8_bit(image: np.ndarray, name: str) -> UInt8[np.ndarray, "..."]:
+    """Scales a 16-bit image to 8 bits by its full range; leaves an 8-bit image unchanged.
+
+    Args:
+        image: uint8 or uint16.
+        name: Name for messages.
+
+    Raises:
+        DecodeError: It has another dtype.
+    """
     if image.dtype == np.uint8:
         return image
     if image.dtype == np.uint16:
@@ -191,125 +230,12 @@ def _to_8_bit(image: np.ndarray, name: str) -> UInt8[np.ndarray, "..."]:
     raise DecodeError(f"{name} holds {image.dtype} pixels; expected 8-bit or 16-bit images")
 
 
-class VideoFrames(FrameSource):
-    """Frames of a video file, decoded by FFmpeg inside OpenCV; a rotation flag is honoured.
-
-    Opening reads the file once from end to end, since headers are often wrong about the number of frames and a
-    variable frame rate shows in the timestamps only. Frames are then decoded in their order; asking for an earlier
-    one starts anew, which is exact where seeking is not.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        if not self._path.is_file():
-            raise DecodeError(
-                f"{self._path} is {'not a file' if self._path.exists() else 'not there'}; expected a video"
-            )
-        self._capture = self._open()
-        timestamps_ms = []
-        while self._capture.grab():
-            timestamps_ms.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
-        if not timestamps_ms:
-            raise DecodeError(
-                f"{self._path} opens as a video but not one frame of it can be decoded: it is cut short, or needs a "
-                "codec that OpenCV's FFmpeg lacks"
-            )
-        self._stated_frames = max(0, round(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self._timestamps_s = np.asarray(timestamps_ms) / 1000.0
-        self._restart()
-
-    @property
-    def name(self) -> str:
-        """The path of the file."""
-        return str(self._path)
-
-    @property
-    def timestamps_s(self) -> Float64[np.ndarray, "t"]:
-        """Presentation time of each frame in seconds, as the file states it."""
-        return self._timestamps_s
-
-    @property
-    def stated_frames(self) -> int:
-        """Frames that the file says it has, 0 if it does not say; where there are fewer, it is cut short or damaged."""
-        return self._stated_frames
-
-    def __len__(self) -> int:
-        return len(self._timestamps_s)
-
-    def __getitem__(self, index: SupportsIndex) -> Frame:
-        return cv2.cvtColor(self._bgr(self._position(index)), cv2.COLOR_BGR2RGB)
-
-    def gray(self, index: SupportsIndex) -> GrayFrame:
-        """Returns frame `index` as luma."""
-        return cv2.cvtColor(self._bgr(self._position(index)), cv2.COLOR_BGR2GRAY)
-
-    def describe(self, index: SupportsIndex) -> str:
-        """Returns the path of the file and the number of the frame in it."""
-        return f"{self._path}, frame {self._position(index)}"
-
-    def close(self) -> None:
-        """Closes the file; frames can no longer be read."""
-        self._capture.release()
-
-    def __enter__(self) -> "VideoFrames":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def _open(self) -> cv2.VideoCapture:
-        # FFmpeg alone: the other backends of OpenCV take a text file for a pattern of image names.
-        with quiet_opencv():
-            capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
-        if not capture.isOpened():
-            raise DecodeError(
-                f"{self._path} ({self._path.stat().st_size:,} bytes) cannot be opened as a video: {self._guess_fault()}"
-            )
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        return capture
-
-    def _guess_fault(self) -> str:
-        with self._path.open("rb") as file:
-            head = file.read(512)
-        if not head:
-            return "it is empty"
-        if not set(head) - _TEXT_BYTES:
-            return "it is a text file"
-        if any(head[place:].startswith(mark) for place, mark in _CONTAINER_MARKS):
-            return "it is cut short, or needs a codec that OpenCV's FFmpeg lacks"
-        return "it is no video of a kind that OpenCV's FFmpeg knows, or its beginning is damaged"
-
-    def _restart(self) -> None:
-        self._capture.release()
-        self._capture = self._open()
-        self._next = 0  # the frame that the next grab() yields
-        self._current: UInt8[np.ndarray, "h w 3"] | None = None  # frame self._next - 1, once decoded
-
-    def _bgr(self, position: int) -> UInt8[np.ndarray, "h w 3"]:
-        if position == self._next - 1 and self._current is not None:
-            return self._current
-        if position < self._next:
-            self._restart()
-        while self._next <= position:
-            if not self._capture.grab():
-                raise DecodeError(f"{self.describe(position)} cannot be decoded, though it could when it was opened")
-            self._next += 1
-        decoded, image = self._capture.retrieve()
-        if not decoded:
-            raise DecodeError(f"{self.describe(position)} cannot be decoded")
-        self._current = _to_8_bit(image, self.describe(position))
-        return self._current
-
-
 class ArrayFrames(FrameSource):
-    """Frames that are in memory already.
+    """Frames in memory.
 
     Args:
         array: RGB `[t h w 3]` or gray `[t h w]`, uint8 or uint16.
-        name: What messages call it.
+        name: Name for messages.
     """
 
     def __init__(self, array: np.ndarray, name: str = "an array of frames") -> None:
@@ -323,19 +249,19 @@ class ArrayFrames(FrameSource):
 
     @property
     def name(self) -> str:
-        """The name given."""
+        """The given name."""
         return self._name
 
     def __len__(self) -> int:
         return len(self._array)
 
     def __getitem__(self, index: SupportsIndex) -> Frame:
-        image = _to_8_bit(np.ascontiguousarray(self._array[self._position(index)]), self._name)
+        image = to_8_bit(np.ascontiguousarray(self._array[self._position(index)]), self._name)
         return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
 
     def gray(self, index: SupportsIndex) -> GrayFrame:
         """Returns frame `index` as luma."""
-        image = _to_8_bit(np.ascontiguousarray(self._array[self._position(index)]), self._name)
+        image = to_8_bit(np.ascontiguousarray(self._array[self._position(index)]), self._name)
         return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
     def describe(self, index: SupportsIndex) -> str:
@@ -344,11 +270,11 @@ class ArrayFrames(FrameSource):
 
 
 class SelectedFrames(FrameSource):
-    """Some of the frames of another source, in the order given.
+    """Some frames of another source, in the given order.
 
     Args:
-        source: Where they come from.
-        indices: Their numbers there, 0-based.
+        source: The other source.
+        indices: Frame numbers there, 0-based.
     """
 
     def __init__(self, source: FrameSource, indices: Iterable[int]) -> None:
@@ -362,7 +288,7 @@ class SelectedFrames(FrameSource):
 
     @property
     def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
-        """Those of the frames chosen."""
+        """Times of the selected frames."""
         times = self._source.timestamps_s
         return None if times is None else times[list(self._indices)]
 
@@ -373,26 +299,9 @@ class SelectedFrames(FrameSource):
         return self._source[self._indices[self._position(index)]]
 
     def gray(self, index: SupportsIndex) -> GrayFrame:
-        """Returns frame `index` of the choice as luma."""
+        """Returns frame `index` of the selection as luma."""
         return self._source.gray(self._indices[self._position(index)])
 
     def describe(self, index: SupportsIndex) -> str:
-        """Returns the name that the source has for the frame."""
+        """Returns the name of the frame in the source."""
         return self._source.describe(self._indices[self._position(index)])
-
-
-def open_frames(path: str | Path) -> FrameSource:
-    """Opens a folder of frames, a single image or a video file.
-
-    Args:
-        path: What to open.
-
-    Raises:
-        DecodeError: It is not there, holds no frame, or cannot be decoded.
-    """
-    path = Path(path)
-    if path.is_dir():
-        return FolderFrames(path)
-    if path.suffix.lower() in FRAME_SUFFIXES:
-        return FolderFrames([path])
-    return VideoFrames(path)

@@ -6,11 +6,31 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mer_jax.errors import DecodeError
-from mer_jax.vision.findings import Finding
+from mer_jax.files import printable
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.quality import ClipQuality, inspect_clip, summarise_corpus
 from mer_jax.vision.sources import ClipKind, find_clips
+from mer_jax.vision.verdict import Finding, Reason, Verdict, judge
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far an inspection is.
+
+    Attributes:
+        clip: Number of the clip, from 1.
+        num_clips: Number of clips.
+        name: Name of the clip.
+        frame: Frames of the clip that are done.
+        num_frames: Frames of the clip to do; 0 before it is opened.
+    """
+
+    clip: int
+    num_clips: int
+    name: str
+    frame: int
+    num_frames: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,10 +46,9 @@ class InspectedClip:
     findings: tuple[Finding, ...]
 
     @property
-    def verdict(self) -> str:
-        """`error` if it cannot be used, `warning` if something needs a look, else `ok`."""
-        levels = {finding.level for finding in self.findings}
-        return next((level for level in ("error", "warning") if level in levels), "ok")
+    def verdict(self) -> Verdict:
+        """What to do with the clip."""
+        return judge(self.findings)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,12 +58,14 @@ class Inspection:
     Attributes:
         source: What was inspected.
         options: How the clips would be prepared for a network.
-        clips: Clip name to its findings and measurements, in the order of their names.
+        clips: Clip name to its findings and measurements, in natural order.
+        passed_over: File suffix to the number of files that are neither videos nor frames.
     """
 
     source: str
     options: VisionOptions
     clips: Mapping[str, InspectedClip]
+    passed_over: Mapping[str, int]
 
     @property
     def overview(self) -> dict[str, dict[str, float]]:
@@ -53,8 +74,11 @@ class Inspection:
 
     def to_plain(self) -> dict[str, Any]:
         """Returns plain values for `json.dumps`: the content of `inspect.json`."""
-        clips = {name: _plain_clip(clip) for name, clip in self.clips.items()}
-        return {"source": self.source, "overview": self.overview, "clips": clips}
+        clips = {printable(name): _plain_clip(clip) for name, clip in self.clips.items()}
+        return {
+            "source": printable(self.source), "overview": self.overview, "clips": clips,
+            "passed_over": dict(self.passed_over),
+        }  # fmt: skip
 
 
 def inspect_source(
@@ -63,7 +87,7 @@ def inspect_source(
     *,
     kind: ClipKind | None = None,
     seconds: float = 5.0,
-    on_clip: Callable[[int, int, str], None] = lambda number, count, name: None,
+    on_frame: Callable[[Progress], None] = lambda progress: None,
 ) -> Inspection:
     """Finds and inspects all clips of a source.
 
@@ -72,32 +96,42 @@ def inspect_source(
         options: How the clips would be prepared for a network.
         kind: `clip` or `video` for all clips; None decides for each: folders of frames are clips, files are videos.
         seconds: How long a camera is recorded.
-        on_clip: Called before each clip with its number, counted from 1, the number of clips, and its name.
+        on_frame: Called before each clip and after each of its frames.
 
     Raises:
         DecodeError: The source does not exist, or holds neither videos nor frames.
     """
-    sources = find_clips(source, seconds)
+    found = find_clips(source, seconds)
     clips = {}
     with FaceLandmarker(with_blendshapes=True, with_pose=True) as landmarker:
-        for number, each in enumerate(sources, 1):
-            on_clip(number, len(sources), each.name)
+        for number, each in enumerate(found.clips, 1):
+            progress = Progress(number, len(found.clips), each.name, 0, 0)
+            on_frame(progress)
+
+            def report(done: int, total: int, progress: Progress = progress) -> None:
+                on_frame(dataclasses.replace(progress, frame=done, num_frames=total))
+
             try:
-                quality = inspect_clip(each.open(), landmarker, options, kind=kind or each.kind)
+                with each.open() as frames:
+                    quality = inspect_clip(frames, landmarker, options, kind=kind or each.kind, on_frame=report)
             except DecodeError as error:
-                clips[each.name] = InspectedClip(None, (Finding("error", str(error)),))
+                clips[each.name] = InspectedClip(None, (Finding("error", Reason.UNREADABLE, str(error)),))
             else:
                 clips[each.name] = InspectedClip(quality, tuple(quality.findings))
-    return Inspection(source, options, clips)
+    return Inspection(source, options, clips, found.passed_over)
 
 
 def _plain_clip(clip: InspectedClip) -> dict[str, Any]:
-    findings = [{"level": f.level, "message": f.message, "frames": f.frames} for f in clip.findings]
+    findings = [
+        {"level": f.level, "reason": f.reason.name.lower(), "message": printable(f.message), "frames": f.frames}
+        for f in clip.findings
+    ]
     quality = clip.quality
     if quality is None:
-        return {"usable": False, "findings": findings}
+        return {"verdict": clip.verdict.value, "usable": False, "findings": findings}
     summary = {name: value if math.isfinite(value) else None for name, value in quality.summary.items()}
     return {
-        "usable": quality.usable, "num_frames": quality.num_frames, "frames_per_s": quality.frames_per_s,
-        "summary": summary, "blinks": quality.blinks, "apex_frame": quality.apex_frame, "findings": findings,
+        "verdict": clip.verdict.value, "usable": quality.usable, "findings": findings, "summary": summary,
+        "num_frames": quality.num_frames, "frames_per_s": quality.frames_per_s, "blinks": quality.blinks,
+        "apex_frame": quality.apex_frame,
     }  # fmt: skip

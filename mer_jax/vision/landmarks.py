@@ -134,6 +134,13 @@ def eye_centres(ibug: Float[np.ndarray, "*t 68 2"]) -> tuple[np.ndarray, np.ndar
     return ibug[..., EYE_LEFT, :].mean(axis=-2), ibug[..., EYE_RIGHT, :].mean(axis=-2)
 
 
+def roll_degrees(ibug: Float[np.ndarray, "68 2"]) -> float:
+    """Returns the angle of the line between the eyes, -180 to 180 degrees, positive clockwise in the picture."""
+    left, right = eye_centres(ibug)
+    across, down = (right - left).tolist()
+    return math.degrees(math.atan2(down, across))
+
+
 def interocular_distance(ibug: Float[np.ndarray, "68 2"]) -> float:
     """Returns the distance between the centres of the two eye rings, in the unit of `ibug`."""
     left, right = eye_centres(ibug)

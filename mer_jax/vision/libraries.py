@@ -47,6 +47,8 @@ def describe_load_failure(module: str, error: Exception) -> FaceModelError:
 
 # FFmpeg inside OpenCV prints to stderr what we raise as DecodeError; a value set by the user has priority.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# A small file may claim a huge image. Has no effect if OpenCV was imported before.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**27))
 
 try:
     import cv2

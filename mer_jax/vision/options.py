@@ -12,12 +12,13 @@ VISION_VERSION = 2
 CROPS = ("onset", "similarity", "per_frame_bbox", "per_frame_stable")
 MASKS = ("keep", "blank", "blank_eyes", "face", "none")
 SAMPLINGS = ("uniform", "linear", "apex", "tim")
+TURNS = ("none", "90", "180", "270", "auto")
 FACES = ("largest", "track", "ask", "1", "2", "3", "4")
 MAX_MAGNIFICATION = 100.0
 
 # Fields added after caches had been written. They enter the fingerprint only if they differ from the default, which
 # leaves the clips unchanged.
-_LATER_FIELDS = ("face", "magnification")
+_LATER_FIELDS = ("face", "magnification", "turn")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,8 @@ class VisionOptions:
             in the first frame with a face; `ask` raises an error that lists them; `1` to `4` follows that one,
             counted from the left of the picture.
         magnification: Factor of Eulerian motion magnification, 0 to 100; 0 is off, 5 to 20 is usual.
+        turn: Degrees by which frames are turned clockwise before anything else: `none`, `90`, `180`, `270`; `auto`
+            examines four frames of the clip.
     """
 
     num_frames: int = 18
@@ -49,6 +52,7 @@ class VisionOptions:
     sampling: str = "uniform"
     face: str = "largest"
     magnification: float = 0.0
+    turn: str = "none"
 
     def validate(self) -> None:
         """Validates every field.
@@ -60,7 +64,13 @@ class VisionOptions:
             raise ConfigError(f"vision: num_frames is {self.num_frames!r}; it must be a whole number, 2 or more")
         if not isinstance(self.register, bool):
             raise ConfigError(f"vision: register is {self.register!r}; it must be True or False")
-        for field, known in (("crop", CROPS), ("mask", MASKS), ("sampling", SAMPLINGS), ("face", FACES)):
+        for field, known in (
+            ("crop", CROPS),
+            ("mask", MASKS),
+            ("sampling", SAMPLINGS),
+            ("face", FACES),
+            ("turn", TURNS),
+        ):
             value = getattr(self, field)
             if value not in known:
                 raise ConfigError(f"vision: {field} is {value!r}, which is unknown; {near_names(str(value), known)}")

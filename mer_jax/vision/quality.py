@@ -1,6 +1,6 @@
-"""What a clip is worth before anything is trained on it: every frame looked at, measured, and its faults named.
+"""Inspects a clip before anything is trained on it: measures every frame and names what is wrong.
 
-`inspect_clip` never fails for what is in the frames; what is wrong is a `Finding`, with the frames concerned.
+`inspect_clip` never fails because of the content of the frames; a problem becomes a `Finding` with its frames.
 """
 
 import dataclasses
@@ -8,59 +8,51 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float64, Int
 
-from mer_jax.errors import DecodeError, NoFaceError
+from mer_jax.errors import DecodeError, NoFaceError, SeveralFacesError
 from mer_jax.vision.apex import HALF_INTERVAL_S, movement_curve
 from mer_jax.vision.crop import box_crop, transform_points, warp_gray
-from mer_jax.vision.figures import (
-    FaceFigures,
-    FrameFigures,
-    PerFrame,
-    PictureFigures,
-    collect_figures,
-    measure_face,
-    measure_picture,
-)
-from mer_jax.vision.findings import RARE_FACE, Finding, find_faults, find_turn
+from mer_jax.vision.examination import examine_frames
+from mer_jax.vision.figures import FrameFigures, PerFrame, collect_figures
+from mer_jax.vision.findings import find_faults
 from mer_jax.vision.frame_runs import frame_runs
-from mer_jax.vision.frames import Frame, FrameSource, SelectedFrames, VideoFrames
+from mer_jax.vision.frames import Frame, FrameSource, SelectedFrames
 from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, FaceLandmarker, Landmarks, interocular_distance
-from mer_jax.vision.libraries import cv2
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import PreparedClip, prepare_clip
 from mer_jax.vision.registration import register_frames
 from mer_jax.vision.tracks import Track, choose_face, link_faces
+from mer_jax.vision.turn import find_turn, turn_frames
+from mer_jax.vision.verdict import Finding, Reason, Verdict, judge, judge_preparation, merge_findings
 
-MAX_FRAMES = 600  # of one clip that are looked at; a longer one is looked at evenly spaced
-PICTURES = 12  # frames kept for the contact sheet
-
-_BLINK_SCORE = 0.5  # mean of MediaPipe's two blink scores; open eyes stay below .2, closed lids reach .7
-_LONG_ABSENCE = 3  # frames looked at
+_BLINK_SCORE = 0.5  # mean of MediaPipe's two blink scores; open eyes stay below .2, closed eyes reach .7
+_TURN_PICTURES = 3  # in which all four orientations are examined
+_LONG_ABSENCE = 3  # examined frames
 _STABLE = (*EYE_CORNERS, *range(NOSE.start, NOSE.stop))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClipQuality:
-    """All that `inspect_clip` found.
+    """Result of `inspect_clip`.
 
     Attributes:
-        name: Of the clip.
+        name: Name of the clip.
         num_frames: Its length.
-        frame_size: Width and height of the first frame, pixels; None if none can be decoded.
-        frames_per_s: Mean rate by its timestamps; None where it has none.
-        figures: Per frame.
-        detections: Frame number to the faces seen there, the widest first.
-        track: The face that the figures are about; None if there is none.
-        num_tracks: Faces that were told apart over the clip.
-        summary: One number per question, see `SUMMARY`; NaN where it cannot be measured.
+        frame_size: Width and height of the first frame, pixels; None if no frame can be decoded.
+        frames_per_s: Mean rate by the timestamps; None without timestamps.
+        figures: Measurements of each frame.
+        detections: Frame number to the faces detected there, the widest first.
+        track: The face that the figures describe; None if there is none.
+        num_tracks: Number of faces over the clip.
+        summary: One number per question, see `SUMMARY`; NaN if it cannot be measured.
         blinks: (first, last) frame of each.
-        movement: Per frame looked at between the first and last sight of the face, how far it is from the line between
-            its neighbours in time (`apex.movement_curve`); empty where it could not be measured.
+        movement: The motion curve (`apex.movement_curve`) over the examined frames from the first to the last detection
+            of the face; empty if it could not be measured.
         movement_index: Frame numbers of `movement`.
         findings: What is wrong or worth knowing, errors first.
-        prepared: What a network would see of the longest stretch in which the face is there; None if it cannot be made.
-            Its `frame_indices` count from the beginning of that stretch.
+        prepared: What a network would see of the clip, or of the longest stretch with the face in a video or an
+            unusable clip; None if nothing can be prepared. Frame indices of a stretch count from its beginning.
         pictures: Frame number to RGB frame, evenly spaced.
     """
 
@@ -81,27 +73,32 @@ class ClipQuality:
     pictures: dict[int, Frame]
 
     @property
+    def verdict(self) -> Verdict:
+        """What to do with the clip."""
+        return judge(self.findings)
+
+    @property
     def usable(self) -> bool:
         """Whether no finding is an error."""
-        return all(finding.level != "error" for finding in self.findings)
+        return self.verdict is not Verdict.FAIL
 
     @property
     def apex_frame(self) -> int | None:
-        """The frame of the largest movement, 0-based; None where it was not measured."""
+        """The frame of the largest motion, 0-based; None if it was not measured."""
         if not len(self.movement) or self.movement.max() <= 0:
             return None
         return int(self.movement_index[self.movement.argmax()])
 
 
-# What each number of the summary means; the pages and pictures print these.
+# Meaning of each number of the summary.
 SUMMARY = {
-    "detection_rate": "share of frames in which the face was seen",
-    "jitter_percent": "landmark jitter, % of the distance between the eyes, at eye corners and nose",
+    "detection_rate": "fraction of frames in which the face is detected",
+    "jitter_percent": "landmark jitter at eye corners and nose, % of the distance between the eyes",
     "interocular_px": "distance between the eyes, pixels, median",
-    "residual_shift_px": "estimated shift of the head left after registration, pixels of the 128x128 face, mean",
-    "registration_shift_px": "shift that registration took away, the same pixels, mean",
-    "sharpness": "variance of the Laplacian of the 128x128 face, median; below 25 is blurred",
-    "clipped": "share of the face's pixels that are black or white, mean",
+    "residual_shift_px": "estimated head shift that remains after registration, pixels of the 128x128 face, mean",
+    "registration_shift_px": "shift removed by registration, the same pixels, mean",
+    "sharpness": "variance of the Laplacian of the 128x128 face, median",
+    "clipped": "fraction of the face's pixels that are black or white, mean",
     "blinks": "number of blinks",
     "max_turn_degrees": "largest yaw or pitch of the head, degrees",
 }
@@ -113,102 +110,68 @@ def inspect_clip(
     options: VisionOptions | None = None,
     *,
     kind: Literal["clip", "video"] = "clip",
-    on_frame: Callable[[], None] = lambda: None,
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
 ) -> ClipQuality:
-    """Looks at every frame of a clip and says what it is worth.
+    """Inspects every frame of a clip, or 600 evenly spaced ones.
 
     Args:
         frames: The clip.
-        landmarker: With blendshapes and pose; without them blinks and turns of the head stay unknown.
-        options: How it would be prepared for a network; `face` says who is meant.
-        kind: `clip` runs from onset to offset; in a `video` the expression may be anywhere.
-        on_frame: Called after each frame.
+        landmarker: With blendshapes and pose; without them blinks and rotations of the head stay unknown.
+        options: How it would be prepared for a network; `face` chooses among several faces.
+        kind: `clip` runs from onset to offset and has to be usable as a whole; in a `video` the expression may be
+            anywhere.
+        on_frame: Called after each frame with the number of frames done and to do.
     """
     options = options or VisionOptions()
     options.validate()
-    step = -(-len(frames) // MAX_FRAMES)
-    chosen = np.arange(0, len(frames), step)
-    kept = set(chosen[np.linspace(0, len(chosen) - 1, min(PICTURES, len(chosen))).round().astype(int)].tolist())
-
-    detections: dict[int, tuple[Landmarks, ...]] = {}
-    unreadable: dict[int, str] = {}
-    whole: dict[int, PictureFigures] = {}
-    measured: dict[int, list[FaceFigures]] = {}
-    pictures: dict[int, Frame] = {}
-    sizes: dict[tuple[int, int], int] = {}
-    before = None
-    for index in chosen.tolist():
-        try:
-            frame = frames[index]
-        except DecodeError as error:
-            unreadable[index] = str(error)
-            continue
-        finally:
-            on_frame()
-        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        whole[index] = measure_picture(gray, before)
-        sizes.setdefault((gray.shape[1], gray.shape[0]), index)
-        detections[index] = landmarker.detect_all(frame)
-        measured[index] = [measure_face(gray, face) for face in detections[index]]
-        before = gray
-        if index in kept:
-            pictures[index] = frame
-
-    tracks = link_faces(detections)
-    track = _choose_track(tracks, detections, options.face)
-    figures = collect_figures(whole, detections, measured, track, frames.timestamps_s)
+    frames = turn_frames(frames, options.turn, landmarker)
+    options = dataclasses.replace(options, turn="none")
+    seen = examine_frames(frames, landmarker, on_frame)
+    tracks = link_faces(seen.detections)
+    track = _choose_track(tracks, seen.detections, options.face)
+    figures = collect_figures(seen.whole, seen.detections, seen.measured, track, frames.timestamps_s)
     readable = figures.index.tolist()
-    times = frames.timestamps_s
-    rate = (
-        None if times is None or len(times) < 2 or times[-1] <= times[0] else (len(times) - 1) / (times[-1] - times[0])
-    )
+    rate = _frame_rate(frames.timestamps_s)
     blinks = frame_runs(figures.index[figures.eye_closure > _BLINK_SCORE].tolist(), readable)
 
-    prepared, refusal = None, None
+    prepared, judged = None, []
     movement, movement_index = np.zeros(0), np.zeros(0, int)
     if track is not None:
         inside = [index for index in readable if track.first_frame <= index <= track.last_frame]
-        try:
-            prepared = prepare_clip(SelectedFrames(frames, _longest_stretch(track, inside)), options, landmarker)
-        except NoFaceError as error:  # several faces, and the options say to ask
-            refusal = str(error)
-        half = None if kind == "clip" else max(1, round(HALF_INTERVAL_S * (rate or 25.0) / step))
+        prepared, judged = _prepare(frames, kind, _longest_stretch(track, inside), options, landmarker)
+        half = None if kind == "clip" else max(1, round(HALF_INTERVAL_S * (rate or 25.0) / seen.step))
         movement_index = np.array([index for index in inside if index in track.faces])
         movement = _measure_movement(frames, movement_index.tolist(), track, half)
 
-    summary = _summarise(figures, track, prepared, blinks, step)
-    doubtful = summary["detection_rate"] < RARE_FACE
-    turn = find_turn(list(pictures.values())[:: PICTURES // 3], landmarker) if doubtful else None
+    summary = _summarise(figures, track, prepared, blinks, seen.step)
+    turn = find_turn(_few(seen.pictures), landmarker)
     findings = find_faults(
-        frames=frames, figures=figures, tracks=tracks, track=track, unreadable=unreadable, sizes=sizes,
-        refusal=refusal, summary=summary, turn=turn, rate=rate, choice=options.face,
-        unaligned=0 if prepared is None else int(prepared.quality["registration_failures"]),
-        stated_frames=frames.stated_frames if isinstance(frames, VideoFrames) else 0,
-    )  # fmt: skip
+        frames=frames, figures=figures, tracks=tracks, track=track, seen=seen, rate=rate, choice=options.face, turn=turn
+    )
     return ClipQuality(
         name=frames.name,
         num_frames=len(frames),
-        frame_size=next(iter(sizes), None),
+        frame_size=next(iter(seen.sizes), None),
         frames_per_s=rate,
         figures=figures,
-        detections=detections,
+        detections=seen.detections,
         track=track,
         num_tracks=len(tracks),
         summary=summary,
         blinks=blinks,
         movement=movement,
         movement_index=movement_index,
-        findings=findings,
+        findings=merge_findings(findings, [] if turn else judged),
         prepared=prepared,
-        pictures=pictures,
+        pictures=seen.pictures,
     )
 
 
 def summarise_corpus(clips: Sequence[ClipQuality]) -> dict[str, dict[str, float]]:
-    """Returns for each number of the summary its median and its two ends over the clips where it is known.
+    """Returns median, minimum and maximum over the clips of each number of the summary.
 
     Args:
-        clips: One entry per clip.
+        clips: The inspected clips; those without a measurement do not count for it.
     """
     overview = {}
     for name in SUMMARY:
@@ -222,8 +185,44 @@ def summarise_corpus(clips: Sequence[ClipQuality]) -> dict[str, dict[str, float]
     return overview
 
 
+def _prepare(
+    frames: FrameSource, kind: str, stretch: list[int], options: VisionOptions, landmarker: FaceLandmarker
+) -> tuple[PreparedClip | None, list[Finding]]:
+    """Prepares the whole of a clip, or the stretch of a video with the face; a stretch is shown if the whole fails."""
+    refusals: list[Finding] = []
+    if kind == "clip":
+        try:
+            prepared = prepare_clip(frames, options, landmarker)
+            return prepared, judge_preparation(prepared)
+        except DecodeError as error:
+            refusals = [Finding("error", Reason.UNREADABLE, str(error))]
+        except NoFaceError as error:
+            refusals = [Finding("error", _reason_of(error), str(error))]
+    try:
+        prepared = prepare_clip(SelectedFrames(frames, stretch), options, landmarker)
+    except NoFaceError as error:
+        return None, refusals or [Finding("error", _reason_of(error), str(error))]
+    return prepared, refusals or judge_preparation(prepared)
+
+
+def _reason_of(error: NoFaceError) -> Reason:
+    return Reason.SEVERAL_FACES if isinstance(error, SeveralFacesError) else Reason.NO_FACE
+
+
+def _few(pictures: dict[int, Frame]) -> list[Frame]:
+    """A few evenly spaced pictures."""
+    return list(pictures.values())[:: max(1, len(pictures) // _TURN_PICTURES)][:_TURN_PICTURES]
+
+
+def _frame_rate(times: Float64[np.ndarray, "t"] | None) -> float | None:
+    """Returns the mean rate by the times of the frames: the rate in the header of a browser's recording is wrong."""
+    if times is None or len(times) < 2 or times[-1] <= times[0]:
+        return None
+    return float((len(times) - 1) / (times[-1] - times[0]))
+
+
 def _choose_track(tracks: list[Track], detections: dict[int, tuple[Landmarks, ...]], choice: str) -> Track | None:
-    """The face that `prepare_clip` would take, over time."""
+    """Returns the track of the face that `prepare_clip` would use."""
     if not tracks:
         return None
     if choice.isdecimal():
@@ -237,7 +236,7 @@ def _choose_track(tracks: list[Track], detections: dict[int, tuple[Landmarks, ..
 
 
 def _longest_stretch(track: Track, inside: Sequence[int]) -> list[int]:
-    """The most frames in a row without a long absence of the face; a miss or two of the detector do not count."""
+    """Returns the longest run of frames without a long absence of the face; one or two misses are ignored."""
     stretches: list[list[int]] = [[]]
     gone = 0
     for index in inside:
@@ -291,7 +290,7 @@ def _summarise(
 
 
 def _jitter_percent(track: Track, step: int) -> float:
-    """Root mean square of what each point does between its neighbours in time; fast true movement counts in, too."""
+    """RMS deviation of each point from its neighbours in time; it includes fast true motion."""
     points = {index: face.ibug.astype(np.float64) for index, face in track.faces.items()}
     deviations = [
         (points[index] - (points[index - step] + points[index + step]) / 2)[list(_STABLE)]
@@ -301,8 +300,8 @@ def _jitter_percent(track: Track, step: int) -> float:
     ]
     if not deviations:
         return float("nan")
-    # Of white noise the difference to the mean of two neighbours has 1.5 times the variance. The median over time: a
-    # nod is no jitter.
+    # For white noise, the difference from the mean of two neighbours has 1.5 times the variance. The median over time
+    # ignores nods.
     variance = np.median((np.stack(deviations) ** 2).sum(axis=-1), axis=0).mean() / 1.5
-    median_to_mean = 1 / np.log(2)  # of the squared length of a normal deviate in the plane
+    median_to_mean = 1 / np.log(2)  # of the squared length of a 2D normal deviate
     return float(100 * np.sqrt(variance * median_to_mean))

@@ -47,11 +47,16 @@ class Registration:
     Attributes:
         corrections: One matrix per frame; it maps pixels of that frame to the position of the same point of the face
             in the reference frame, both in pixels of the original frames.
-        failures: Number of frames that could not be aligned; their matrix is the identity.
+        failed: Indices of the frames that could not be aligned; their matrix is the identity.
     """
 
     corrections: Float64[np.ndarray, "t 3 3"]
-    failures: int
+    failed: tuple[int, ...]
+
+    @property
+    def failures(self) -> int:
+        """Number of frames that could not be aligned."""
+        return len(self.failed)
 
 
 def register_frames(grays: Iterable[GrayFrame], ibug: Float[np.ndarray, "68 2"], reference: int) -> Registration:
@@ -73,18 +78,18 @@ def register_frames(grays: Iterable[GrayFrame], ibug: Float[np.ndarray, "68 2"],
     still = _mask_eyes(transform_points(window, ibug))
     back = np.linalg.inv(window)
     corrections = np.tile(np.eye(3), (len(views), 1, 1))
-    failures = 0
+    failed = []
     for direction in (range(reference + 1, len(views)), range(reference - 1, -1, -1)):
         start = np.eye(2, 3, dtype=np.float32)
         for index in direction:
             motion = _align(views[reference], still, views[index], start)
             if motion is None:
-                failures += 1
+                failed.append(index)
                 continue
             start = motion
             # ECC maps the reference to the frame; the correction is the inverse.
             corrections[index] = back @ np.linalg.inv(np.vstack([motion, [0, 0, 1]]).astype(np.float64)) @ window
-    return Registration(corrections, failures)
+    return Registration(corrections, tuple(sorted(failed)))
 
 
 def _read_window(gray: GrayFrame, window: Affine) -> Window:
