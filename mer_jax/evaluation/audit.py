@@ -6,7 +6,7 @@
      "clips": {"s1_01": {"subject": "s1", "corpus": "smic"}, "s2_01": {"subject": "s2", "corpus": "smic"}}}
 
 Protocols are keyed by name, folds by seed. Under a protocol that divides augmented copies, a fold also has `copies`:
-for each side, the copy number of each item (0 is the clip itself).
+for each side, the copy number of each item (0 is the clip itself). A checksum over all tells damage.
 
 A person is a subject name together with a corpus; a name that occurs in two corpora is taken for two people.
 """
@@ -24,7 +24,7 @@ from mer_jax.data.clips import Clips
 from mer_jax.errors import MerError
 from mer_jax.evaluation.predictions import read_predictions
 from mer_jax.evaluation.results import STATISTICS, ProtocolResult
-from mer_jax.files import natural_key, write_atomically
+from mer_jax.files import is_sealed, natural_key, seal, write_atomically
 from mer_jax.protocols import Plan
 
 FOLDS, PREDICTIONS, METRICS = "folds.json", "predictions.csv", "metrics.json"
@@ -72,6 +72,7 @@ class RunFolds:
 
     protocols: Mapping[str, Mapping[int, tuple[FoldSides, ...]]]  # by name and seed
     people: Mapping[str, str]  # corpus and subject of each clip
+    is_sealed: bool | None  # whether its checksum holds; None without one
 
 
 def write_folds(path: Path, plans: Mapping[str, Mapping[int, Plan]], clips: Clips) -> Path:
@@ -95,7 +96,7 @@ def write_folds(path: Path, plans: Mapping[str, Mapping[int, Plan]], clips: Clip
         "protocols": protocols,
         "clips": {clip: {"subject": subject, "corpus": corpus} for clip, subject, corpus in people},
     }
-    return write_atomically(path, json.dumps(content, indent=1) + "\n")
+    return write_atomically(path, json.dumps(seal(content), indent=1) + "\n")
 
 
 def read_folds(path: Path) -> RunFolds:
@@ -117,6 +118,8 @@ def read_folds(path: Path) -> RunFolds:
         ) from error
     where = "the whole"
     try:
+        if extra := sorted(content.keys() - {"protocols", "clips", "checksum"}):
+            raise ValueError(f"unknown entry {extra[0]!r}")
         people = {}
         for where, clip in content["clips"].items():
             people[where] = f"{_text(clip['corpus'])}/{_text(clip['subject'])}"
@@ -131,7 +134,7 @@ def read_folds(path: Path) -> RunFolds:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise AuditError(f"{path} is not in the form of a {FOLDS}, at {where}: {reason}. It is damaged.") from error
-    return RunFolds(protocols, people)
+    return RunFolds(protocols, people, is_sealed(content) if "checksum" in content else None)
 
 
 def audit_run(run: Path, *, protocols: Sequence[str] = ()) -> list[Check]:
@@ -157,12 +160,13 @@ def audit_run(run: Path, *, protocols: Sequence[str] = ()) -> list[Check]:
     if (run / PREDICTIONS).exists():
         results = {result.protocol: result for result in read_predictions(run / PREDICTIONS)}
     metrics = _read_metrics(run / METRICS)
-    checks = []
+    checks = [_check_seal(folds)]
     for name in chosen:
         for seed, sides in folds.protocols[name].items():
             where = f"{name}, seed {seed}"
             checks += [Check(where, *each) for each in check_folds(sides, folds.people)]
             checks += [Check(where, *each) for each in _check_predictions(sides, results.get(name), seed)]
+        checks += [Check(name, *each) for each in _check_names(folds.people, results.get(name))]
         checks += [Check(name, *each) for each in _check_metrics(results.get(name), metrics.get(name))]
     extra = sorted(results.keys() - folds.protocols.keys())
     if extra and not protocols:
@@ -269,6 +273,26 @@ def _check_predictions(folds: Sequence[FoldSides], result: ProtocolResult | None
         others += [f"{clip}: predicted but not tested in fold {fold.name}" for clip, _ in sorted(extra)]
         others += [f"{clip}: tested in fold {fold.name} but not predicted" for clip, _ in sorted(lost)]
     yield _outcome(statement, others)
+
+
+def _check_names(people: Mapping[str, str], result: ProtocolResult | None) -> Iterable[tuple]:
+    """Whether the predictions name the same person for each clip."""
+    if result is None or not (result.clip_id and result.subject):
+        return
+    wrong = {
+        clip: f"{clip}: {subject} in {PREDICTIONS}, {people[clip]} in {FOLDS}"
+        for clip, subject in zip(result.clip_id, result.subject, strict=True)
+        if clip in people and people[clip].partition("/")[2] != subject
+    }
+    yield _outcome(f"{PREDICTIONS} names the same person for each clip", list(wrong.values()))
+
+
+def _check_seal(folds: RunFolds) -> Check:
+    statement = "the checksum holds"
+    if folds.is_sealed is None:
+        return Check(FOLDS, statement, "unknown", "the file has none")
+    detail = "" if folds.is_sealed else "the file is damaged or was edited"
+    return Check(FOLDS, statement, "ok" if folds.is_sealed else "FAULT", detail)
 
 
 def _check_metrics(result: ProtocolResult | None, entry: Any) -> Iterable[tuple]:
