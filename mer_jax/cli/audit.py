@@ -1,0 +1,36 @@
+"""`mer audit`: check from a run's files that no person or clip is on two sides and every clip is tested once."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from mer_jax.errors import MerError
+
+
+def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    """Adds the arguments of `mer audit` and returns what runs it."""
+    parser.add_argument("run", type=Path, help="a run folder with folds.json, or the predictions.csv of any system")
+    parser.add_argument("--protocols", default="", help="only these, separated by commas (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    return _audit
+
+
+def _audit(flags: argparse.Namespace) -> None:
+    from mer_jax.evaluation.audit import audit_predictions, audit_run, describe_audit
+
+    protocols = [name.strip() for name in flags.protocols.split(",")] if flags.protocols else []
+    run = flags.run.expanduser()
+    checks = (audit_run if run.is_dir() else audit_predictions)(run, protocols=protocols)
+    if flags.json:
+        import dataclasses
+        import json
+
+        print(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
+    else:
+        print(describe_audit(checks))
+    failed = list(dict.fromkeys(check.where for check in checks if check.outcome == "FAULT"))
+    if failed:
+        raise MerError(
+            f"the audit failed for {'; '.join(failed)}. Some protocols share people or clips between sides by design; "
+            "audit others alone with --protocols"
+        )
