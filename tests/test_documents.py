@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -147,6 +148,18 @@ def test_links_lead_somewhere():
             if not path.exists() or (anchor and anchor not in find_anchors(path)):
                 broken.append(f"{document.relative_to(ROOT)}: {target}")
     assert not broken
+
+
+PATH = re.compile(r"`((?:mer_jax|datasets|experiments|benchmarks|tests|docs|\.ci)/[\w./-]+)`")
+NAME = re.compile(r"`((?:mer_jax|datasets|experiments|benchmarks)(?:\.\w+)+)[`(]")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_and_names_in_running_text_exist(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+    assert not [path for path in PATH.findall(text) if not (ROOT / path).exists()]
+    for name in NAME.findall(text):
+        pkgutil.resolve_name(name)
 
 
 def test_every_page_is_in_the_index():
