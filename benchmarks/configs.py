@@ -27,6 +27,7 @@ import numpy as np
 
 import mer_jax
 from benchmarks.timing import describe_machine, format_table
+from datasets.release import find_release
 from experiments.config_files import CONFIG_FOLDER, find_config, load_config
 from mer_jax.cli.command import run_command
 from mer_jax.config import Experiment
@@ -37,15 +38,6 @@ from mer_jax.machine import keep_freed_memory
 from mer_jax.protocols import make_plan
 from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
 
-# Clips of each class and people, of the variant that a config takes by default; datasets/<corpus>/README.md. Of CASME
-# II all people count, though some have no clip of these three classes.
-SIZES = {
-    "smic": ((70, 51, 43), 16),
-    "casme2": ((90, 32, 25), 26),
-    "samm": ((92, 26, 15), 28),
-    "casme_squared": ((102, 88, 167), 22),
-    "megc2019": ((250, 109, 83), 68),
-}
 TIME_LINE = re.compile(r"^Time: .*$", re.MULTILINE)
 
 
@@ -77,17 +69,28 @@ class _EnoughEpochs(Exception):  # noqa: N818, no error
     """Ends a training of which enough was timed."""
 
 
-def make_random_clips(experiment: Experiment) -> Clips:
-    """Makes random clips of the size and shape that an experiment trains on.
+def count_corpus(experiment: Experiment) -> tuple[tuple[int, ...], int]:
+    """Returns the published clips of each class of an experiment's class scheme, and the number of people.
+
+    Where the source of a scheme does not state its people, those of the corpus's largest scheme count: a bound.
 
     Raises:
-        ConfigError: The size of the corpus is not in `SIZES`.
+        ConfigError: No scheme of the corpus states its people.
     """
-    if experiment.corpus not in SIZES:
+    release = find_release(experiment.corpus)
+    scheme = release.find_variant(experiment.variant or None).scheme
+    people = scheme.num_subjects or max((each.num_subjects or 0 for each in release.schemes.values()), default=0)
+    if not people:
         raise ConfigError(
-            f"got the corpus {experiment.corpus}, whose size is not known here; add it to benchmarks.configs.SIZES"
+            f"no class scheme of {experiment.corpus} states its number of people; set num_subjects of one in "
+            f"datasets/{experiment.corpus}/release.py"
         )
-    counts, num_subjects = SIZES[experiment.corpus]
+    return tuple(scheme.by_class.values()), people
+
+
+def make_random_clips(experiment: Experiment) -> Clips:
+    """Makes random clips of the size and shape that an experiment trains on."""
+    counts, num_subjects = count_corpus(experiment)
     rng, n = np.random.default_rng(0), sum(counts)
     is_motion = find_view(experiment.model).stored == "motion"
     frames = experiment.vision.num_frames

@@ -12,14 +12,26 @@ ROOT = Path(__file__).parents[1]
 COMMAND = re.compile(r"(\w+=\S+ )*(make|\S*\bpython3?|\.venv/bin/mer) ")
 
 
+RUN = "<!-- test: run -->"
+
+
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block: its document, the line of its opening fence, its language and its text."""
+    """A fenced code block of a document.
+
+    Attributes:
+        document: Where it stands.
+        line: Line number of its opening fence.
+        language: As the fence states it.
+        text: Its lines.
+        is_run: Whether the line above it is `RUN`: its commands are executed, and not only checked for their flags.
+    """
 
     document: Path
     line: int
     language: str
     text: str
+    is_run: bool = False
 
 
 def list_tracked_files() -> list[Path]:
@@ -37,12 +49,14 @@ def list_documents() -> list[Path]:
 
 def find_blocks(document: Path) -> list[Block]:
     """Finds the fenced code blocks of a document."""
+    text = document.read_text().splitlines()
     blocks, opened, language, lines = [], 0, "", []
-    for number, line in enumerate(document.read_text().splitlines(), start=1):
+    for number, line in enumerate(text, start=1):
         if not line.startswith("```"):
             lines.append(line)
         elif opened:
-            blocks.append(Block(document, opened, language, "\n".join(lines) + "\n"))
+            is_run = opened > 1 and text[opened - 2] == RUN
+            blocks.append(Block(document, opened, language, "\n".join(lines) + "\n", is_run))
             opened = 0
         else:
             opened, language, lines = number, line.removeprefix("```").strip(), []

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -110,21 +111,28 @@ def test_documented_experiments_parse():
 
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_python_blocks_run(page, tmp_path):
-    """The blocks of a page run as they stand, in order, in one fresh process, in an empty folder."""
-    blocks = [block for block in find_blocks(page) if block.language == "python"]
+    """The blocks of a page run as they stand, in order, in one fresh process, after the commands that are marked."""
+    blocks = find_blocks(page)
+    for block in blocks:
+        for line in block.text.splitlines() if block.is_run else ():
+            command = line.replace(".venv/bin/python", sys.executable)
+            done = run("bash", "-c", command, cwd=tmp_path, PYTHONPATH=str(ROOT))
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
     # Blank lines keep the line numbers of the page in tracebacks.
     lines: list[str] = []
     for block in blocks:
-        lines += [""] * (block.line - len(lines)) + block.text.splitlines()
+        if block.language == "python":
+            lines += [""] * (block.line - len(lines)) + block.text.splitlines()
     script = tmp_path / f"{page.stem}.py"
     script.write_text("\n".join(lines) + "\n")
-    done = run(sys.executable, "-W", "error", str(script), cwd=tmp_path, PYTHONPATH=str(ROOT))
+    before = sorted(tmp_path.rglob("*"))
+    done = run(sys.executable, str(script), cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == [script.name], "a block wrote files"
+    assert sorted(tmp_path.rglob("*")) == before, "a Python block wrote files"
 
 
 def test_python_blocks_are_found():
-    assert {"README.md", "python.md"} <= {page.name for page in PAGES_WITH_PYTHON}
+    assert {"README.md", "python.md", "corpora.md"} <= {page.name for page in PAGES_WITH_PYTHON}
 
 
 def test_links_lead_somewhere():
@@ -140,6 +148,18 @@ def test_links_lead_somewhere():
             if not path.exists() or (anchor and anchor not in find_anchors(path)):
                 broken.append(f"{document.relative_to(ROOT)}: {target}")
     assert not broken
+
+
+PATH = re.compile(r"`((?:mer_jax|datasets|experiments|benchmarks|tests|docs|\.ci)/[\w./-]+)`")
+NAME = re.compile(r"`((?:mer_jax|datasets|experiments|benchmarks)(?:\.\w+)+)[`(]")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_and_names_in_running_text_exist(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+    assert not [path for path in PATH.findall(text) if not (ROOT / path).exists()]
+    for name in NAME.findall(text):
+        pkgutil.resolve_name(name)
 
 
 def test_every_page_is_in_the_index():

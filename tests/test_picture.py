@@ -6,6 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from datasets.load import load_corpus
 from experiments import picture
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
@@ -127,6 +128,18 @@ def test_other_clips_than_those_of_the_run_are_refused(experiment, clips, result
     monkeypatch.setattr(picture, "load_clip_frames", lambda *arguments: (other, ()))
     with pytest.raises(ConfigError, match=r"the clips are not the same\. Give the --manual_dir and --data_dir"):
         picture.main([str(run)])
+
+
+def test_frames_of_a_clip_are_those_of_its_recording(experiment, tmp_path):
+    small = dataclasses.replace(
+        experiment, surrogate_clips=6, surrogate_subjects=3, surrogate_difficulty="easy", surrogate_seed=1
+    )
+    clips, _ = load_corpus(small, data_dir=tmp_path, say=lambda line: None)
+    again, frames = picture.load_clip_frames(small, clips.clip_id[2], None, str(tmp_path))
+    assert again.fingerprint == clips.fingerprint
+    assert len(frames) > 5
+    assert {path.parent.name for path in frames} == {clips.clip_id[2]}
+    assert all(path.is_file() for path in frames)
 
 
 def test_a_run_of_motion_features_is_refused(experiment, clips, result, tmp_path):

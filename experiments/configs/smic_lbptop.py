@@ -4,7 +4,7 @@
 
 Purpose: the field's hand-crafted texture baseline.
 Time: not measured yet.
-Expect: accuracy .695 under `subject`, .707 under `loso`, on the SURROGATE (medium, seed 0); not run on a
+Expect: accuracy .683 under `subject`, .707 under `loso`, on the SURROGATE (medium, seed 0); not run on a
 licensed copy. Always answering negative gives .427 (70 of 164 clips).
 """
 

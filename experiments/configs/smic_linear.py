@@ -4,7 +4,7 @@
 
 Purpose: the baseline that a network has to beat; motion from onset to apex; the apex is spotted.
 Time: not measured yet.
-Expect: accuracy .909 under `subject`, .915 under `loso`, on the SURROGATE (medium, seed 0); not run on a
+Expect: accuracy .915 under `subject`, .890 under `loso`, on the SURROGATE (medium, seed 0); not run on a
 licensed copy. Always answering negative gives .427 (70 of 164 clips).
 """
 
