@@ -231,7 +231,7 @@ SMOKE_RUNS = {
     "train_step": "--batch 2 --rounds 1 --direct",
     "vision": "--clips 1 --rounds 1",
 }
-FAST = ("apex", "configs", "input", "main_job", "vision")
+FAST = ("apex", "input", "main_job")
 
 
 def test_every_benchmark_has_a_smoke_run():
