@@ -109,7 +109,7 @@ def test_workers_wait_for_every_step(monkeypatch, capsys, tmp_path, name):
         monkeypatch.setattr(module, "make_chunk", lambda *args: device.program())
         module.work(list(module.NETWORKS), per_subject=1, batch=2, rounds=3)
         seconds = json.loads(capsys.readouterr().out)
-        assert seconds == dict.fromkeys(module.NETWORKS, [11.0, 11.0])
+        assert seconds == {name: [11.0, 11.0] for name in module.NETWORKS}
     elif name == "memory":
         module.work("fused", 2, keep=False)
     else:
