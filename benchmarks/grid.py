@@ -1,6 +1,6 @@
 """What does one more cell of a grid of experiments cost beside its training?
 
-    python -m benchmarks.grid [--per_subject 2] [--json FILE]
+    python -m benchmarks.grid [--per_subject 2] [--only NAME ...] [--json FILE]
 
 The five networks of the paper, leave-one-subject-out on noise, one after another in one
 process: seconds until the first epoch of the first fold is done (tracing and compiling), and
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 import jax
 
@@ -29,21 +30,22 @@ from mer_jax.models import (
     SqueezeExcitation3DNet,
 )
 
-NETWORKS = (HybridAttention3DNet, DualPath3DNet, SqueezeExcitation3DNet, HybridAttention3DSENet, SinglePath3DNet)
+_IN_TURN = (HybridAttention3DNet, DualPath3DNet, SqueezeExcitation3DNet, HybridAttention3DSENet, SinglePath3DNet)
+NETWORKS = {network.__name__: network for network in _IN_TURN}
 
 
-def work(per_subject: int, batch: int, rounds: int) -> None:
+def work(names: Sequence[str], per_subject: int, batch: int, rounds: int) -> None:
     """Runs one process; prints the seconds of each network as JSON."""
     keep_freed_memory()  # before JAX has threads
     jax.config.update("jax_compilation_cache_dir", os.environ["MER_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     clips, rows = make_clips(per_subject), {}
-    for network in NETWORKS:
+    for name in names:
         start = time.perf_counter()
-        chunk = make_chunk(make_loso(clips, model=network(), batch_size=batch), 1)
+        chunk = make_chunk(make_loso(clips, model=NETWORKS[name](), batch_size=batch), 1)
         time_call(chunk)
         first = time.perf_counter() - start
-        rows[network.__name__] = (first, min(time_call(chunk) for _ in range(rounds)))
+        rows[name] = (first, min(time_call(chunk) for _ in range(rounds)))
     print(json.dumps(rows))
 
 
@@ -51,13 +53,14 @@ def main() -> None:
     """Prints the table and, if asked, writes JSON."""
     parser = make_parser(__doc__, rounds=3)
     parser.add_argument("--per_subject", type=int, default=2, help="clips of each of 16 subjects")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="these networks")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        work(arguments.per_subject, arguments.batch, arguments.rounds)
+        work(arguments.only, arguments.per_subject, arguments.batch, arguments.rounds)
         return
     command = [sys.executable, "-m", "benchmarks.grid", "--worker", "--per_subject", str(arguments.per_subject)]
-    command += ["--batch", str(arguments.batch), "--rounds", str(arguments.rounds)]
+    command += ["--batch", str(arguments.batch), "--rounds", str(arguments.rounds), "--only", *arguments.only]
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):

@@ -1,6 +1,6 @@
 """Does time grow linearly with the number of clips, and what is the overhead of several devices?
 
-    python -m benchmarks.scaling [--rounds 3] [--per_subject 5] [--json FILE]
+    python -m benchmarks.scaling [--rounds 3] [--per_subject 5] [--factors 1 2 4 8] [--json FILE]
 
 One epoch of one fold of our default network on noise: with x1, x2, x4 and x8 clips, and with
 x1 on 1, 2, 4 and 8 devices that share the batch. On a CPU the devices are simulated and share
@@ -32,8 +32,12 @@ def main() -> None:
     """Prints the table and, if asked, writes JSON."""
     parser = make_parser(__doc__, rounds=3)
     parser.add_argument("--per_subject", type=int, default=5, help="clips of each of 16 subjects at x1")
+    parser.add_argument(
+        "--factors", type=int, nargs="+", default=(1, 2, 4, 8), help="multiples of the clips; numbers of devices"
+    )
     parser.add_argument("--devices", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    factors = sorted({1, *arguments.factors})
     keep_freed_memory()  # before JAX has threads
     if arguments.devices:
         if arguments.devices > 1:
@@ -41,7 +45,7 @@ def main() -> None:
         time_devices(arguments.devices, arguments.per_subject, arguments.rounds, arguments.batch)
         return
     programs, items = {}, {}
-    for factor in (1, 2, 4, 8):
+    for factor in factors:
         program = make_loso(make_clips(arguments.per_subject * factor), batch_size=arguments.batch)
         programs[factor] = make_chunk(program, 1)
         items[factor] = sum(getattr(program.lane_data, side).clip.shape[1] for side in ("train", "validation"))
@@ -56,7 +60,7 @@ def main() -> None:
         for factor, times in seconds.items()
     ]
     available = 8 if jax.default_backend() == "cpu" else len(jax.devices())
-    for number in (n for n in (1, 2, 4, 8) if n <= available):
+    for number in (n for n in factors if n <= available):
         command = [sys.executable, "-m", "benchmarks.scaling", "--devices", str(number)]
         command += ["--per_subject", str(arguments.per_subject), "--rounds", str(arguments.rounds)]
         done = subprocess.run(

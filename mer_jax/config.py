@@ -7,7 +7,7 @@ fields of the model and of the vision options included:
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from mer_jax.errors import ConfigError, near_names
 
@@ -255,7 +255,7 @@ def _least(*defaults: Any) -> int:
     return min([1, *(default for default in defaults if isinstance(default, int))])
 
 
-def _is_count_tuple(default: Any) -> bool:
+def _is_count_tuple(default: Any) -> TypeGuard[tuple[int, ...]]:
     return isinstance(default, tuple) and bool(default) and all(type(size) is int for size in default)
 
 

@@ -36,6 +36,15 @@ def test_each_row_is_set_against_the_reference_on_the_same_clips():
     assert rows[1].clip_in_train == rows[1].subject_in_train == 0.0
 
 
+def test_intervals_are_over_people():
+    paper, subject, loso = results()
+    rows = measure_leakage([paper, subject, loso], "loso")
+    assert all("over 16 people" in row.interval.method for row in rows)
+    assert all("16 people" in row.optimism_interval.method for row in rows if row.optimism_interval)
+    headline = loso.scores()["intervals"]["accuracy"]
+    assert (rows[2].interval.low, rows[2].interval.high) == (headline["low"], headline["high"])
+
+
 def test_what_is_no_pair_is_not_compared():
     paper, _, loso = results()
     other = replace(paper, clip_id=tuple(f"x{i}" for i in range(len(paper.true))))

@@ -99,6 +99,7 @@ for package in {packages!r}:
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
         importlib.import_module(module.name)
         count += 1
+mer_jax.train, mer_jax.Clips, mer_jax.Experiment, mer_jax.models.HybridAttention3DNet
 print("imported", count)
 """
 
@@ -354,7 +355,7 @@ def test_no_file_without_a_home():
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_set_up_that_was_killed_is_done_again(tmp_path):
-    """Needs the package index, and 1.5 GB for a while; both set-ups are real ones."""
+    """Needs the package index, and 1.7 GB for a while; both set-ups are real ones."""
     clone = tmp_path / "clone"
     for path in list_tracked_files():
         target = clone / path.relative_to(ROOT)

@@ -1,5 +1,7 @@
 """Augmentation on the device: (key, clip) -> clip, one transform for all frames."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -64,8 +66,8 @@ def sample_bilinear(
     index = (top * width + left).reshape(-1)
     corners = [flat.at[:, index + step].get(mode="promise_in_bounds") for step in (0, 1, width, width + 1)]
     weights = [(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx]
-    total = sum(corner * weight.reshape(-1) for corner, weight in zip(corners, weights, strict=True))
-    return total.reshape(frames, *y.shape)
+    products = [corner * weight.reshape(-1) for corner, weight in zip(corners, weights, strict=True)]
+    return functools.reduce(jnp.add, products).reshape(frames, *y.shape)
 
 
 def change_speed(clip: Float[Array, "t h w"], speed: Float[Array, ""]) -> Float[Array, "t h w"]:

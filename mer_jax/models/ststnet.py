@@ -57,7 +57,8 @@ class STSTNet(nn.Module):
             x = nn.BatchNorm(
                 use_running_average=not is_training, momentum=0.9, dtype=self.dtype, name=f"normalize_{number}"
             )(x)
-            x = nn.max_pool(x, (3, 3), strides=(3, 3), padding=((1, 1), (1, 1)))  # *b 10 10 d
+            # Flax takes pairs too, but annotates only strings.
+            x = nn.max_pool(x, (3, 3), (3, 3), ((1, 1), (1, 1)))  # *b 10 10 d  # pyright: ignore[reportArgumentType]
             streams.append(nn.Dropout(self.dropout, deterministic=not is_training)(x))
         x = nn.avg_pool(jnp.concatenate(streams, axis=-1), (2, 2), strides=(2, 2))
         x = x.reshape(*x.shape[:-3], -1)  # *b (5 5 16)

@@ -77,9 +77,10 @@ def forward(
 ) -> tuple[Float[Array, "b t2 h2 w2 d"], Integer[Array, "b t2 h2 w2 d"]]:
     """Pooled features, and the index of each maximum in its window (order t, h, w)."""
     shape = (x.shape[0], *size, kernel.shape[-1])
-    place = jnp.uint8 if np.prod(window[0]) <= 256 else jnp.int32
-    out = jax.ShapeDtypeStruct(shape, jnp.float32), jax.ShapeDtypeStruct(shape, place)
-    return tuple(_call("forward", out, window)(x, kernel, bias))
+    index = jnp.uint8 if np.prod(window[0]) <= 256 else jnp.int32
+    out = jax.ShapeDtypeStruct(shape, jnp.float32), jax.ShapeDtypeStruct(shape, index)
+    pooled, place = _call("forward", out, window)(x, kernel, bias)
+    return pooled, place
 
 
 def kernel_gradient(x, out, cotangent, place, kernel_shape, window: Window):
@@ -106,9 +107,10 @@ def _target_name(target: str) -> str:
 
 
 def _loaded() -> ctypes.CDLL:
-    if reason := load():
+    reason, library = load(), _library()[0]
+    if reason or library is None:
         raise RuntimeError(f"the native library is not available: {reason}")
-    return _library()[0]
+    return library
 
 
 @functools.cache

@@ -79,7 +79,10 @@ def count_flops(model: nn.Module, num_frames: int) -> float:
     model = reference_form(model)
     variables = _eval_variables(model, num_frames, 1)
     predict = jax.jit(lambda variables, *inputs: model.apply(variables, *inputs, is_training=False))
-    return predict.lower(variables, *input_shapes(model, num_frames)).cost_analysis()["flops"]
+    analysis = predict.lower(variables, *input_shapes(model, num_frames)).cost_analysis()
+    if analysis is None:
+        raise RuntimeError(f"XLA counts no operations on the platform {jax.default_backend()!r}")
+    return analysis["flops"]
 
 
 def measure_step_memory(model: nn.Module, num_frames: int, batch: int) -> int:
@@ -107,6 +110,8 @@ def measure_step_memory(model: nn.Module, num_frames: int, batch: int) -> int:
         .compile()
     )
     plan = compiled.memory_analysis()
+    if plan is None:
+        raise RuntimeError(f"XLA plans no memory on the platform {jax.default_backend()!r}")
     return (
         plan.argument_size_in_bytes
         + plan.output_size_in_bytes
