@@ -21,6 +21,7 @@ from experiments.tensorboard import Curves
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError, NonFiniteLossError
+from mer_jax.evaluation.audit import write_folds
 from mer_jax.evaluation.gap import find_honest, summarize
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import ProtocolResult, write_metrics
@@ -116,6 +117,9 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> tuple[Path, l
     with locked(workdir):
         folder = RunFolder(workdir, experiment, clips)
         config = folder.open(options.command)
+        if jax.process_index() == 0:
+            by_seed = {name: {experiment.seed + i: plan for i, plan in enumerate(each)} for name, each in plans.items()}
+            write_folds(workdir / "folds.json", by_seed, clips)
         say(f"run folder: {workdir}")
         curves = Curves(workdir, clips.provenance) if options.tensorboard and jax.process_index() == 0 else None
         failure = None

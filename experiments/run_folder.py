@@ -1,6 +1,7 @@
 """The folder of one run: what it was, how it went, and what is needed to go on.
 
 config.json      what to repeat: experiment, versions, commit, data, command
+folds.json       which clips train, validate and test, by protocol, seed and fold
 history.jsonl    one line an epoch
 checkpoints/     of every fold
 predictions.csv metrics.json *.png report.html    written when all folds are done

@@ -82,7 +82,7 @@ def test_a_library_is_compiled_once(cache, compiler):
     assert path.parent == cache
     assert path.read_text() == "library\n"
     assert compiler.calls() == ["called"]
-    assert [file.suffix for file in sorted(cache.iterdir())] == [".lock", ".so"]
+    assert [file.suffix for file in sorted(cache.iterdir())] == [".lock", ".sha256", ".so"]
 
 
 def test_of_several_processes_one_compiles(cache, compiler):
@@ -91,6 +91,40 @@ def test_of_several_processes_one_compiles(cache, compiler):
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert {process.communicate()[0] for process in started} == {f"{build.library_path()}\n"}
     assert compiler.calls() == ["called"]
+
+
+@pytest.mark.parametrize("spoil", ["cut", "flip", "checksum", "no checksum"])
+def test_a_damaged_library_is_compiled_again(cache, compiler, capsys, spoil):
+    compiler('echo library > "$2"')
+    path = build.build_library()
+    whole = path.read_bytes()
+    if spoil == "cut":
+        path.write_bytes(whole[:3])
+    elif spoil == "flip":
+        path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    elif spoil == "checksum":
+        path.with_suffix(".sha256").write_text("0" * 64)
+    else:
+        path.with_suffix(".sha256").unlink()
+    assert build.build_library().read_bytes() == whole
+    assert build.is_intact(path)
+    assert compiler.calls() == ["called", "called"]
+    assert "is not what was compiled, so it is compiled again" in capsys.readouterr().err
+
+
+def test_nothing_is_loaded_from_a_folder_that_others_can_write(cache, compiler, monkeypatch):
+    compiler('echo library > "$2"')
+    path = build.build_library()
+    path.parent.chmod(0o777)
+    assert build.build_library() == path
+    assert path.parent.stat().st_mode & 0o022 == 0, "ours: write access of others is taken away"
+    monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
+    if path.stat().st_uid != 0:
+        with pytest.raises(build.BuildError, match=r"others can write to .*; MER_CACHE_DIR names another"):
+            build.build_library()
+    path.parent.chmod(0o777)
+    with pytest.raises(build.BuildError, match=r"others can write to .*; MER_CACHE_DIR names another"):
+        build.build_library()
 
 
 def test_a_compiler_that_fails_leaves_nothing_behind(cache, compiler):

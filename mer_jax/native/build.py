@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 import jaxlib.version
 
-from mer_jax.files import user_cache_dir
+from mer_jax.files import user_cache_dir, write_atomically
 
 SOURCES = ("conv_pool.cc", "conv_pool_loops.h")  # the first is compiled and includes the others
 # No -march and no -ffast-math: the sources name their instruction sets, and the order of sums is theirs.
@@ -56,17 +56,49 @@ def build_library(*, again: bool = False) -> Path:
         BuildError: no compiler, a compiler that fails, or a cache that cannot be written.
     """
     path = library_path()
-    if path.exists() and not again:
+    _check_owner(path.parent)
+    if not again and is_intact(path):
         return path
+    if path.exists():
+        print(f"note: {path} is not what was compiled, so it is compiled again", file=sys.stderr)
     compiler = find_compiler()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _locked(path.with_suffix(".lock")):
-            if again or not path.exists():
+            if again or not is_intact(path):
                 _compile(compiler, path)
     except OSError as error:
         raise BuildError(f"{path.parent} cannot be written ({error.strerror}); MER_CACHE_DIR names another") from error
     return path
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a library is there and is what was compiled, by the checksum beside it."""
+    try:
+        return _checksum(path) == path.with_suffix(".sha256").read_text().strip()
+    except (OSError, ValueError):
+        return False
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuses a folder in which others could plant a library; write access of others is taken away where it is ours.
+
+    Raises:
+        BuildError: It belongs to somebody else, or others can write to it.
+    """
+    if not folder.exists() or not hasattr(os, "getuid"):
+        return
+    status = folder.stat()
+    if status.st_mode & 0o022 and status.st_uid == os.getuid():
+        with contextlib.suppress(OSError):
+            folder.chmod(status.st_mode & ~0o022)
+            status = folder.stat()
+    if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o022:
+        raise BuildError(f"others can write to {folder}, so nothing is loaded from it; MER_CACHE_DIR names another")
 
 
 def find_compiler() -> list[str]:
@@ -97,6 +129,7 @@ def _compile(compiler: list[str], path: Path) -> None:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
             raise BuildError(f"{compiler[0]} failed: {(lines or ['no message'])[0].strip()}")
         os.chmod(unfinished, 0o755)
+        write_atomically(path.with_suffix(".sha256"), _checksum(Path(unfinished)) + "\n")
         os.replace(unfinished, path)  # whoever looks sees no library or a whole one
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"{compiler[0]} did not end within {_TIMEOUT_S} s") from error

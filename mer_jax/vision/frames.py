@@ -10,7 +10,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -76,7 +76,7 @@ class FrameSource(ABC):
         """Releases files; frames can no longer be read."""
         return
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "FrameSource":
         return self
 
     def __exit__(self, *exception: object) -> None:
