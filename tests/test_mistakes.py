@@ -45,6 +45,10 @@ def test_groups_of_clips_known_answers():
     assert groups[2].accuracy == groups[2].interval.high == 1.0
     assert groups[0].accuracy == pytest.approx(result.correct[:20].mean())
     assert groups[0].interval.low < groups[0].accuracy < groups[0].interval.high
+    number = len(set(result.subject[:20]))
+    assert groups[0].interval.method == f"effective-sample Wilson over {number} people"
+    unknown = group_clips(replace(result, subject=()), values)[0].interval
+    assert unknown.method == "Wilson score, 20 clips"
     assert group_clips(result, dict(list(values.items())[:9])) == []
     assert group_clips(result, dict.fromkeys(clips, 1.0)) == []
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 
-from mer_jax.evaluation.intervals import Interval, wilson_interval
+from mer_jax.evaluation import metrics
+from mer_jax.evaluation.intervals import Interval, people_intervals, wilson_interval
 from mer_jax.evaluation.metrics import PredictionsError
 from mer_jax.evaluation.results import ProtocolResult
 
@@ -33,7 +35,7 @@ class ClipGroup:
 
     median: float  # of the property
     accuracy: float
-    interval: Interval
+    interval: Interval  # over people
 
 
 def find_confused_pairs(result: ProtocolResult) -> list[ConfusedPair]:
@@ -86,6 +88,7 @@ def group_clips(result: ProtocolResult, values: Mapping[str, float]) -> list[Cli
     if len({result.clip_id[row] for row in rows}) < MIN_CLIPS or len(np.unique(value)) < 2:
         return []
     right = result.correct[rows]
+    people = np.array([result.people[row] for row in rows]) if result.people else None
     edges = np.unique(np.quantile(value, np.linspace(0, 1, GROUPS + 1)))
     number = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, max(0, len(edges) - 2))
     groups = []
@@ -93,5 +96,16 @@ def group_clips(result: ProtocolResult, values: Mapping[str, float]) -> list[Cli
         mine = number == each
         clips = len({result.clip_id[row] for row, chosen in zip(rows, mine, strict=True) if chosen})
         accuracy = float(right[mine].mean())
-        groups.append(ClipGroup(float(np.median(value[mine])), accuracy, wilson_interval(accuracy, clips)))
+        interval = _bound(right[mine], None if people is None else people[mine], clips)
+        groups.append(ClipGroup(float(np.median(value[mine])), accuracy, interval))
     return groups
+
+
+def _bound(right: Bool[np.ndarray, "n"], people: np.ndarray | None, clips: int) -> Interval:
+    """Interval of the share of right items: over people, or over clips if people are unknown or there is only one."""
+    if people is None or len(np.unique(people)) < 2:
+        return wilson_interval(float(right.mean()), clips)
+    names, index = np.unique(people, return_inverse=True)
+    wrong = (~right).astype(int)
+    counts = metrics.confusion_by_group(np.zeros_like(wrong), wrong, index, 2, num_groups=len(names))
+    return people_intervals(counts, {"accuracy": metrics.accuracy}, num_clips=clips)["accuracy"]

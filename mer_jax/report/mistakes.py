@@ -102,7 +102,7 @@ def draw_difficulty(
             )  # fmt: skip
         axis.set_ylim(0, 1.02)
         axis.set_xlabel(name)
-        axis.set_ylabel("accuracy; 95 % over clips (Wilson)")
+        axis.set_ylabel("accuracy; 95 % over people")
         axis.grid(alpha=0.25)
         axis.legend(fontsize=9)
     return finish_figure(figure, "Accuracy by property of the clips", provenance)
