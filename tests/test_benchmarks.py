@@ -225,6 +225,7 @@ SMOKE_RUNS = {
     "compile_time": "--batch 1 --rounds 1",
     "configs": "smic_stst --epochs 1",
     "conv_pool": "--batch 1 --rounds 1 --direct",
+    "coverage": "--samples 4 --draws 4",
     "grid": "--per_subject 1 --batch 8 --rounds 1 --only DualPath3DNet SinglePath3DNet",
     "inference": "--batch 2 --rounds 1",
     "input": "--batch 2 --rounds 1",
@@ -236,7 +237,7 @@ SMOKE_RUNS = {
     "train_step": "--batch 2 --rounds 1 --direct",
     "vision": "--clips 1 --rounds 1",
 }
-FAST = ("apex", "input", "main_job")
+FAST = ("apex", "coverage", "input", "main_job")
 
 
 def test_every_benchmark_has_a_smoke_run():
