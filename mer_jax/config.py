@@ -241,8 +241,8 @@ def _check_model(model: Any) -> None:
         value = getattr(model, name)
         if field.type in (int, "int"):
             _check_count(f"model.{name}", value, _least(field.default), 1_000_000)
-        elif _is_count_tuple(field.default) and isinstance(value, tuple | list):
-            for size in value:
+        elif isinstance(field.default, tuple) and all(type(size) is int for size in field.default):
+            for size in value if isinstance(value, tuple | list) else ():
                 _check_count(f"model.{name}", size, _least(*field.default), 1_000_000)
     dropout = getattr(model, "dropout", None)
     is_number = isinstance(dropout, int | float) and not isinstance(dropout, bool)
@@ -253,10 +253,6 @@ def _check_model(model: Any) -> None:
 def _least(*defaults: Any) -> int:
     """The lowest value of a whole number: 1, or its default where that is lower."""
     return min([1, *(default for default in defaults if isinstance(default, int))])
-
-
-def _is_count_tuple(default: Any) -> bool:
-    return isinstance(default, tuple) and bool(default) and all(type(size) is int for size in default)
 
 
 def _check_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:

@@ -64,7 +64,7 @@ def sample_bilinear(
     index = (top * width + left).reshape(-1)
     corners = [flat.at[:, index + step].get(mode="promise_in_bounds") for step in (0, 1, width, width + 1)]
     weights = [(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx]
-    total = sum(corner * weight.reshape(-1) for corner, weight in zip(corners, weights, strict=True))
+    total = jnp.asarray(sum(corner * weight.reshape(-1) for corner, weight in zip(corners, weights, strict=True)))
     return total.reshape(frames, *y.shape)
 
 

@@ -17,4 +17,4 @@ def quantize(features: Float32[np.ndarray, "*b h w 3"]) -> UInt8[np.ndarray, "*b
         >>> quantize(np.array([[[0.0, -1.0, 9.0]]], np.float32)).tolist()
         [[[128, 64, 255]]]
     """
-    return np.round(MOTION_ZERO + 127 * np.clip(features / np.float32(FULL_SCALE), -1, 1)).astype(np.uint8)
+    return np.round(MOTION_ZERO + 127 * np.clip(features / np.asarray(FULL_SCALE, np.float32), -1, 1)).astype(np.uint8)

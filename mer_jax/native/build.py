@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import jaxlib
+import jaxlib.version
 
 from mer_jax.files import user_cache_dir
 
@@ -37,7 +37,7 @@ class BuildError(Exception):
 def library_path() -> Path:
     """Where the library of these sources belongs, whether it is there or not."""
     digest = hashlib.sha256()
-    for part in (jaxlib.__version__, *FLAGS, platform.system(), platform.machine()):
+    for part in (jaxlib.version.__version__, *FLAGS, platform.system(), platform.machine()):
         digest.update(part.encode() + b"\0")
     for name in SOURCES:
         digest.update(_folder().joinpath(name).read_bytes())

@@ -79,16 +79,18 @@ def forward(
     shape = (x.shape[0], *size, kernel.shape[-1])
     place = jnp.uint8 if np.prod(window[0]) <= 256 else jnp.int32
     out = jax.ShapeDtypeStruct(shape, jnp.float32), jax.ShapeDtypeStruct(shape, place)
-    return tuple(_call("forward", out, window)(x, kernel, bias))
+    pooled, position = _call("forward", out, window)(x, kernel, bias)
+    return pooled, position
 
 
-def kernel_gradient(x, out, cotangent, place, kernel_shape, window: Window):
+def kernel_gradient(x, out, cotangent, place, kernel_shape, window: Window) -> tuple[Array, Array]:
     """Gradients of kernel and bias; the ReLU's share of the cotangent is taken care of."""
     shapes = jax.ShapeDtypeStruct(kernel_shape, jnp.float32), jax.ShapeDtypeStruct(kernel_shape[-1:], jnp.float32)
-    return tuple(_call("kernel_gradient", shapes, window)(x, out, cotangent, place))
+    kernel_bar, bias_bar = _call("kernel_gradient", shapes, window)(x, out, cotangent, place)
+    return kernel_bar, bias_bar
 
 
-def input_gradient(kernel, out, cotangent, place, x_shape, window: Window):
+def input_gradient(kernel, out, cotangent, place, x_shape, window: Window) -> Array:
     """Gradient of the clips."""
     return _call("input_gradient", jax.ShapeDtypeStruct(x_shape, jnp.float32), window)(kernel, out, cotangent, place)
 
@@ -108,7 +110,9 @@ def _target_name(target: str) -> str:
 def _loaded() -> ctypes.CDLL:
     if reason := load():
         raise RuntimeError(f"the native library is not available: {reason}")
-    return _library()[0]
+    library = _library()[0]
+    assert library is not None, "load() gives a reason where there is none"
+    return library
 
 
 @functools.cache

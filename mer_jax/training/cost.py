@@ -79,7 +79,8 @@ def count_flops(model: nn.Module, num_frames: int) -> float:
     model = reference_form(model)
     variables = _eval_variables(model, num_frames, 1)
     predict = jax.jit(lambda variables, *inputs: model.apply(variables, *inputs, is_training=False))
-    return predict.lower(variables, *input_shapes(model, num_frames)).cost_analysis()["flops"]
+    costs: Any = predict.lower(variables, *input_shapes(model, num_frames)).cost_analysis()
+    return costs["flops"]
 
 
 def measure_step_memory(model: nn.Module, num_frames: int, batch: int) -> int:
@@ -106,7 +107,7 @@ def measure_step_memory(model: nn.Module, num_frames: int, batch: int) -> int:
         )
         .compile()
     )
-    plan = compiled.memory_analysis()
+    plan: Any = compiled.memory_analysis()
     return (
         plan.argument_size_in_bytes
         + plan.output_size_in_bytes
