@@ -241,8 +241,8 @@ def _check_model(model: Any) -> None:
         value = getattr(model, name)
         if field.type in (int, "int"):
             _check_count(f"model.{name}", value, _least(field.default), 1_000_000)
-        elif _is_count_tuple(field.default) and isinstance(value, tuple | list):
-            for size in value:
+        elif isinstance(field.default, tuple) and all(type(size) is int for size in field.default):
+            for size in value if isinstance(value, tuple | list) else ():
                 _check_count(f"model.{name}", size, _least(*field.default), 1_000_000)
     dropout = getattr(model, "dropout", None)
     is_number = isinstance(dropout, int | float) and not isinstance(dropout, bool)

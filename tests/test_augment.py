@@ -49,15 +49,32 @@ def test_half_of_the_clips_are_mirrored(clip):
     assert 0.4 < share < 0.6
 
 
-def test_shift_moves_by_at_most_what_was_asked(clip):
-    amounts = {**NONE, "shift": 0.05}
-    shifted = augment(jax.random.key(2), clip, **amounts)
-    draws = jax.random.uniform(jax.random.key(2), (7,), minval=-1.0, maxval=1.0)
-    y, x = np.mgrid[:48, :64]
-    dx, dy = 0.05 * 64 * float(draws[3]), 0.05 * 48 * float(draws[4])
-    assert max(abs(dx) / 64, abs(dy) / 48) <= 0.05
-    expected = map_coordinates(clip[0], [y + dy, x + dx], 1, mode="nearest")
-    np.testing.assert_allclose(shifted[0], expected, atol=1e-2)
+def displacement(before, after):
+    """How far a picture has moved down and to the right, in pixels, by phase correlation."""
+    product = np.fft.fft2(after) * np.conj(np.fft.fft2(before))
+    surface = np.abs(np.fft.ifft2(product / (np.abs(product) + 1e-9)))
+    peak = np.array(np.unravel_index(surface.argmax(), surface.shape))
+    middle = np.array(surface.shape) // 2
+    return (peak + middle) % surface.shape - middle
+
+
+def test_displacement_is_measured_right():
+    texture = np.random.default_rng(0).uniform(0, 255, (60, 100))
+    assert (displacement(texture, np.roll(texture, (3, -7), (0, 1))) == (3, -7)).all()
+
+
+def test_shift_moves_by_at_most_what_was_asked():
+    """Displacements are measured: they fill the range, along both axes and in both directions."""
+    texture = np.random.default_rng(0).uniform(0, 255, (1, 60, 100))
+    amounts = {**NONE, "shift": 0.1}
+    keys = jax.random.split(jax.random.key(2), 40)
+    many = jax.vmap(lambda key: augment(key, jnp.asarray(texture, jnp.float32), **amounts))(keys)
+    moved = np.array([displacement(texture[0], np.asarray(each[0])) for each in many])
+    for axis, most in enumerate((6, 10)):  # a tenth of height and width
+        assert np.abs(moved[:, axis]).max() <= most
+        assert moved[:, axis].min() < -most / 2
+        assert moved[:, axis].max() > most / 2
+    assert abs(np.corrcoef(moved.T)[0, 1]) < 0.5, "each axis is drawn by itself"
 
 
 @pytest.mark.parametrize("amounts", [{"rotation_deg": 20.0}, {"zoom": 0.5}], ids=["rotation", "zoom"])

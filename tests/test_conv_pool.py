@@ -110,6 +110,67 @@ def test_first_of_equal_maxima_gets_the_gradient(form):
     assert gradient.sum() == 1
 
 
+# Derivatives beyond the gradient: of f(x, kernel, bias), along tangents of the same shapes.
+TRANSFORMS = {
+    "jvp": lambda f, args, dots: jax.jvp(f, args, dots),
+    "linearize": lambda f, args, dots: jax.linearize(f, *args)[1](*dots),
+    "jvp of one": lambda f, args, dots: jax.jvp(lambda kernel: f(args[0], kernel, args[2]), args[1:2], dots[1:2]),
+    "forward over reverse": lambda f, args, dots: jax.jvp(gradients(f), args, dots),
+    "reverse over reverse": lambda f, args, dots: gradients(lambda *a: inner(gradients(f)(*a), dots))(*args),
+    "reverse over forward": lambda f, args, dots: gradients(lambda *a: jax.jvp(f, a, dots)[1])(*args),
+    "forward over forward": lambda f, args, dots: jax.jvp(lambda *a: jax.jvp(f, a, dots), args, dots),
+    "forward over vmap": lambda f, args, dots: jax.jvp(lambda *a: over_kernels(f, *a), args, dots),
+    "reverse over vmap": lambda f, args, dots: gradients(lambda *a: over_kernels(f, *a))(*args),
+    "twice over vmap": lambda f, args, dots: jax.jvp(gradients(lambda *a: over_kernels(f, *a)), args, dots),
+    "jacfwd of the bias": lambda f, args, dots: jax.jacfwd(lambda bias: f(*args[:2], bias))(args[2]),
+    "mixed": lambda f, args, dots: jax.jvp(
+        lambda x: jax.jacfwd(lambda bias: jnp.sin(f(x, args[1], bias)))(args[2]), args[:1], dots[:1]
+    ),
+    "checkpoint": lambda f, args, dots: gradients(jax.checkpoint(f))(*args),
+}
+
+
+def gradients(f):
+    return jax.grad(lambda *args: (jnp.sin(f(*args)) ** 2).sum(), argnums=(0, 1, 2))
+
+
+def inner(some, others):
+    return sum((a * b).sum() for a, b in zip(some, others, strict=True))
+
+
+def over_kernels(f, x, kernel, bias):
+    return jax.vmap(f, (None, 0, None))(x, jnp.stack([kernel, -kernel, 2 * kernel]), bias)
+
+
+@functools.cache
+def transformed(form, transform):
+    arrays = make_case((6, 7, 9), 2, 3, (2, 3, 2), clips=3)
+    dots = tuple(jax.random.normal(jax.random.key(a.size), a.shape) for a in arrays)
+    function = functools.partial(apply, form, pool_size=(2, 2, 3))
+    return jax.jit(functools.partial(TRANSFORMS[transform], function))(arrays, dots)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_derivative_equals_that_of_direct(form, transform):
+    got, expected = (jax.tree.leaves(transformed(name, transform)) for name in (form, "direct"))
+    assert np.any(expected[-1])
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a / np.abs(b).max(), b / np.abs(b).max(), atol=2e-5)
+
+
+def test_the_gradient_of_clips_is_computed_only_where_it_is_asked_for():
+    """Training needs none: its program must not hold the call."""
+    case = make_case((6, 8, 8), 1, 4, (3, 3, 3))
+
+    def text(argnums):
+        loss = lambda *a: apply("native", *a).sum()  # noqa: E731
+        return jax.jit(jax.grad(loss, argnums)).lower(*case).as_text()
+
+    assert "input_gradient" not in text((1, 2))
+    assert "input_gradient" in text((0, 1))
+
+
 @pytest.mark.parametrize("form", FORMS[:-1])
 def test_what_is_not_a_number_is_not_swallowed(form):
     x, kernel, bias = make_case((6, 8, 8), 1, 4, (3, 3, 3))

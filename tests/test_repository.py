@@ -255,43 +255,6 @@ def test_ci_adds_up_all_tests_and_stops_at_a_failure(tmp_path, status):
 # --- What documents say; test_documents.py has the rest.
 
 
-TRAIN_EXAMPLE = """
-import jax
-import mer_jax
-from experiments.config_files import find_config, load_config
-from mer_jax.models.framegain3dnet import FrameGain3DNet
-
-experiment = load_config(find_config("smic_fg.py"))
-experiment.validate()
-model = experiment.model
-assert isinstance(model, FrameGain3DNet)
-half = jax.ShapeDtypeStruct((2, experiment.vision.num_frames, 64, 128, 1), "float32")
-init = lambda *halves: model.init_with_output(jax.random.key(0), *halves, is_training=False)
-logits, variables = jax.eval_shape(init, half, half)
-assert logits.shape == (2, 3)
-assert "gain" in variables["params"]["upper"]["attention"]
-"""
-
-
-def test_examples_of_the_contributing_guide_work(tmp_path):
-    block, model, config, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
-    for package in ("mer_jax", "experiments"):
-        shutil.copytree(ROOT / package, tmp_path / package)
-    examples = {
-        "mer_jax/blocks/frame_gain.py": block,
-        "mer_jax/models/framegain3dnet.py": model,
-        "experiments/configs/smic_fg.py": config,
-    }
-    for name, text in examples.items():
-        (tmp_path / name).write_text(text)
-    done = run(sys.executable, "-c", TRAIN_EXAMPLE, cwd=tmp_path, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    for action in (["check"], ["format", "--check"]):
-        settings = ["--config", str(ROOT / "pyproject.toml")]
-        style = run(sys.executable, "-m", "ruff", *action, *settings, *examples, cwd=tmp_path)
-        assert style.returncode == 0, style.stdout
-
-
 def test_changelog_has_a_section_for_what_is_not_released():
     sections = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert sections[0] == "[Unreleased]"

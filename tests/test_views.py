@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mer_jax.data.views import make_halves, make_motion, normalize_difference, normalize_gray
-from mer_jax.errors import ConfigError
+from mer_jax.data.views import check_face, make_face, make_halves, make_motion, normalize_difference, normalize_gray
+from mer_jax.errors import ConfigError, ShapeError
 
 
 @pytest.fixture
@@ -17,6 +17,19 @@ def test_halves_are_64_high_and_128_wide_and_join_to_the_face(faces):
     assert upper.shape == lower.shape == (2, 5, 64, 128, 1)
     joined = np.concatenate([upper, lower], axis=-3)[..., 0]
     np.testing.assert_array_equal(joined, normalize_gray(faces))
+
+
+def test_the_upper_half_holds_the_eyes_and_the_lower_half_the_mouth():
+    """A bright bar at the height of the eyes, and one half as bright at the height of the mouth."""
+    faces = np.zeros((3, 128, 128), np.uint8)
+    faces[:, 40:52, 20:108] = 200
+    faces[:, 90:100, 44:84] = 100
+    upper, lower = make_halves(jnp.asarray(faces), "gray")
+    bright = upper.max() - 1e-3
+    assert (upper[:, 40:52, 20:108] > bright).all()
+    assert (upper > bright).sum() == 3 * 12 * 88
+    assert 0 < lower.max() < bright
+    np.testing.assert_array_equal(lower[:, 26:36, 44:84], lower.max())
 
 
 def test_difference_formula(faces):
@@ -49,6 +62,16 @@ def test_each_clip_is_normalised_alone(faces):
 def test_unknown_normalization_is_refused(faces):
     with pytest.raises(ConfigError, match="did you mean 'gray'"):
         make_halves(faces, "grey")
+
+
+def test_a_whole_face_is_what_its_check_accepts(faces):
+    (face,) = make_face(faces, "difference")
+    check_face(face)
+    check_face(face[0])
+    with pytest.raises(
+        ShapeError, match=r"got the face with shape \(5, 64, 128, 1\), expected \[\*b, t, 128, 128, 1\]"
+    ):
+        check_face(face[0, :, :64])
 
 
 def test_motion_features_are_scaled_to_both_sides_of_nothing():

@@ -18,7 +18,7 @@ from mer_jax.errors import near_names
 
 _BASELINES = find_classes(Path(__file__).parent)
 
-__all__ = list(_BASELINES)
+__all__ = list(_BASELINES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -78,9 +78,10 @@ class Convolution:
             if not (_is_count(value) or (value is None and name == "chunk")):
                 raise ConfigError(f"got {name}={value!r}, expected a whole number from 1")
         for name in ("kernel_size", "pool_size", "pool_stride"):
-            if (sizes := getattr(self, name)) is not None or name != "pool_stride":
-                check_sizes(**{name: sizes})
-                object.__setattr__(self, name, tuple(sizes))  # a list would not be hashable
+            if name == "pool_stride" and self.pool_stride is None:
+                continue
+            check_sizes(**{name: getattr(self, name)})
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a list would not be hashable
         _check_implementation(self.implementation)
 
     def compiler_options(self) -> dict[str, Any]:
@@ -149,6 +150,11 @@ def check_sizes(**sizes: Sequence[int]) -> None:
         if not isinstance(axes, Sequence) or len(axes) != 3 or not all(map(_is_count, axes)):
             shown = tuple(axes) if isinstance(axes, list) else axes
             raise ConfigError(f"got {name}={shown!r}, expected three whole numbers from 1: frames, height, width")
+
+
+def _size3(axes: Sequence[int]) -> Size3:
+    t, h, w = axes
+    return t, h, w
 
 
 def _is_count(value: Any) -> bool:
@@ -260,9 +266,10 @@ def conv_relu_pool(
     """
     x, kernel, bias = promote_dtype(x, kernel, bias)
     name = resolve(implementation, x.dtype)
-    pool_size = tuple(pool_size)
-    pool_stride = tuple(pool_stride or pool_size)
-    kernel_size = kernel.shape[:3]
+    check_sizes(pool_size=pool_size, pool_stride=pool_stride or pool_size)
+    pool_size = _size3(pool_size)
+    pool_stride = _size3(pool_stride or pool_size)
+    kernel_size = _size3(kernel.shape[:3])
     out = output_size(x.shape[-4:-1], kernel_size, pool_size, pool_stride)
     batch = x.shape[:-4]
     # Frames and pixels that no pooling window reads would be convolved for nothing.
@@ -304,8 +311,8 @@ class _Native:
     pool_stride: Size3
 
     def __call__(self, x: Array, kernel: Array, bias: Array) -> Array:
-        single = (a.astype(jnp.float32) for a in (x, kernel, bias))
-        return differentiable(self, *single).astype(x.dtype)
+        single = jnp.float32
+        return differentiable(self, x.astype(single), kernel.astype(single), bias.astype(single)).astype(x.dtype)
 
     def infer(self, x: Array, kernel: Array, bias: Array) -> Array:
         return native.infer(x, kernel, bias, self._output_size(x, kernel), self._window)
@@ -328,4 +335,4 @@ class _Native:
         return self.pool_size, self.pool_stride
 
     def _output_size(self, x: Array, kernel: Array) -> Size3:
-        return output_size(x.shape[1:4], kernel.shape[:3], self.pool_size, self.pool_stride)
+        return output_size(x.shape[1:4], _size3(kernel.shape[:3]), self.pool_size, self.pool_stride)

@@ -15,12 +15,13 @@ training needs fast; A and P are written here in XLA's own operations.
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import ShapedArray
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -29,6 +30,7 @@ from jaxtyping import Array, Float, Integer
 Size3 = tuple[int, int, int]
 
 
+@runtime_checkable
 class Implementation(Protocol):
     """What computes the convolution and its gradients; hashable.
 
@@ -235,7 +237,7 @@ def _batch(name: str, operands: Sequence[Any], axes: Sequence[Any], *, rule: _Ru
 def _abstract(name: str, *operands: Any, rule: _Rule) -> list[Any]:
     shapes = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in operands]
     results = jax.eval_shape(functools.partial(_run, name, rule=rule), *shapes)
-    return [jax.core.ShapedArray(each.shape, each.dtype) for each in results]
+    return [ShapedArray(each.shape, each.dtype) for each in results]
 
 
 def _register(name: str, primitive: Primitive) -> None:

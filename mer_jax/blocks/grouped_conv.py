@@ -68,7 +68,7 @@ class Form(NamedTuple):
         """Returns the gradients of filters and bias."""
         cotangent = jnp.where(out > 0, cotangent, 0)
         function = {"gather": _gathered_gradient, "masked": _masked_gradient}[self.gradient]
-        gradient = _sum_chunks(lambda *chunk: function(*chunk, kernel, self), (x, position, cotangent), self.chunk)
+        gradient = _sum_chunks(lambda x, at, g: function(x, at, g, kernel, self), (x, position, cotangent), self.chunk)
         return gradient.astype(kernel.dtype), cotangent.sum((0, 1, 2, 3))
 
     def input_gradient(
@@ -76,7 +76,7 @@ class Form(NamedTuple):
     ) -> Array:
         """Returns the gradient of clips."""
         cotangent = jnp.where(out > 0, cotangent, 0)
-        return _map_chunks(lambda *chunk: _input_gradient(*chunk, x, kernel, self), (position, cotangent), self.chunk)
+        return _map_chunks(lambda at, g: _input_gradient(at, g, x, kernel, self), (position, cotangent), self.chunk)
 
 
 def grouped_conv_relu_pool(x: Array, kernel: Array, bias: Array, form: Form) -> Array:
@@ -162,7 +162,8 @@ def _fused_conv(x: Float[Array, "b t h w c"], kernel: Array, *, form: Form, with
     A loop has one result. With the position it is an array of complex numbers, whose imaginary part is the place of
     the first maximum.
     """
-    pool, stride = ((1,) * form.fused + each[form.fused :] for each in (form.pool_size, form.pool_stride))
+    separate = form.fused or 0
+    pool, stride = ((1,) * separate + each[separate:] for each in (form.pool_size, form.pool_stride))
     last = [n - (k + p - 1) for n, k, p in zip(x.shape[1:4], kernel.shape, pool, strict=False)]
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     x, kernel = x.astype(dtype), kernel.astype(dtype)
@@ -174,7 +175,10 @@ def _fused_conv(x: Float[Array, "b t h w c"], kernel: Array, *, form: Form, with
         seen = lax.slice(x, (0, *start, channel), (len(x), *stop, channel + 1), (1, *stride, 1))
         return seen * kernel[tap]
 
-    values = (sum(product(place, tap) for tap in np.ndindex(kernel.shape[:-1])) for place in np.ndindex(pool))
+    def convolve(place):
+        return jnp.asarray(sum(product(place, tap) for tap in np.ndindex(kernel.shape[:-1])))
+
+    values = (convolve(place) for place in np.ndindex(pool))
     best, at = _first_max([(y, jnp.zeros((), dtype) if with_position else None) for y in values], 1)
     return best if at is None else lax.complex(best, at)
 
@@ -184,7 +188,7 @@ def _rest_max(
 ) -> tuple[Float[Array, "b t2 h2 w2 d"], Integer[Array, "b t2 h2 w2 d"] | None]:
     """Maximum and position over the axes of the windows that `_fused_conv` has left."""
     best, at = (y.real, y.imag.astype(_position_dtype(math.prod(form.pool_size)))) if with_position else (y, None)
-    for axis in reversed(range(form.fused)):
+    for axis in reversed(range(form.fused or 0)):
         best, at = _axis_max(best, at, axis, form)
     return best, at
 

@@ -1,4 +1,4 @@
-"""Views: what a network is fed, as pure functions of stored 8-bit pictures.
+"""Views: the inputs of networks, as pure functions of stored 8-bit pictures.
 
 A model names its view in the class attribute `view`:
 
@@ -21,14 +21,14 @@ from mer_jax.sizes import FACE_SIZE, HALF_HEIGHT, MOTION_SIZE, MOTION_ZERO
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One way to feed stored pictures to a network.
+    """One way to make inputs of a network from stored pictures.
 
     Attributes:
-        name: as models state it.
-        stored: kind of `Clips` that it is computed from, "faces" or "motion".
-        is_augmented: whether clips are augmented before; motion features are not.
-        shapes: number of frames -> shape of each input of one clip.
-        make: pictures [*b, ...] as floats from 0 to 255, and the name of a normalisation -> inputs of the model.
+        name: Name that models state.
+        stored: Kind of `Clips` that it is computed from, "faces" or "motion".
+        is_augmented: Whether clips are augmented first; motion features are not.
+        shapes: From a number of frames to the shape of each input of one clip.
+        make: From pictures [*b, ...], floats from 0 to 255, and the name of a normalisation to inputs of the model.
     """
 
     name: str
@@ -42,7 +42,7 @@ def find_view(model: Any) -> View:
     """Returns the view of a model.
 
     Args:
-        model: a network or baseline, or its class, with the class attribute `view`.
+        model: A network or baseline, or its class, with the class attribute `view`.
 
     Raises:
         ConfigError: The attribute is missing or unknown.
@@ -61,9 +61,9 @@ def input_shapes(model: Any, num_frames: int, batch: int = 1) -> tuple[jax.Shape
     """Shapes of a model's inputs, for `jax.eval_shape`.
 
     Args:
-        model: see `find_view`.
-        num_frames: t; motion features have no frames.
-        batch: b.
+        model: See `find_view`.
+        num_frames: Number of frames t; unused for motion features, which have none.
+        batch: Number of clips b.
 
     Example:
         >>> class Net:
@@ -82,7 +82,7 @@ def normalize_difference(faces: Float[Array, "*b t h w"]) -> Float[Array, "*b t 
     a flat frame from being blown up.
 
     Args:
-        faces: gray values from 0 to 255; frame 0 is the onset.
+        faces: Gray values from 0 to 255; frame 0 is the onset.
 
     Differs: the paper feeds gray frames. On the surrogate those stay at chance for as long
     as early stopping lets them train (benchmarks/RESULTS.md), so the difference is our
@@ -97,7 +97,7 @@ def normalize_gray(faces: Float[Array, "*b t h w"]) -> Float[Array, "*b t h w"]:
     """Gray values with mean 0 and standard deviation 1 over the clip.
 
     Args:
-        faces: gray values from 0 to 255.
+        faces: Gray values from 0 to 255.
 
     Source: section 3.1 of the paper feeds gray frames and names no scale; this is ours.
     """
@@ -112,8 +112,8 @@ def make_face(faces: Num[Array, "*b t h w"], normalization: str) -> tuple[Float[
     """Normalises whole faces.
 
     Args:
-        faces: gray values from 0 to 255, 128 high and wide.
-        normalization: one of `NORMALIZATIONS`.
+        faces: Gray values from 0 to 255, 128 high and wide.
+        normalization: One of `NORMALIZATIONS`.
 
     Raises:
         ConfigError: Unknown normalisation.
@@ -129,8 +129,8 @@ def make_halves(
     """Normalises whole faces and splits them into the upper and the lower half.
 
     Args:
-        faces: gray values from 0 to 255, 128 high and wide.
-        normalization: one of `NORMALIZATIONS`.
+        faces: Gray values from 0 to 255, 128 high and wide.
+        normalization: One of `NORMALIZATIONS`.
 
     Returns:
         The halves, each 64 high and 128 wide, with a channel axis.
@@ -146,42 +146,55 @@ def make_motion(pictures: Num[Array, "*b h w 3"], normalization: str = "") -> tu
     """Scales motion features to -1 .. 1, 0 where nothing moves.
 
     Args:
-        pictures: horizontal flow, vertical flow, strain, from 0 to 255; 128 is no motion.
-        normalization: of faces; unused, motion features have one scale.
+        pictures: Horizontal flow, vertical flow, strain, from 0 to 255; 128 is no motion.
+        normalization: Unused: motion features have one scale.
     """
     return ((pictures.astype(jnp.float32) - MOTION_ZERO) / 127.5,)
+
+
+def check_face(face: Array) -> None:
+    """Validates the shape and dtype of whole faces before anything is compiled.
+
+    Args:
+        face: Whole faces [*b, t, 128, 128, 1].
+
+    Raises:
+        ShapeError: Saying what was got and what was expected.
+    """
+    _check_frames("the face", face, FACE_SIZE, "mer_jax.data.views.make_face")
 
 
 def check_halves(upper: Array, lower: Array) -> None:
     """Validates the shape and dtype of both halves before anything is compiled.
 
     Args:
-        upper: upper halves [*b, t, 64, 128, 1].
-        lower: lower halves of the same shape.
+        upper: Upper halves [*b, t, 64, 128, 1].
+        lower: Lower halves of the same shape.
 
     Raises:
         ShapeError: Naming the half, what was got and what was expected.
     """
     for name, half in (("upper", upper), ("lower", lower)):
-        if half.ndim < 4 or half.shape[-3:] != (HALF_HEIGHT, FACE_SIZE, 1):
-            raise ShapeError(
-                f"got the {name} half with shape {half.shape}, expected [*b, t, {HALF_HEIGHT}, {FACE_SIZE}, 1] "
-                "(any leading axes, frames, height, width, channel); make halves with mer_jax.data.views.make_halves"
-            )
-        if not jnp.issubdtype(half.dtype, jnp.floating):
-            raise ShapeError(
-                f"got the {name} half as {half.dtype}, expected normalised floats; "
-                "make them with mer_jax.data.views.make_halves"
-            )
+        _check_frames(f"the {name} half", half, HALF_HEIGHT, "mer_jax.data.views.make_halves")
     if upper.shape != lower.shape:
         raise ShapeError(f"got halves of different shapes, {upper.shape} and {lower.shape}; both come from one clip")
+
+
+def _check_frames(name: str, frames: Array, height: int, maker: str) -> None:
+    if frames.ndim < 4 or frames.shape[-3:] != (height, FACE_SIZE, 1):
+        raise ShapeError(
+            f"got {name} with shape {frames.shape}, expected [*b, t, {height}, {FACE_SIZE}, 1] "
+            f"(any leading axes, frames, height, width, channel); make it with {maker}"
+        )
+    if not jnp.issubdtype(frames.dtype, jnp.floating):
+        raise ShapeError(f"got {name} as {frames.dtype}, expected normalised floats; make them with {maker}")
 
 
 def check_motion(motion: Array) -> None:
     """Validates the shape and dtype of motion features before anything is compiled.
 
     Args:
-        motion: horizontal flow, vertical flow and strain [*b, 28, 28, 3].
+        motion: Horizontal flow, vertical flow and strain [*b, 28, 28, 3].
 
     Raises:
         ShapeError: Saying what was got and what was expected.

@@ -22,7 +22,7 @@ from mer_jax.errors import ConfigError, near_names
 
 _NETWORKS = find_classes(Path(__file__).parent)
 
-__all__ = list(_NETWORKS)
+__all__ = list(_NETWORKS)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

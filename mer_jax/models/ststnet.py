@@ -51,9 +51,10 @@ class STSTNet(nn.Module):
             ShapeError: Features of another size, or integers.
         """
         check_motion(motion)
+        clips = motion.reshape(-1, *motion.shape[-3:])  # pooling with padding takes one leading axis
         streams = []
         for number, features in enumerate(self.streams, start=1):
-            x = nn.relu(nn.Conv(features, (3, 3), padding=2, dtype=self.dtype, name=f"conv_{number}")(motion))
+            x = nn.relu(nn.Conv(features, (3, 3), padding=2, dtype=self.dtype, name=f"conv_{number}")(clips))
             x = nn.BatchNorm(
                 use_running_average=not is_training, momentum=0.9, dtype=self.dtype, name=f"normalize_{number}"
             )(x)
@@ -61,5 +62,5 @@ class STSTNet(nn.Module):
             x = nn.max_pool(x, (3, 3), (3, 3), ((1, 1), (1, 1)))  # *b 10 10 d  # pyright: ignore[reportArgumentType]
             streams.append(nn.Dropout(self.dropout, deterministic=not is_training)(x))
         x = nn.avg_pool(jnp.concatenate(streams, axis=-1), (2, 2), strides=(2, 2))
-        x = x.reshape(*x.shape[:-3], -1)  # *b (5 5 16)
+        x = x.reshape(*motion.shape[:-3], -1)  # *b (5 5 16)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(x).astype(jnp.float32)

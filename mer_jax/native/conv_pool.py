@@ -83,13 +83,14 @@ def forward(
     return pooled, place
 
 
-def kernel_gradient(x, out, cotangent, place, kernel_shape, window: Window):
+def kernel_gradient(x, out, cotangent, place, kernel_shape, window: Window) -> tuple[Array, Array]:
     """Gradients of kernel and bias; the ReLU's share of the cotangent is taken care of."""
     shapes = jax.ShapeDtypeStruct(kernel_shape, jnp.float32), jax.ShapeDtypeStruct(kernel_shape[-1:], jnp.float32)
-    return tuple(_call("kernel_gradient", shapes, window)(x, out, cotangent, place))
+    kernel_bar, bias_bar = _call("kernel_gradient", shapes, window)(x, out, cotangent, place)
+    return kernel_bar, bias_bar
 
 
-def input_gradient(kernel, out, cotangent, place, x_shape, window: Window):
+def input_gradient(kernel, out, cotangent, place, x_shape, window: Window) -> Array:
     """Gradient of the clips."""
     return _call("input_gradient", jax.ShapeDtypeStruct(x_shape, jnp.float32), window)(kernel, out, cotangent, place)
 
