@@ -9,6 +9,7 @@ from mer_jax.vision.options import CROPS, VisionOptions
 from mer_jax.vision.prepare import prepare_clip
 from mer_jax.vision.quality import inspect_clip
 from mer_jax.vision.second_look import detect_in_parts, detect_near, smallest_face_px
+from mer_jax.vision.verdict import Reason
 from mer_jax.vision.video import VideoFrames
 from tests.face_clips import CLIPS, read_clip
 from tests.video_files import CASES
@@ -66,6 +67,7 @@ def test_a_small_face_in_hd_video_is_found_in_every_frame_and_said(landmarker, n
         note.startswith("the face is small in the frame: found by a second look at parts of it, ") for note in notes
     )
     assert quality.prepared.quality["second_look"] == 1
+    assert Reason.REPEATED not in {finding.reason for finding in quality.findings}  # the face moves, the frame hardly
 
 
 @pytest.mark.parametrize("crop", CROPS)

@@ -1,12 +1,14 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from mer_jax.errors import DecodeError
 from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.sources import VIDEO_SUFFIXES, find_clips, open_frames
+from mer_jax.vision.tiff import count_pages
 from mer_jax.vision.video import VideoFrames
 from tests.video_files import numbered_frames, write_video
 
@@ -22,8 +24,6 @@ def touch(path: Path) -> Path:
 
 
 def test_one_call_opens_a_folder_an_image_and_a_video(tmp_path):
-    import cv2
-
     cv2.imwrite(str(tmp_path / "img1.png"), np.zeros((8, 8, 3), np.uint8))
     write_video(tmp_path / "clip.mp4", numbered_frames(3))
     for name, kind, length in ((".", FolderFrames, 1), ("img1.png", FolderFrames, 1), ("clip.mp4", VideoFrames, 3)):
@@ -88,3 +88,27 @@ def test_names_that_are_not_utf_8_are_found(tmp_path):
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/s\xff")) / "img1.png").write_bytes(b"x")
     (clip,) = find_clips(str(tmp_path)).clips
     assert os.fsencode(clip.name) == b"s\xff"
+
+
+def test_a_tiff_stack_is_a_clip_and_single_pages_are_frames(tmp_path):
+    pages = [np.full((12, 16), 1000 * number, np.uint16) for number in range(1, 6)]
+    assert cv2.imwritemulti(str(tmp_path / "stack.tif"), pages)
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "frames" / f"img{number}.tif"), pages[number])
+    found = find_clips(str(tmp_path))
+    assert [(clip.name, clip.kind) for clip in found.clips] == [("frames", "clip"), ("stack.tif", "video")]
+    frames = open_frames(tmp_path / "stack.tif")
+    assert len(frames) == count_pages(tmp_path / "stack.tif") == 5
+    assert [int(frames.gray(index)[0, 0]) for index in range(5)] == [round(1000 * n / 257) for n in range(1, 6)]
+    assert len(open_frames(tmp_path / "frames")) == 3
+
+
+@pytest.mark.parametrize("kept", [3, 7, 100, 500])
+def test_a_damaged_tiff_is_refused_by_name(tmp_path, kept):
+    cv2.imwritemulti(str(tmp_path / "stack.tif"), [np.full((12, 16), number, np.uint8) for number in range(5)])
+    content = (tmp_path / "stack.tif").read_bytes()
+    assert len(content) > 500
+    (tmp_path / "stack.tif").write_bytes(content[:kept])
+    with pytest.raises(DecodeError, match=r"stack\.tif cannot be decoded"):
+        open_frames(tmp_path / "stack.tif")[0]

@@ -79,7 +79,7 @@ def examine_frames(
         seen.whole[index] = measure_picture(gray, before)
         seen.sizes.setdefault((gray.shape[1], gray.shape[0]), index)
         seen.detections[index] = landmarker.detect_all(frame)
-        seen.measured[index] = [measure_face(gray, face) for face in seen.detections[index]]
+        seen.measured[index] = [measure_face(gray, face, before) for face in seen.detections[index]]
         if index in kept:
             seen.pictures[index] = frame
             if before is not None and before.shape == gray.shape:
@@ -101,14 +101,15 @@ def _look_again(
     found = {index: faces for index in searched if (faces := detect_in_parts(seen.pictures[index], landmarker))}
     if not found:
         return
-    last = next(iter(found.values()))[0]
+    last, before = next(iter(found.values()))[0], None
     for done, index in enumerate(seen.detections, 1):
+        frame = frames[index]
+        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         if not seen.detections[index]:
-            frame = frames[index]
             faces = detect_near(frame, last, landmarker) or found.get(index, ())
-            gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
             seen.detections[index] = faces
-            seen.measured[index] = [measure_face(gray, face) for face in faces]
+            seen.measured[index] = [measure_face(gray, face, before) for face in faces]
+        before = gray
         if seen.detections[index]:
             last = follow_face(seen.detections[index], last) or seen.detections[index][0]
         on_frame(done, len(seen.detections))

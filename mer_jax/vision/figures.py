@@ -38,6 +38,7 @@ class FaceFigures(NamedTuple):
     relative_sharpness: float
     clipped: float
     flatness: float
+    face_change: float
 
 
 _NOT_SEEN = FaceFigures(*[float("nan")] * len(FaceFigures._fields))
@@ -62,6 +63,7 @@ class FrameFigures:
         flatness: Fraction of the face whose 3x3 neighbourhood has a single gray level; high in drawings.
         change: Mean absolute difference from the previous examined frame, gray levels; 0 for a repeated frame, NaN
             for the first frame and after a change of size.
+        face_change: The same in the region of the face: a small face hardly changes a large frame.
     """
 
     index: Int[np.ndarray, "n"]
@@ -79,6 +81,7 @@ class FrameFigures:
     clipped: PerFrame
     flatness: PerFrame
     change: PerFrame
+    face_change: PerFrame
 
 
 def measure_picture(gray: GrayFrame, before: GrayFrame | None) -> PictureFigures:
@@ -88,18 +91,17 @@ def measure_picture(gray: GrayFrame, before: GrayFrame | None) -> PictureFigures
         gray: The frame.
         before: The previous examined frame, if there is one.
     """
-    change = float("nan")
-    if before is not None and before.shape == gray.shape:
-        change = float(cv2.absdiff(gray, before).mean())
-    return PictureFigures(float(gray.mean()), float(gray.std()), change)
+    mean, deviation = cv2.meanStdDev(gray)
+    return PictureFigures(float(mean.item()), float(deviation.item()), _change(gray, before))
 
 
-def measure_face(gray: GrayFrame, face: Landmarks) -> FaceFigures:
+def measure_face(gray: GrayFrame, face: Landmarks, before: GrayFrame | None) -> FaceFigures:
     """Measures one face.
 
     Args:
         gray: The frame.
         face: The face in it; without pose or blendshapes the values that need them are NaN.
+        before: The previous examined frame, if there is one.
     """
     crop = warp_gray(gray, box_crop(face.ibug))
     yaw, pitch, roll = (face.pose.yaw, face.pose.pitch, face.pose.roll) if face.pose else (float("nan"),) * 3
@@ -108,7 +110,7 @@ def measure_face(gray: GrayFrame, face: Landmarks) -> FaceFigures:
     sharp = sharpness(crop)
     return FaceFigures(
         face.width_px, yaw, pitch, roll, closure, sharp, sharp / max(float(crop.var()), 1e-6), clipped_fraction(crop),
-        _flatness(gray, face),
+        _flatness(gray, face), _change(gray, before, _face_region(gray, face)),
     )  # fmt: skip
 
 
@@ -154,9 +156,19 @@ def clipped_fraction(faces: UInt8[np.ndarray, "*t h w"]) -> float:
     return float(((faces <= _BLACK) | (faces >= _WHITE)).mean())
 
 
-def _flatness(gray: GrayFrame, face: Landmarks) -> float:
+def _change(gray: GrayFrame, before: GrayFrame | None, region: tuple[slice, slice] = np.s_[:, :]) -> float:
+    if before is None or before.shape != gray.shape or 0 in gray[region].shape:
+        return float("nan")
+    return float(cv2.absdiff(gray[region], before[region]).mean())
+
+
+def _face_region(gray: GrayFrame, face: Landmarks) -> tuple[slice, slice]:
     left, top, right, bottom = (max(0, round(edge)) for edge in face.box)
-    part = gray[top:bottom, left:right]
+    return slice(top, bottom), slice(left, right)
+
+
+def _flatness(gray: GrayFrame, face: Landmarks) -> float:
+    part = gray[_face_region(gray, face)]
     if min(part.shape) < 3:
         return float("nan")
     kernel = np.ones((3, 3), np.uint8)

@@ -18,7 +18,9 @@ from mer_jax.vision.video import VideoFrames, deinterlacing_command
 
 _BLACK_LEVEL, _FLAT_LEVEL = 8.0, 4.0  # mean and standard deviation of the gray levels of a frame without content
 _DARK_LEVEL = 25.0  # mean gray level of a frame that shows little
-_REPEATED_CHANGE = 0.05  # gray levels; real frames have .2 and more, even after MPEG-1
+# Gray levels, in the whole frame and around the face. A repeated frame has .03 and .05 after MPEG compression, another
+# one .2 and .24 or more; but a small face hardly changes a large frame.
+_REPEATED_CHANGE, _REPEATED_FACE_CHANGE = 0.05, 0.1
 _CUT_CHANGE, _CUT_TIMES = 12.0, 8.0  # gray levels, and times the median change; talking faces change by .5 to 2
 _FLICKER = 0.05  # relative change of brightness from frame to frame; .001 in steady light
 _CLIPPED_FRACTION = 0.1
@@ -130,7 +132,8 @@ def _judge_content(found: _Findings, frames: FrameSource, figures: FrameFigures)
         why = "; 12-bit pictures in 16-bit files look like this" if isinstance(frames, FolderFrames) else ""
         message = f"dark: gray level {np.median(figures.brightness[dark]):.0f} of 255{why}"
         found.report("warning", Reason.DARK, message, index[dark].tolist())
-    repeated = (figures.change < _REPEATED_CHANGE) & (figures.brightness >= _DARK_LEVEL) & ~flat
+    repeated = (figures.change < _REPEATED_CHANGE) & ~(figures.face_change >= _REPEATED_FACE_CHANGE)
+    repeated &= (figures.brightness >= _DARK_LEVEL) & ~flat
     if repeated.any():
         message = f"the same as the frame before: {count_frames(int(repeated.sum()))}"
         found.report("warning", Reason.REPEATED, message, index[repeated].tolist())

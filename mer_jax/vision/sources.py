@@ -11,6 +11,7 @@ from mer_jax.errors import DecodeError
 from mer_jax.files import natural_key
 from mer_jax.vision.camera import record_camera
 from mer_jax.vision.frames import FRAME_SUFFIXES, FolderFrames, FrameSource
+from mer_jax.vision.tiff import TIFF_SUFFIXES, StackFrames, count_pages
 from mer_jax.vision.video import VideoFrames
 
 VIDEO_SUFFIXES = (
@@ -50,7 +51,7 @@ class FoundClips:
 
 
 def open_frames(path: str | Path) -> FrameSource:
-    """Opens a folder of frames, a single image or a video file.
+    """Opens a folder of frames, a single image, a TIFF stack or a video file.
 
     Args:
         path: The folder or file.
@@ -62,7 +63,7 @@ def open_frames(path: str | Path) -> FrameSource:
     if path.is_dir():
         return FolderFrames(path)
     if path.suffix.lower() in FRAME_SUFFIXES:
-        return FolderFrames([path])
+        return StackFrames(path) if _is_stack(path) else FolderFrames([path])
     return VideoFrames(path)
 
 
@@ -90,9 +91,9 @@ def find_clips(source: str, seconds: float = 5.0) -> FoundClips:
     passed_over: Counter[str] = Counter()
     for path in _walk(root, passed_over):
         suffix = path.suffix.lower()
-        if suffix in FRAME_SUFFIXES:
+        if suffix in FRAME_SUFFIXES and not _is_stack(path):
             clips.add(path.parent)
-        elif suffix in VIDEO_SUFFIXES:
+        elif suffix in FRAME_SUFFIXES or suffix in VIDEO_SUFFIXES:
             clips.add(path)
         else:
             passed_over[suffix or path.name] += 1
@@ -136,6 +137,10 @@ def _walk(root: Path, passed_over: Counter[str]) -> Iterator[Path]:
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+
+
+def _is_stack(path: Path) -> bool:
+    return path.suffix.lower() in TIFF_SUFFIXES and count_pages(path) > 1
 
 
 def _entry(path: Path, name: str) -> ClipSource:

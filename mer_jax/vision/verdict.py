@@ -150,7 +150,8 @@ def judge_preparation(prepared: PreparedClip) -> list[Finding]:
 def describe_turn(degrees: int) -> str:
     """Says how to turn a clip, and by which option."""
     position = "upside down" if degrees == 180 else "on its side"
-    return f"the picture is {position}: turn by {degrees} degrees clockwise (option turn, --turn {degrees})"
+    other_way = ", that is 90 counterclockwise" if degrees == 270 else ""
+    return f"the picture is {position}: turn by {degrees} degrees clockwise{other_way} (option turn, --turn {degrees})"
 
 
 def _judge_alignment(quality: Mapping[str, float], total: int) -> list[Finding]:
