@@ -284,8 +284,8 @@ class ProtocolResult:
         }
 
     def _fold_means(self) -> dict[str, float | int]:
-        fold_of_seed = self.seed.astype(np.int64) * (int(self.fold.max()) + 1) + self.fold
-        _, counts = self._counts_by(fold_of_seed)
+        pairs = np.stack([self.seed, self.fold], axis=1)
+        _, counts = self._counts_by(np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1))
         means = {name: float(np.mean(function(counts))) for name, function in OF_PARTS.items()}
         return {"folds": len(counts), **means}
 
