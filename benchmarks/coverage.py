@@ -1,4 +1,4 @@
-"""How often do 95 % intervals hold the true accuracy, UF1 and UAR of people of whom only a few were tested?
+"""How often do 95 % intervals contain the true accuracy, UF1 and UAR if few people are tested?
 
     python -m benchmarks.coverage [--samples 1000] [--draws 400] [--seed 0] [--json FILE]
     python -m benchmarks.coverage --few [--samples 1000]
@@ -12,7 +12,7 @@ is 0 to .10, the mean accuracy .60 to .95. The true value of a score is that of 
 * `logistic`: skills whose logit is normal; shares of classes differ between people.
 
 Prints for each kind of interval and each score the lowest and the mean coverage over the grid, the mean width, and
-where the coverage was lowest. `--few` asks the same of `people_intervals` for 2 to 12 people.
+where the coverage was lowest. `--few` prints the same for `people_intervals` with 2 to 12 people.
 """
 
 import argparse
