@@ -1,4 +1,4 @@
-"""How often do 95 % intervals hold the true accuracy, UF1 and UAR of people of whom only a few were tested?
+"""How often do 95 % intervals contain the true accuracy, UF1 and UAR if few people are tested?
 
     python -m benchmarks.coverage [--samples 1000] [--draws 400] [--seed 0] [--json FILE]
     python -m benchmarks.coverage --few [--samples 1000]
@@ -12,7 +12,7 @@ is 0 to .10, the mean accuracy .60 to .95. The true value of a score is that of 
 * `logistic`: skills whose logit is normal; shares of classes differ between people.
 
 Prints for each kind of interval and each score the lowest and the mean coverage over the grid, the mean width, and
-where the coverage was lowest. `--few` asks the same of `people_intervals` for 2 to 12 people.
+where the coverage was lowest. `--few` prints the same for `people_intervals` with 2 to 12 people.
 """
 
 import argparse
@@ -157,13 +157,15 @@ BOOTSTRAPS = {
 }
 
 
-def measure(cell: Cell, *, samples: int, draws: int, seed: int, with_bootstrap: bool) -> dict[tuple, list[Bounds]]:
-    """Bounds of each sample, by kind of interval and score."""
+def measure(
+    cell: Cell, *, samples: int, draws: int, seed: int, methods: Mapping[str, Method] = METHODS
+) -> dict[tuple, list[Bounds]]:
+    """Bounds of each sample, by kind of interval and score; with bootstraps if there are draws."""
     rng, found = np.random.default_rng(seed), {}
     for _ in range(samples):
         counts = draw_people(cell, rng)
-        made = {name: method(counts, rng, draws) for name, method in METHODS.items()}
-        if with_bootstrap:
+        made = {name: method(counts, rng, draws) for name, method in methods.items()}
+        if draws:
             made |= {BOOTSTRAPS[kind]: each for kind, each in use_bootstrap(counts, rng, draws).items()}
         for (kind, bounds), score in itertools.product(made.items(), STATISTICS):
             if score in bounds:
@@ -215,12 +217,12 @@ def main() -> None:
                 for sizes in (SMIC, SAMM)
                 for point in itertools.product(POPULATIONS, ICCS, ACCURACIES)
             ]
-            made = summarize_cells(cells, str(number), **options, with_bootstrap=False)
-            rows += [row for row in made if row["interval"] == "people_intervals"]
+            ours = {"people_intervals": use_people_intervals}
+            rows += summarize_cells(cells, str(number), **options | {"draws": 0}, methods=ours)
     else:
         for label, corpus in PEOPLE.items():
             cells = [Cell(*corpus, *point) for point in itertools.product(POPULATIONS, ICCS, ACCURACIES)]
-            rows += summarize_cells(cells, label, **options, with_bootstrap=arguments.draws > 0)
+            rows += summarize_cells(cells, label, **options)
     report(rows, arguments.json, notes=[f"{arguments.samples} samples at each of {len(cells)} points"], **options)
 
 

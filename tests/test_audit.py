@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from mer_jax.cli.main import main
+from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.evaluation.audit import AuditError, audit_predictions, audit_run, check_folds, read_folds, write_folds
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import write_metrics
 from mer_jax.files import seal
+from mer_jax.models.ststnet import STSTNet
 from mer_jax.protocols import make_plan
+from mer_jax.training.train import train
 from tests.toy_results import NAMES, make_result, smic_like
 
 
@@ -347,3 +350,17 @@ def test_the_command_exits_with_1_unless_all_is_proved(tmp_path, capsys):
     assert "folds.json cannot be read: No such file or directory" in capsys.readouterr().err
     assert main(["audit", str(run / "predictions.csv"), "--protocols", "subject"]) == 0
     assert "3 cannot be decided from the files" in capsys.readouterr().out
+
+
+def test_a_trained_network_is_audited_by_the_folds_it_was_trained_on(tmp_path):
+    flow = np.random.default_rng(0).integers(0, 255, (15, 28, 28, 3), np.uint8)
+    clips = Clips.from_arrays(flow, labels=[0, 1, 2] * 5, subjects=list("aabbbcccddddeee"))
+    experiment = Experiment(model=STSTNet(), protocols=("loso",), epochs=1, min_epochs=1, seed=7, num_seeds=2)
+    trained = train(experiment, clips)
+    plans = {name: dict(zip((7, 8), each, strict=True)) for name, each in trained.plans.items()}
+    write_folds(tmp_path / "folds.json", plans, clips)
+    write_predictions(tmp_path / "predictions.csv", [trained["loso"]])
+    write_metrics(tmp_path / "metrics.json", [trained["loso"]])
+    checks = audit_run(tmp_path)
+    assert {check.outcome for check in checks} == {"ok"}
+    assert {check.where for check in checks} == {"folds.json", "loso, seed 7", "loso, seed 8", "loso"}

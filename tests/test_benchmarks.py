@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
-from benchmarks import configs, paper_net, peer_nets, timing
+from benchmarks import configs, coverage, paper_net, peer_nets, timing
 from benchmarks.timing import median_ratio, report, summarize, time_call, time_interleaved
 from experiments.config_files import find_config, load_config
 from mer_jax.errors import ConfigError
+from mer_jax.evaluation import metrics
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "__main__" in p.read_text())
@@ -211,6 +213,33 @@ def test_the_size_of_a_corpus_is_that_of_its_scheme():
         configs.count_corpus(unknown)
 
 
+@pytest.mark.parametrize("population", coverage.POPULATIONS)
+@pytest.mark.parametrize("icc", [0.0, 0.1])
+def test_simulated_people_have_the_stated_accuracy_and_correlation(population, icc):
+    cell = coverage.Cell((8,) * 4000, (70, 51, 43), population, icc, 0.8)
+    counts = coverage.draw_people(cell, np.random.default_rng(0))
+    right = np.trace(counts, axis1=1, axis2=2)
+    share = counts.sum((1, 2)).mean()
+    assert (counts.sum((1, 2)) == 8).all()
+    assert right.mean() / share == pytest.approx(0.8, abs=0.01)
+    # Of 8 clips each: variance of the number of right ones is 8 p q (1 + 7 ICC).
+    found = (right.var() / (8 * 0.8 * 0.2) - 1) / 7
+    if population != "classes":  # where classes differ in difficulty, and people in their shares of them
+        assert found == pytest.approx(icc, abs=0.02)
+    np.testing.assert_allclose(counts.sum(0) / counts.sum(), coverage.expected_counts(cell), atol=0.01)
+
+
+def test_kinds_of_intervals_agree_where_theory_says_so():
+    # Many people of one clip each: all kinds are then intervals of a share of independent clips.
+    right = np.arange(400) < 300
+    counts = metrics.confusion_by_group(np.zeros(400, int), (~right).astype(int), np.arange(400), 2, num_groups=400)
+    rng, low, high = np.random.default_rng(0), 0.705, 0.791
+    made = {name: method(counts, rng, 0) for name, method in coverage.METHODS.items()}
+    made |= coverage.use_bootstrap(counts, rng, 4000)
+    for name, bounds in made.items():
+        assert bounds["accuracy"] == (pytest.approx(low, abs=0.006), pytest.approx(high, abs=0.006)), name
+
+
 def test_without_an_accelerator_nothing_is_claimed():
     assert run("accelerator") == (
         "there is no GPU or TPU here, so nothing was measured; run this on a machine that has one\n"
@@ -225,7 +254,7 @@ SMOKE_RUNS = {
     "compile_time": "--batch 1 --rounds 1",
     "configs": "smic_stst --epochs 1",
     "conv_pool": "--batch 1 --rounds 1 --direct",
-    "coverage": "--samples 4 --draws 4",
+    "coverage": "--samples 2 --draws 40",
     "grid": "--per_subject 1 --batch 8 --rounds 1 --only DualPath3DNet SinglePath3DNet",
     "inference": "--batch 2 --rounds 1",
     "input": "--batch 2 --rounds 1",

@@ -44,6 +44,33 @@ def draw_people(rng, *, accuracy=0.75, icc=0.05, sizes=SMIC):
     return metrics.confusion_by_group(true, predicted, person, 3, num_groups=len(sizes))
 
 
+@pytest.mark.parametrize(
+    ("right", "low", "high"),
+    [
+        # Worked by hand; each person has 10 items. Without a person the accuracy of .7 changes by .0667 to either side:
+        # V = .01778, 4 degrees of freedom (t = 2.776), smoothed accuracy 29/42, 12.02 effective clips.
+        ([9, 9, 5, 5], 0.3250, 0.9188),
+        # One person changes .8 by .1, seven by .0143: V = .01143, 2.605 degrees of freedom (t = 3.48), 14.25 clips.
+        ([1, 9, 9, 9, 9, 9, 9, 9], 0.3602, 0.9660),
+        # People do not differ: the variance is that of 40 independent clips, with 4 degrees of freedom.
+        ([7, 7, 7, 7], 0.4807, 0.8547),
+    ],
+)  # fmt: skip
+def test_intervals_over_people_known_answers(right, low, high):
+    counts = np.array([[[each, 10 - each], [0, 0]] for each in right])
+    interval = people_intervals(counts, {"accuracy": metrics.accuracy})["accuracy"]
+    assert (interval.low, interval.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+
+
+def test_differences_known_answers():
+    # Worked by hand: right answers of 4 people with 10 items each. The difference of .2 changes by .0667 to either side
+    # without a person, so its standard error is .1333, with 4 degrees of freedom (t = 2.776).
+    first, second = (np.array([[[r, 10 - r], [0, 0]] for r in right]) for right in ((9, 9, 5, 5), (5, 5, 5, 5)))
+    interval = difference_intervals(first, second, {"accuracy": metrics.accuracy})["accuracy"]
+    assert interval.low == pytest.approx(0.2 - 2.7764 * 0.13333, abs=1e-4)
+    assert interval.high == pytest.approx(0.2 + 2.7764 * 0.13333, abs=1e-4)
+
+
 def test_intervals_over_people_cover():
     # The whole table is in benchmarks/RESULTS.md. The true UF1 and UAR are those of the expected counts.
     rng, held, wilson = np.random.default_rng(0), {name: [] for name in STATISTICS}, []

@@ -50,7 +50,7 @@ def test_predictions_survive_the_round_trip(tmp_path):
         (lambda text: re.sub(r",0\.\d+\n", ",nan\n", text), "the probabilities of .* nan"),
         (lambda text: re.sub(r",0\.\d+\n", ",7\n", text), "numbers of 0 or more that sum to 1"),
         (lambda text: text.replace(",negative,negative,", ",negative,surprise,"), "is predicted as 'surprise', but"),
-        (lambda text: re.sub(r",(\d+),0,0,", r",\1,first,0,", text), "cannot be read: seed .*'first'"),
+        (lambda text: re.sub(r",(\d+),0,0,", r",\1,first,0,", text), "row 1: seed is 'first'; expected a whole number"),
         (lambda text: re.sub(r",0\.\d+\n", ",high\n", text), "cannot be read: p_surprise .*'high'"),
     ],
 )  # fmt: skip
@@ -124,6 +124,15 @@ def test_fold_means_and_seed_spread_known_answers(tmp_path):
     spread = entry["seed_spread"]["accuracy"]
     assert spread["by_seed"] == {"0": 0.5, "1": 1.0}
     assert (spread["mean"], spread["sd"]) == (0.75, pytest.approx(0.5 / 2**0.5))
+
+
+@pytest.mark.parametrize("number", ["1" + 20 * "0", "1e3", "0.0", "１"])
+def test_odd_numbers_of_folds_and_seeds(tmp_path, number):
+    rows = [(number, 0, "a", "a"), (1, 0, "b", "b")]
+    (result,) = read_predictions(write(tmp_path / "p.csv", "fold", "seed", "true", "predicted", rows=rows))
+    assert result.scores()["fold_means"]["folds"] == 2, "a fold may have any name"
+    with pytest.raises(PredictionsError, match=f"row 1: seed is {number!r}; expected a whole number"):
+        read_predictions(write(tmp_path / "p.csv", "seed", "fold", "true", "predicted", rows=rows))
 
 
 def test_repetitions_have_a_seed(tmp_path):

@@ -7,6 +7,7 @@ cannot be read without doubt is refused, with the first row that does not fit.
 import csv
 import difflib
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ PROBABILITY_PREFIX = "p_"
 UNNAMED_PROTOCOL = "predictions"  # of a file without a column `protocol`
 # Tolerance when the predicted class is compared with the most probable one: probabilities in files are rounded.
 ROUNDING = 1e-6
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,15}")
 
 
 def write_predictions(path: Path, results: Sequence[ProtocolResult]) -> Path:
@@ -234,12 +236,12 @@ def _check_stated(result: ProtocolResult) -> None:
 def _parse_numbers(path: Path, name: str, column: tuple[str, ...] | None, rows: int) -> Int[np.ndarray, "n"]:
     if column is None:
         return np.zeros(rows, int)
-    try:
-        return np.array(column).astype(int)
-    except ValueError as error:
+    wrong = next((row for row, cell in enumerate(column) if not _WHOLE_NUMBER.fullmatch(cell)), None)
+    if wrong is not None:
         raise PredictionsError(
-            f"{path} cannot be read: {name} holds a value that is not a number ({error})."
-        ) from error
+            f"{path}, row {wrong + 1}: {name} is {column[wrong]!r}; expected a whole number of at most 15 digits."
+        )
+    return np.array(column).astype(np.int64)
 
 
 def _number_folds(column: tuple[str, ...] | None, rows: int) -> Int[np.ndarray, "n"]:
@@ -247,7 +249,7 @@ def _number_folds(column: tuple[str, ...] | None, rows: int) -> Int[np.ndarray, 
     if column is None:
         return np.zeros(rows, int)
     names = set(column)
-    if all(name.isdecimal() for name in names):
-        return np.array(column).astype(int)
+    if all(_WHOLE_NUMBER.fullmatch(name) and not name.startswith("-") for name in names):
+        return np.array(column).astype(np.int64)
     number = {name: index for index, name in enumerate(sorted(names, key=natural_key))}
     return np.array([number[name] for name in column])

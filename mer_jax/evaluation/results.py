@@ -264,8 +264,8 @@ class ProtocolResult:
         if self.subject:
             unit, (_, counts) = "people", self.subject_counts(predicted)
         else:
-            # Rows that cannot be matched to clips are dealt out in turn; the interval is then that of independent
-            # clips, as many as one seed has.
+            # Rows that cannot be matched to clips are spread over as many clips as one seed has. The interval is then
+            # that of so many independent clips.
             index = np.arange(len(self.true)) % self.num_clips if self.clip_index is None else self.clip_index
             unit, (_, counts) = "clips", self._counts_by(index, predicted)
         if len(counts) < 2:
@@ -284,8 +284,8 @@ class ProtocolResult:
         }
 
     def _fold_means(self) -> dict[str, float | int]:
-        fold_of_seed = self.seed.astype(np.int64) * (int(self.fold.max()) + 1) + self.fold
-        _, counts = self._counts_by(fold_of_seed)
+        pairs = np.stack([self.seed, self.fold], axis=1)
+        _, counts = self._counts_by(np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1))
         means = {name: float(np.mean(function(counts))) for name, function in OF_PARTS.items()}
         return {"folds": len(counts), **means}
 

@@ -116,7 +116,7 @@ def _check_training_classes(plan: Plan, labels: Int[np.ndarray, "n"], subjects: 
 
 
 def _check_promise(plan: Plan, subjects: Sequence[str]) -> None:
-    """Raises if a protocol's masks break its promise: a bug in the protocol's code."""
+    """Checks that no leak contradicts `disjoint_by`; if one does, the protocol's code has a bug."""
     report = audit(plan, subjects)
     units = {"subject": ("clip", "subject"), "clip": ("clip",), "item": ()}[plan.disjoint_by]
     leaks = {key: share for key, share in report.items() if any(f"_{unit}_in_" in key for unit in units) and share}

@@ -1,4 +1,4 @@
-// Sorts the rows of a table by a column: a button in each head, usable by keyboard, said to screen readers.
+// Sorts the rows of a table by a column: a button in each header cell, for mouse, keyboard and screen readers.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.querySelectorAll("thead th")];
   heads.forEach((head, column) => {
@@ -16,7 +16,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const rows = [...body.rows].sort((a, b) => {
         const [x, y] = [value(a), value(b)];
         const [m, n] = [number(x), number(y)];
-        if (isNaN(m) !== isNaN(n)) return isNaN(m) ? 1 : -1; // what is no number stays below
+        if (isNaN(m) !== isNaN(n)) return isNaN(m) ? 1 : -1; // cells that are not numbers stay at the bottom
         const order = isNaN(m) ? x.localeCompare(y, "en", { numeric: true }) : m - n;
         return down ? -order : order;
       });
