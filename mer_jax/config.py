@@ -7,7 +7,7 @@ fields of the model and of the vision options included:
 
 import dataclasses
 import re
-from typing import Any, TypeGuard
+from typing import Any
 
 from mer_jax.errors import ConfigError, near_names
 
@@ -253,10 +253,6 @@ def _check_model(model: Any) -> None:
 def _least(*defaults: Any) -> int:
     """The lowest value of a whole number: 1, or its default where that is lower."""
     return min([1, *(default for default in defaults if isinstance(default, int))])
-
-
-def _is_count_tuple(default: Any) -> TypeGuard[tuple[int, ...]]:
-    return isinstance(default, tuple) and bool(default) and all(type(size) is int for size in default)
 
 
 def _check_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
