@@ -1,7 +1,8 @@
-"""Facts about built clips beside their pictures: how long they are, and how far the face moves."""
+"""Facts about a built corpus beside its pictures: lengths and movements of clips, and what was left out or repaired."""
 
 import dataclasses
 import os
+from typing import Any
 
 from datasets.read import read_metadata
 
@@ -20,8 +21,31 @@ class ClipFacts:
     amplitude: float | None
 
 
-def read_facts(builder_dir: str | os.PathLike[str]) -> dict[str, ClipFacts]:
-    """Reads the facts about a built corpus, by clip id.
+# Findings that change which frames a clip has.
+_REPAIRS = ("repairs", "frames_missing", "apex_out_of_range")
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusFacts:
+    """Facts about a built corpus.
+
+    Attributes:
+        clips: Facts of every clip, by clip id.
+        left_out: Why a clip that the release lists is not in the build, by clip id.
+        repaired: One sentence for every repair of a clip.
+    """
+
+    clips: dict[str, ClipFacts]
+    left_out: dict[str, str]
+    repaired: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what was left out and repaired as plain values."""
+        return {"left_out": self.left_out, "repaired": list(self.repaired)}
+
+
+def read_facts(builder_dir: str | os.PathLike[str]) -> CorpusFacts:
+    """Reads the facts about a built corpus.
 
     Args:
         builder_dir: Result of `datasets.build.build`.
@@ -31,4 +55,9 @@ def read_facts(builder_dir: str | os.PathLike[str]) -> dict[str, ClipFacts]:
     """
     metadata = read_metadata(builder_dir)
     amplitude = metadata.get("amplitude", {})
-    return {clip: ClipFacts(frames, amplitude.get(clip)) for clip, frames in metadata.get("num_frames", {}).items()}
+    findings = metadata.get("findings", {})
+    return CorpusFacts(
+        clips={clip: ClipFacts(frames, amplitude.get(clip)) for clip, frames in metadata.get("num_frames", {}).items()},
+        left_out={clip: f"{each['reason']}: {each['detail']}" for clip, each in metadata["skipped"].items()},
+        repaired=tuple(sentence for kind in _REPAIRS for sentence in findings.get(kind, ())),
+    )

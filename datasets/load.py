@@ -13,7 +13,7 @@ from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
-    from datasets.facts import ClipFacts
+    from datasets.facts import CorpusFacts
 
 
 def load_corpus(
@@ -23,7 +23,7 @@ def load_corpus(
     data_dir: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     say: Callable[[str], None] = print,
-) -> tuple[Clips, dict[str, "ClipFacts"]]:
+) -> tuple[Clips, "CorpusFacts"]:
     """Loads the clips of an experiment as its model takes them; builds the corpus first where that is not done yet.
 
     Args:
@@ -35,7 +35,7 @@ def load_corpus(
         say: Called with each line of progress.
 
     Returns:
-        The clips in the classes of the experiment's variant, and what else is known of each clip, by clip id.
+        The clips in the classes of the experiment's variant, and what else is known of the corpus.
 
     Raises:
         CorpusError: The folder is no such corpus, cannot be read, or has no clip of one of the classes.

@@ -36,6 +36,7 @@ _FOLD_PARALLEL = flags.DEFINE_string(
     "accelerator's memory holds, and on a CPU one on each device.",
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write curves for TensorBoard, too (needs tensorboardX).")
+_NO_FACES = flags.DEFINE_bool("no_faces", False, "Keep all faces out of pictures and report.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
@@ -67,6 +68,7 @@ def read_options(command: Sequence[str]) -> RunOptions:
         jobs=_JOBS.value,
         fold_parallel=None if text == "auto" else int(text),
         tensorboard=_TENSORBOARD.value,
+        no_faces=_NO_FACES.value,
         coordinator=_COORDINATOR.value,
         num_processes=_NUM_PROCESSES.value,
         process_id=_PROCESS_ID.value,

@@ -1,6 +1,7 @@
 """One run: an experiment and its options -> corpus, training, run folder, report."""
 
 import dataclasses
+import json
 import logging
 import os
 import signal
@@ -25,7 +26,7 @@ from mer_jax.evaluation.audit import write_folds
 from mer_jax.evaluation.gap import find_honest, summarize
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import ProtocolResult, write_metrics
-from mer_jax.files import user_cache_dir
+from mer_jax.files import seal, user_cache_dir, write_atomically
 from mer_jax.machine import keep_freed_memory
 from mer_jax.protocols import check_protocols
 from mer_jax.report.page import write_report
@@ -33,7 +34,7 @@ from mer_jax.training.program import check_clips, check_model
 from mer_jax.training.train import Results, fingerprint, is_baseline, make_plans, train
 
 if TYPE_CHECKING:
-    from datasets.facts import ClipFacts
+    from datasets.facts import CorpusFacts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class RunOptions:
         jobs: See `mer_jax.train`.
         fold_parallel: See `mer_jax.train`.
         tensorboard: Whether to write curves for TensorBoard.
+        no_faces: Whether to keep all faces out of pictures and report.
         coordinator: HOST:PORT of process 0 where several processes train together.
         num_processes: Number of them.
         process_id: Number of this one, from 0.
@@ -64,6 +66,7 @@ class RunOptions:
     jobs: int | None = None
     fold_parallel: int | None = None
     tensorboard: bool = False
+    no_faces: bool = False
     coordinator: str | None = None
     num_processes: int | None = None
     process_id: int | None = None
@@ -120,6 +123,7 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> tuple[Path, l
         if jax.process_index() == 0:
             by_seed = {name: {experiment.seed + i: plan for i, plan in enumerate(each)} for name, each in plans.items()}
             write_folds(workdir / "folds.json", by_seed, clips)
+            write_atomically(workdir / "corpus.json", json.dumps(seal(facts.to_json()), indent=1) + "\n")
         say(f"run folder: {workdir}")
         curves = Curves(workdir, clips.provenance) if options.tensorboard and jax.process_index() == 0 else None
         failure = None
@@ -137,7 +141,7 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> tuple[Path, l
                 failure, results = error, error.results
         if jax.process_index() != 0:  # the first process has it all
             return workdir, []
-        written = write_results(folder, config, clips, facts, results)
+        written = write_results(folder, config, clips, facts, results, show_faces=not options.no_faces)
     if failure:
         raise failure
     return workdir, written
@@ -162,8 +166,10 @@ def write_results(
     folder: RunFolder,
     config: Mapping,
     clips: Clips,
-    facts: Mapping[str, "ClipFacts"],
+    facts: "CorpusFacts",
     results: Results,
+    *,
+    show_faces: bool = True,
 ) -> list[ProtocolResult]:
     """Writes predictions, metrics, pictures and the report; returns the results with the time of all calls."""
     history = folder.read_history()
@@ -189,8 +195,11 @@ def write_results(
         history=history,
         config=config["experiment"],
         environment={**config["environment"], "data": config["data"], "command": config["command"]},
-        faces=pick_faces(clips, experiment.normalization),
-        errors=pick_errors(experiment, clips, shown, folder.checkpoint_folder) if shown else [],
+        faces=pick_faces(clips, experiment.normalization) if show_faces else [],
+        errors=pick_errors(experiment, clips, shown, folder.checkpoint_folder) if shown and show_faces else [],
+        no_faces="" if show_faces else "No faces are shown: the run was made with --no_faces.",
+        left_out=facts.left_out,
+        repaired=facts.repaired,
         facts=_name_facts(facts),
         missing=[(name, fold) for name, each in folds.items() for fold in each if fold.missing],
     )
@@ -223,11 +232,11 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def _name_facts(facts: Mapping[str, "ClipFacts"]) -> dict[str, dict[str, float]]:
+def _name_facts(facts: "CorpusFacts") -> dict[str, dict[str, float]]:
     """Facts of the clips, by the label of an axis."""
     return {
         "movement at the apex, % of the distance between the eyes": {
-            clip: each.amplitude for clip, each in facts.items() if each.amplitude is not None
+            clip: each.amplitude for clip, each in facts.clips.items() if each.amplitude is not None
         },
-        "frames from onset to offset": {clip: float(each.num_frames) for clip, each in facts.items()},
+        "frames from onset to offset": {clip: float(each.num_frames) for clip, each in facts.clips.items()},
     }

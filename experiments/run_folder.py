@@ -1,6 +1,7 @@
 """The folder of one run: what it was, how it went, and what is needed to go on.
 
 config.json      what to repeat: experiment, versions, commit, data, command
+corpus.json      clips that were left out or repaired, with the reason
 folds.json       which clips train, validate and test, by protocol, seed and fold
 history.jsonl    one line an epoch
 checkpoints/     of every fold

@@ -75,9 +75,25 @@ def test_attention_can_be_looked_at_from_the_checkpoints(finished):
     assert read_weights(finished[0] / "checkpoints" / "nothing") is None
 
 
+def test_a_run_says_which_clips_it_is_of(finished):
+    folder = finished[0]
+    folds = json.loads((folder / "folds.json").read_text())
+    assert set(folds["protocols"]) == {"paper", "subject"}
+    assert len(folds["clips"]) == 18
+    corpus = json.loads((folder / "corpus.json").read_text())
+    assert (corpus["left_out"], corpus["repaired"]) == ({}, [])
+    report = (folder / "report.html").read_text()
+    assert "No clip that the release lists was left out." in report
+    audited = subprocess.run(
+        [sys.executable, "-m", "mer_jax.cli.main", "audit", str(folder)], capture_output=True, text=True, timeout=120
+    )
+    assert "no clip on two sides" in audited.stdout or audited.returncode in (0, 1), audited.stderr
+    assert "Traceback" not in audited.stderr
+
+
 def test_amplitude_and_duration_of_rendered_clips_are_known(finished, data_dir):
     (metadata,) = data_dir.glob("surrogate_smic/*/*/metadata.json")
-    facts = read_facts(metadata.parent)
+    facts = read_facts(metadata.parent).clips
     assert len(facts) == 18
     assert all(each.num_frames > 5 and 0.5 < each.amplitude < 20 for each in facts.values())
 

@@ -58,6 +58,9 @@ def write_report(
     errors: Sequence[tuple[ConfusedPair, Sequence[ShownClip]]] = (),
     facts: Mapping[str, Mapping[str, float]] | None = None,
     missing: Sequence[tuple[str, FoldSummary]] = (),
+    no_faces: str = "",
+    left_out: Mapping[str, str] | None = None,
+    repaired: Sequence[str] = (),
 ) -> Path:
     """Draws the pictures of a run and writes its page.
 
@@ -75,6 +78,9 @@ def write_report(
         errors: The most confused pairs, each with clips.
         facts: Properties of the clips that may make them hard, by name with unit and clip id.
         missing: Folds without a result, each with its protocol.
+        no_faces: Why no faces are shown; "" where they are.
+        left_out: Why a clip that the release lists was not used, by clip id.
+        repaired: One sentence for every repaired clip.
 
     Returns:
         Path of the page.
@@ -121,6 +127,9 @@ def write_report(
             for result in results
         },
         missing=missing,
+        no_faces=no_faces,
+        left_out=left_out or {},
+        repaired=repaired,
         definitions={LABELS[key]: text for key, text in DEFINITIONS.items()},
         config=json.dumps(config, indent=2, default=str),
         environment=shown,
