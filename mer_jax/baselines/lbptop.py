@@ -20,10 +20,10 @@ class LbpTop:
     """LBP-TOP histograms of a grid of blocks, and a linear SVC.
 
     Attributes:
-        num_classes: k.
-        blocks: rows and columns of blocks; each spans all frames.
-        radius: of the circle of neighbours, in pixels.
-        radius_t: of the same along the frames.
+        num_classes: Number of classes k.
+        blocks: Rows and columns of blocks; each spans all frames.
+        radius: Of the circle of neighbours, in pixels.
+        radius_t: Of the same along the frames.
         penalty: C of the classifier, see `fit_predict_svc`.
 
     Source: Zhao and Pietikainen, "Dynamic texture recognition using local binary patterns
@@ -41,10 +41,10 @@ class LbpTop:
     penalty: float = 1.0
 
     def features(self, pictures: UInt8[np.ndarray, "n t h w"]) -> Float[np.ndarray, "n d"]:
-        """Root of the share of each pattern in each block and plane.
+        """Returns the square root of the share of each pattern in each block and plane.
 
         Raises:
-            ShapeError: too few frames for the radius.
+            ShapeError: Too few frames for the radius.
         """
         return np.stack(
             [np.sqrt(lbp_top(clip, self.blocks, self.radius, self.radius_t)).reshape(-1) for clip in pictures]
@@ -53,23 +53,23 @@ class LbpTop:
     def fit_predict(
         self, train: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], test: Float[np.ndarray, "m d"], seed: int
     ) -> Float[np.ndarray, "m k"]:
-        """Trains on one side of a fold and answers the other, see `fit_predict_svc`."""
+        """Trains on one side of a fold and predicts the other, see `fit_predict_svc`."""
         return fit_predict_svc(train, labels, test, num_classes=self.num_classes, penalty=self.penalty, seed=seed)
 
 
 def lbp_top(
     clip: UInt8[np.ndarray, "t h w"], blocks: int, radius: int, radius_t: int
 ) -> Float[np.ndarray, "3 {blocks} {blocks} 59"]:
-    """Shares of the uniform patterns in the planes XY, XT and YT, block by block.
+    """Returns the shares of the uniform patterns in the planes XY, XT and YT, block by block.
 
     Args:
-        clip: gray frames.
-        blocks: rows and columns of blocks.
-        radius: in pixels.
-        radius_t: in frames.
+        clip: Gray frames.
+        blocks: Rows and columns of blocks.
+        radius: In pixels.
+        radius_t: In frames.
 
     Raises:
-        ShapeError: too few frames or pixels for radius and blocks.
+        ShapeError: Too few frames or pixels for radius and blocks.
     """
     margins = (radius_t, radius, radius)
     inner = [size - 2 * margin for size, margin in zip(clip.shape, margins, strict=True)]
@@ -94,14 +94,14 @@ def lbp_top(
 def local_binary_patterns(
     clip: UInt8[np.ndarray, "t h w"], axes: tuple[int, int], margins: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "t2 h2 w2"]:
-    """Which of eight neighbours in a plane are at least as bright as the pixel between them, one bit each.
+    """Returns which of eight neighbours in a plane are at least as bright as the centre pixel, one bit each.
 
     Neighbours lie on an ellipse in the plane, evenly by angle, and are interpolated.
 
     Args:
-        clip: gray frames.
-        axes: of the plane.
-        margins: radius along each axis; pixels so close to an end have no pattern.
+        clip: Gray frames.
+        axes: Of the plane.
+        margins: Radius along each axis; pixels so close to an end have no pattern.
     """
     levels = clip.astype(np.float32)
     center = _shifted(levels, margins, (0, 0, 0))
@@ -133,7 +133,7 @@ def _shifted(levels, margins, shift):
 
 @functools.cache
 def uniform_patterns() -> Int[np.ndarray, " 256"]:
-    """The bin of each pattern: those with two changes around the circle at most have their own, the others the last.
+    """Returns the bin of each pattern: own bins for patterns with at most two changes around the circle, else the last.
 
     Example:
         >>> uniform_patterns()[[0b00000000, 0b00000111, 0b11111111, 0b01010101]].tolist()

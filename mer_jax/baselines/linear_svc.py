@@ -1,4 +1,4 @@
-"""A linear support vector classifier, as all baselines end in one."""
+"""The linear support vector classifier of all baselines."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,26 +15,26 @@ def fit_predict_svc(
     penalty: float,
     seed: int,
 ) -> Float[np.ndarray, "m k"]:
-    """Trains on one side of a fold and answers the other.
+    """Trains on one side of a fold and predicts the other.
 
     Features are centred, and scaled by one number to a mean squared length of 1, so that a
     penalty means the same to all of them.
 
     Args:
-        train: features.
-        labels: class indices from 0.
-        test: features.
-        num_classes: k.
+        train: Features.
+        labels: Class indices from 0.
+        test: Features.
+        num_classes: Number of classes k.
         penalty: C of the classifier: how much a training error costs. Classes count alike,
             however many clips they have.
-        seed: of the solver's order.
+        seed: Of the solver's order.
 
     Returns:
         Softmax of the decision values: they rank classes as the classifier does, and are
         no calibrated probabilities. 0 for a class that was not trained.
 
     Raises:
-        ConfigError: the penalty is not above 0, or scikit-learn is not installed.
+        ConfigError: The penalty is not above 0, or scikit-learn is not installed.
     """
     if not penalty > 0:
         raise ConfigError(f"got model.penalty={penalty}, expected a number above 0")

@@ -1,4 +1,4 @@
-"""Motion features, their principal components, a linear classifier."""
+"""Motion features, their principal components and a linear classifier."""
 
 import dataclasses
 from typing import ClassVar
@@ -12,11 +12,11 @@ from mer_jax.sizes import MOTION_ZERO
 
 @dataclasses.dataclass(kw_only=True)
 class LinearFlow:
-    """The 2352 numbers of the motion features, 100 principal components of them, and a linear SVC.
+    """Motion features of 2352 numbers, their first 100 principal components, and a linear SVC.
 
     Attributes:
-        num_classes: k.
-        components: principal components, fewer where there are fewer clips.
+        num_classes: Number of classes k.
+        components: Principal components, fewer where there are fewer clips.
         penalty: C of the classifier, see `fit_predict_svc`.
 
     Source: none; the figure that a network on motion features has to beat.
@@ -35,7 +35,7 @@ class LinearFlow:
     def fit_predict(
         self, train: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], test: Float[np.ndarray, "m d"], seed: int
     ) -> Float[np.ndarray, "m k"]:
-        """Trains components and classifier on one side of a fold; answers the other, see `fit_predict_svc`."""
+        """Trains components and classifier on one side of a fold; predicts the other, see `fit_predict_svc`."""
         mean = train.mean(axis=0)
         _, _, directions = np.linalg.svd(train - mean, full_matrices=False)
         components = directions[: self.components].T

@@ -9,9 +9,9 @@ One mathematics, four implementations:
 | `batched` | pure JAX, all clips at once or in chunks | GPUs, TPUs |
 | `direct` | XLA's own 3D convolution and pooling, what `nn.Conv` and `nn.max_pool` compile to | to compare with |
 
-All have the first of equal maxima win, as XLA's own gradient does, and agree to rounding;
-each gives the same bits run after run. Their last bits differ, and training magnifies
-those: `resolve` says which one a run has used.
+All agree to rounding, and of equal maxima the first one gets the gradient, as in XLA's own pool. Each gives the same
+bits in every run, but the last bits differ between them, and training magnifies that: `Convolution.describe` records
+which one a run has used. All can be differentiated in forward and reverse mode, any number of times.
 
 `benchmarks/conv_pool.py` measures them against each other.
 """
@@ -167,7 +167,7 @@ def _check_implementation(name: str) -> None:
 
 
 def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_stride: Size3 | None = None) -> Size3:
-    """Frames, height and width that come out of `conv_relu_pool`.
+    """Returns the frames, height and width of the output of `conv_relu_pool`.
 
     Args:
         size: (t, h, w) of the clip.
@@ -176,8 +176,8 @@ def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_
         pool_stride: (st, sh, sw); None for the pool size.
 
     Raises:
-        ConfigError: kernel, pool or stride are not three numbers from 1.
-        ShapeError: nothing would come out.
+        ConfigError: Kernel, pool or stride are not three numbers from 1.
+        ShapeError: The clip is too short or too small.
 
     Example:
         >>> output_size((18, 64, 128), (3, 3, 3), (3, 3, 3))
@@ -198,20 +198,19 @@ def output_size(size: Sequence[int], kernel_size: Size3, pool_size: Size3, pool_
 
 
 def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
-    """What `implementation` stands for on this machine, for the record of a run.
+    """Returns the implementation that runs on this machine.
 
-    `auto` is, on a CPU, `native` where that can be used, else `fused`: they were the
-    fastest of every size that `benchmarks/conv_pool.py` tries. Elsewhere it is `batched`,
-    by reasoning alone: the step is bound by how often it reads and writes the output of
-    the convolution, and `direct` does so more often, with a backward pass of its pool
-    that scatters. No GPU was at hand to measure it; `benchmarks/accelerator.py` does.
+    On a CPU, `auto` is `native` if that can be used, else `fused`: they are the fastest for every size in
+    `benchmarks/conv_pool.py`. Elsewhere it is `batched`. This choice is not measured, since no GPU was available:
+    the step is bound by how often it reads and writes the output of the convolution, which `direct` does more often,
+    and the backward pass of its pool scatters. `benchmarks/accelerator.py` measures it.
 
     Args:
-        implementation: one of `IMPLEMENTATIONS`.
-        dtype: of the clips and weights; `native` computes in float32.
+        implementation: One of `IMPLEMENTATIONS`.
+        dtype: Of the clips and weights; `native` computes in float32.
 
     Raises:
-        ConfigError: unknown, or `native` where it cannot be used.
+        ConfigError: Unknown, or `native` where it cannot be used.
     """
     _check_implementation(implementation)
     if implementation not in ("auto", "native"):
@@ -249,20 +248,20 @@ def conv_relu_pool(
     number can be divided equally.
 
     Args:
-        x: clips.
-        kernel: filters.
-        bias: one number a filter.
+        x: Clips.
+        kernel: Filters.
+        bias: One number a filter.
         pool_size: (pt, ph, pw).
         pool_stride: (st, sh, sw); None for the pool size.
-        implementation: one of `IMPLEMENTATIONS`.
-        chunk: clips that `batched` works on at a time; None for all.
+        implementation: One of `IMPLEMENTATIONS`.
+        chunk: Clips that `batched` works on at a time; None for all.
 
     Returns:
         Pooled features; sizes as `output_size` says.
 
     Raises:
-        ConfigError: see `resolve`.
-        ShapeError: see `output_size`.
+        ConfigError: See `resolve`.
+        ShapeError: See `output_size`.
     """
     x, kernel, bias = promote_dtype(x, kernel, bias)
     name = resolve(implementation, x.dtype)

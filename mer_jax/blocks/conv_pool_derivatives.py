@@ -32,7 +32,7 @@ Size3 = tuple[int, int, int]
 
 @runtime_checkable
 class Implementation(Protocol):
-    """What computes the convolution and its gradients; hashable.
+    """An implementation of the convolution and its gradients; hashable.
 
     Positions are indices of the first maximum in its window, in the order t, h, w. Cotangents come before the ReLU is
     taken into account; it is on where `out` is above 0.
@@ -106,7 +106,7 @@ def _like(array) -> jax.ShapeDtypeStruct:
 
 @dataclasses.dataclass(frozen=True)
 class _Rule:
-    """What the four primitives see as constants.
+    """The static parameters of the four primitives.
 
     Attributes:
         implementation: Of the convolution.

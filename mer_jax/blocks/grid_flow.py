@@ -8,7 +8,7 @@ from mer_jax.errors import ShapeError
 
 
 def rise_and_fall(frames: Float[Array, "*b t h w"]) -> Float[Array, "*b h w"]:
-    """Returns what comes and goes over a clip, as one picture.
+    """Returns the transient change over a clip, as one picture.
 
     The frames are weighted by half a sine wave less its mean. What stays has no part in
     the sum, nor has what drifts evenly; what rises and falls as the wave does comes out as
@@ -16,7 +16,7 @@ def rise_and_fall(frames: Float[Array, "*b t h w"]) -> Float[Array, "*b h w"]:
     be found first.
 
     Args:
-        frames: from onset to offset, 3 or more.
+        frames: From onset to offset, 3 or more.
     """
     wave = np.sin(np.pi * np.arange(frames.shape[-3]) / (frames.shape[-3] - 1))
     weights = wave - wave.mean()
@@ -34,7 +34,7 @@ def grid_flow(
     damping: float = 0.003,
     divide: bool = True,
 ) -> Float[Array, "*b h2 w2 2"]:
-    """Returns how far each window of a face moves where it changes by so much, in pixels.
+    """Solves for the motion of each window of a face from its change of gray values, in pixels.
 
     Within a window the motion (u, v) is that which leaves the squares of
     `Fx u + Fy v + change` smallest: normal equations of two unknowns, solved by Cramer's
@@ -42,12 +42,12 @@ def grid_flow(
     pixels of a 128x128 face. No parameters, differentiable.
 
     Args:
-        face: gray, of standard deviation about 1.
-        change: of gray.
-        sigma: of the Gaussian that smooths both first, in pixels.
-        window: height and width of the windows, in pixels.
-        stride: from one window to the next, in pixels.
-        damping: added to the mean squared gradients; pulls the motion of windows without
+        face: Gray, of standard deviation about 1.
+        change: Change of gray values.
+        sigma: Of the Gaussian that smooths both first, in pixels.
+        window: Height and width of the windows, in pixels.
+        stride: From one window to the next, in pixels.
+        damping: Added to the mean squared gradients; pulls the motion of windows without
             texture to zero.
         divide: False returns the right side of the equations, undivided by the gradients
             of this face: what a convolution and a product can know of the motion.
@@ -56,7 +56,7 @@ def grid_flow(
         Motion x (to the right), then y (downwards).
 
     Raises:
-        ShapeError: pictures smaller than a window with its borders.
+        ShapeError: Pictures smaller than a window with its borders.
 
     Source: Lucas and Kanade, "An iterative image registration technique with an
     application to stereo vision", IJCAI 1981; one iteration.
@@ -85,16 +85,16 @@ def grid_flow(
 
 
 def mirror_flow(flow: Float[Array, "*b h w 2"]) -> Float[Array, "*b h w 2"]:
-    """The motion of the mirrored face."""
+    """Returns the motion of the mirrored face."""
     return flow[..., ::-1, :] * jnp.array([-1.0, 1.0], flow.dtype)
 
 
 def smoothing_matrix(size: int, sigma: float) -> Float32[np.ndarray, "{size} {size}"]:
-    """Gaussian smoothing along one axis as a matrix; the ends are repeated outwards.
+    """Returns Gaussian smoothing along one axis as a matrix; end values are repeated outwards.
 
     Args:
-        size: of the axis, in pixels.
-        sigma: in pixels; 0 leaves all as it is.
+        size: Of the axis, in pixels.
+        sigma: In pixels; 0 leaves all as it is.
     """
     radius = int(np.ceil(2.5 * sigma))
     steps = np.arange(-radius, radius + 1)
@@ -106,12 +106,12 @@ def smoothing_matrix(size: int, sigma: float) -> Float32[np.ndarray, "{size} {si
 
 
 def window_matrix(size: int, window: int, stride: int) -> Float32[np.ndarray, "n {size}"]:
-    """Means over windows along one axis as a matrix; what fills no window is left out at both ends alike.
+    """Returns means over windows along one axis as a matrix; the rest is cut off evenly at both ends.
 
     Args:
-        size: of the axis, in pixels.
-        window: pixels in each mean.
-        stride: from one window to the next.
+        size: Of the axis, in pixels.
+        window: Pixels in each mean.
+        stride: From one window to the next.
 
     Example:
         >>> window_matrix(9, 4, 3).tolist()[0]

@@ -1,4 +1,4 @@
-"""Convolution, ReLU and max pool in pure JAX, out of what accelerators and CPUs are good at.
+"""Convolution, ReLU and max pool in pure JAX, built from operations that accelerators and CPUs run fast.
 
 XLA runs 2D convolutions and matrix products through tuned kernels, but on a CPU not 3D
 convolutions, and nowhere the backward pass of a max pool. The same mathematics in
@@ -35,14 +35,14 @@ from mer_jax.blocks.conv_pool_derivatives import Size3, differentiable
 
 
 class Form(NamedTuple):
-    """What the compiler sees as constants.
+    """The static parameters of the convolution in pure JAX.
 
     Attributes:
         pool_size: (pt, ph, pw).
         pool_stride: (st, sh, sw).
-        chunk: clips worked on at a time; 0 for all.
-        gradient: of the kernel, `gather` or `masked`.
-        fused: arithmetic on shifted clips, and so many of the axes t, h, w pooled after it, as `num_separate` says;
+        chunk: Clips worked on at a time; 0 for all.
+        gradient: Of the kernel, `gather` or `masked`.
+        fused: Arithmetic on shifted clips, and so many of the axes t, h, w pooled after it, as `num_separate` says;
             None for a 2D convolution.
     """
 
@@ -142,7 +142,7 @@ _LONGEST_LOOP_BODY = 1024
 
 
 def num_separate(kernel: Array, pool_size: Size3, pool_stride: Size3) -> int | None:
-    """How many of the axes t, h, w `fused` pools after its loop, which would become too long with them.
+    """Returns how many of the axes t, h, w `fused` pools after its loop, to keep the body of the loop short.
 
     None where it is not the way: many channels, windows that share rows or columns, too long in any case.
     """
@@ -157,7 +157,7 @@ def num_separate(kernel: Array, pool_size: Size3, pool_stride: Size3) -> int | N
 
 @functools.partial(jax.jit, static_argnames=("form", "with_position"))  # else a thousand operations, one by one
 def _fused_conv(x: Float[Array, "b t h w c"], kernel: Array, *, form: Form, with_position: bool) -> Array:
-    """The convolution, its maximum taken over the last axes of each window as far as one loop of XLA may do it.
+    """Convolves and takes the maximum over the last axes of each window, as many as one loop of XLA can hold.
 
     A loop has one result. With the position it is an array of complex numbers, whose imaginary part is the place of
     the first maximum.

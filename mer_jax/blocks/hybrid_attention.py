@@ -10,7 +10,7 @@ from mer_jax.blocks.temporal_attention import TemporalAttention
 
 
 class HybridAttention(nn.Module):
-    """Spatial attention, then temporal attention on what it lets through; or the other way round.
+    """Spatial attention followed by temporal attention, or the other way round.
 
     Both maps are sown into the collection `intermediates`, as `spatial_map` and
     `temporal_weights`, so that they can be looked at.
@@ -19,10 +19,10 @@ class HybridAttention(nn.Module):
     Collections: `params`, `intermediates` (when mutable). Rngs: none beyond `params`.
 
     Attributes:
-        kernel_size: see `SpatialAttention`.
-        temporal_features: see `TemporalAttention`.
-        temporal_first: the other way round.
-        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
+        kernel_size: See `SpatialAttention`.
+        temporal_features: See `TemporalAttention`.
+        temporal_first: Temporal attention comes first.
+        dtype: Of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: section 3.4.2 and figure 9 of the paper; the order of the two is ours.
     """

@@ -6,11 +6,11 @@ from jaxtyping import Array, Float, Float32
 
 
 def resize_area(x: Float[Array, "*b h w c"], size: tuple[int, int]) -> Float[Array, "*b h2 w2 c"]:
-    """Makes pictures smaller by averaging the area that each new pixel covers.
+    """Downsizes pictures by averaging over the area that each new pixel covers.
 
     Args:
-        x: pictures.
-        size: new height and width, at most the old ones.
+        x: Pictures.
+        size: New height and width, at most the old ones.
 
     Source: what OpenCV calls INTER_AREA.
 
@@ -23,11 +23,11 @@ def resize_area(x: Float[Array, "*b h w c"], size: tuple[int, int]) -> Float[Arr
 
 
 def area_weights(old: int, new: int) -> Float32[np.ndarray, "{new} {old}"]:
-    """The share of each old pixel in each new one, along one axis.
+    """Returns the share of each old pixel in each new one, along one axis.
 
     Args:
-        old: pixels before.
-        new: pixels after, at most as many.
+        old: Pixels before.
+        new: Pixels after, at most as many.
 
     Example:
         >>> area_weights(4, 2).tolist()
@@ -45,8 +45,8 @@ def eyes_and_mouth(
     """Cuts the eyes out of the upper half and nose with mouth out of the lower half, at 32x32.
 
     Args:
-        upper: upper halves of faces.
-        lower: lower halves of the same faces.
+        upper: Upper halves of faces.
+        lower: Lower halves of the same faces.
 
     Source: the regions of Reddy et al., IJCNN 2019, which they cut at points 19, 1 and 15
     (eyes) and 2, 6 and 14 (mouth) of the 68.

@@ -1,4 +1,4 @@
-"""Spatial attention: where on the face to look."""
+"""Spatial attention: a weight for each place of each frame."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ class SpatialAttention(nn.Module):
     Collections: `params`. Rngs: none beyond `params` at initialisation.
 
     Attributes:
-        kernel_size: side k of the square window, in places of the feature map.
-        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
+        kernel_size: Side k of the square window, in places of the feature map.
+        dtype: Of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: section 3.4.2 of the paper says what the map is for and gives no formula;
     this form (Woo et al., CBAM, ECCV 2018) is ours.

@@ -1,4 +1,4 @@
-"""Squeeze and excitation: which channels to listen to."""
+"""Squeeze-and-excitation: a weight for each channel."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Temporal attention: when to look."""
+"""Temporal attention: a weight for each frame."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ class TemporalAttention(nn.Module):
     Collections: `params`. Rngs: none beyond `params` at initialisation.
 
     Attributes:
-        features: width r of the scoring layer.
-        dtype: of the arithmetic; None takes that of the input. Parameters are float32.
+        features: Width r of the scoring layer.
+        dtype: Of the arithmetic; None takes that of the input. Parameters are float32.
 
     Source: section 3.4.2 of the paper ("assigns weights based on temporal dynamics")
     gives no formula; this form is ours.

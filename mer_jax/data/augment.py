@@ -49,12 +49,12 @@ def augment_clip(key: PRNGKey, clip: Float[Array, "t h w"], amounts: Augmentatio
 def sample_bilinear(
     clip: Float[Array, "t h w"], y: Float[Array, "h2 w2"], x: Float[Array, "h2 w2"]
 ) -> Float[Array, "t h2 w2"]:
-    """Reads every frame at the same sub-pixel positions; edges are repeated outwards.
+    """Samples every frame at the same sub-pixel positions by bilinear interpolation; edges are repeated outwards.
 
     Args:
-        clip: frames.
-        y: rows, from 0 to h - 1.
-        x: columns, from 0 to w - 1.
+        clip: Frames.
+        y: Rows, from 0 to h - 1.
+        x: Columns, from 0 to w - 1.
     """
     frames, height, width = clip.shape
     y = jnp.clip(y, 0.0, height - 1.0)
@@ -71,11 +71,11 @@ def sample_bilinear(
 
 
 def change_speed(clip: Float[Array, "t h w"], speed: Float[Array, ""]) -> Float[Array, "t h w"]:
-    """Plays a clip `speed` times as fast from its first frame; linear between frames, the last one held.
+    """Resamples a clip to `speed` times its speed, linearly between frames; the last frame is held.
 
     Args:
-        clip: frames.
-        speed: above 0; 1 changes nothing.
+        clip: Frames.
+        speed: Above 0; 1 changes nothing.
     """
     last = clip.shape[0] - 1
     position = jnp.minimum(jnp.arange(clip.shape[0]) * speed, last)

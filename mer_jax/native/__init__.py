@@ -1,1 +1,1 @@
-"""Compiled code that is optional: whoever lacks a compiler gets the same mathematics in pure JAX."""
+"""Optional compiled code; without a compiler, the same mathematics runs in pure JAX."""

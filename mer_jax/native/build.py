@@ -50,10 +50,10 @@ def build_library(*, again: bool = False) -> Path:
     Safe to call from several processes at once: one compiles, the others wait for it.
 
     Args:
-        again: compile even if it is there, because it could not be loaded.
+        again: Compile even if it is there, because it could not be loaded.
 
     Raises:
-        BuildError: no compiler, a compiler that fails, or a cache that cannot be written.
+        BuildError: No compiler, a compiler that fails, or a cache that cannot be written.
     """
     path = library_path()
     _check_owner(path.parent)
@@ -105,7 +105,7 @@ def find_compiler() -> list[str]:
     """The command of a C++ compiler: $CXX, else the first of `COMPILERS` that is installed.
 
     Raises:
-        BuildError: there is none.
+        BuildError: There is none.
     """
     if named := shlex.split(os.environ.get("CXX", "")):
         if shutil.which(named[0]):

@@ -1,4 +1,4 @@
-"""The native convolution, ReLU and pool: C++ behind JAX's foreign function interface.
+"""Convolution, ReLU and pool in C++, called through JAX's foreign function interface.
 
 `load` makes it available, once a process; the four functions below are what
 `mer_jax.blocks.conv_pool` differentiates and batches. float32 on a CPU.
@@ -42,7 +42,7 @@ def load() -> str:
 
 @functools.cache
 def note_absence(reason: str) -> None:
-    """Tells once that pure JAX stands in, unless the user wanted it so."""
+    """Prints once that pure JAX is the fallback, unless the user switched the library off."""
     if reason == _SWITCHED_OFF:
         return
     # Not by logging: the level that quiets orbax would swallow it, and a run would be slow for no reason that shows.
