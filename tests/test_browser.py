@@ -1,16 +1,23 @@
 """Report pages in headless Chromium: tables sort, and pages fit a phone."""
 
+import html
 import json
 import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from mer_jax.evaluation.mistakes import find_confused_pairs
+from mer_jax.report.inspection import write_inspection
 from mer_jax.report.page import write_report
+from mer_jax.vision.inspection import inspect_source
+from mer_jax.vision.options import VisionOptions
+from tests.face_clips import read_clip
 from tests.toy_results import CONFIG, ENVIRONMENT, make_faces, make_history, make_results, make_shown_clip
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -51,13 +58,13 @@ def page(tmp_path_factory):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("width", [1200, 420])
-def test_page_sorts_and_fits(page, tmp_path, width):
+def look_at(page: Path, tmp_path: Path, width: int, probe: str) -> dict:
+    """Returns what a probe leaves as JSON in the title of the page, in a frame of that width."""
     text = page.read_text().replace(
         "<head>", "<head><script>onerror = (e) => (window.probeErrors = String(e));</script>"
     )
     probed = tmp_path / "probed.html"
-    probed.write_text(text.replace("</body>", PROBE + "</body>"))
+    probed.write_text(text.replace("</body>", probe + "</body>"))
     # In a frame of that width: a headless window is never narrower than 500 pixels.
     frame = tmp_path / "frame.html"
     frame.write_text(
@@ -71,7 +78,12 @@ def test_page_sorts_and_fits(page, tmp_path, width):
         text=True,
         timeout=120,
     )
-    seen = json.loads(re.search(r'data-seen="([^"]*)"', done.stdout).group(1).replace("&quot;", '"'))
+    return json.loads(html.unescape(re.search(r'data-seen="([^"]*)"', done.stdout).group(1)))
+
+
+@pytest.mark.parametrize("width", [1200, 420])
+def test_page_sorts_and_fits(page, tmp_path, width):
+    seen = look_at(page, tmp_path, width, PROBE)
     assert "errors" not in seen
     assert seen["overflow"] <= 0, "nothing but the frames around tables and pictures scrolls sideways"
     assert seen["focused"]
@@ -80,3 +92,41 @@ def test_page_sorts_and_fits(page, tmp_path, width):
     assert seen["up"] == sorted(seen["up"]) != seen["down"]
     assert seen["down"] == sorted(seen["down"], reverse=True)
     assert len(np.unique(seen["up"])) > 1
+
+
+# Every chart has to be drawn and every link of the overview to lead to a clip.
+INSPECTION_PROBE = """
+<script>
+const seen = {errors: window.probeErrors, overflow: document.documentElement.scrollWidth - window.innerWidth};
+seen.images = [...document.images].map((image) => image.naturalWidth);
+seen.charts = [...document.querySelectorAll(".charts polyline")].map((line) => line.getBoundingClientRect().width);
+seen.links = [...document.querySelectorAll("td a")].map((link) => document.querySelector(link.hash).textContent);
+seen.lead = document.querySelector(".lead").textContent.replace(/\\s+/g, " ").trim();
+seen.findings = [...document.querySelectorAll(".findings .error")].map((each) => each.textContent);
+document.title = JSON.stringify(seen);
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def inspection_page(tmp_path_factory):
+    corpus = tmp_path_factory.mktemp("corpus")
+    for name, frames in (("clip <b>1", read_clip("lbax4n", 0, 8)), ("clip 2", np.zeros((6, 96, 128, 3), np.uint8))):
+        (corpus / name).mkdir()
+        for number, frame in enumerate(frames):
+            cv2.imwrite(str(corpus / name / f"img{number}.png"), frame[..., ::-1])
+    return write_inspection(inspect_source(str(corpus), VisionOptions()), tmp_path_factory.mktemp("out"))
+
+
+@pytest.mark.parametrize("width", [1200, 420])
+def test_inspection_page_draws_its_charts_and_fits(inspection_page, tmp_path, width):
+    seen = look_at(inspection_page, tmp_path, width, INSPECTION_PROBE)
+    assert "errors" not in seen
+    assert seen["overflow"] <= 0
+    assert len(seen["images"]) == 2
+    assert min(seen["images"]) > 1000
+    assert len(seen["charts"]) >= 6
+    assert min(seen["charts"]) > 100
+    assert seen["links"] == ["clip 2", "clip <b>1"]
+    assert seen["lead"] == "2 clips: 1 without findings, 0 with warnings, 1 unusable"
+    assert seen["findings"] == ["error: no face: the frames are black or of one single shade [frames 0-5]"]

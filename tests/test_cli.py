@@ -14,6 +14,7 @@ import pytest
 from mer_jax.cli.main import COMMANDS, main
 from mer_jax.vision.face_model import find_face_model
 from tests.face_clips import read_clip
+from tests.video_files import CASES
 
 ROOT = Path(__file__).parents[1]
 LENGTH = 12
@@ -224,3 +225,13 @@ def test_the_progress_bar_counts_frames_on_a_terminal(talker, tmp_path):
     assert "] 100%" in shown
     assert shown.count("\n") == 0
     assert shown.endswith("\r\x1b[K")
+
+
+def test_corrections_are_printed(tmp_path, capsys):
+    code, _ = inspect(CASES / "wide_pixels.mp4", tmp_path / "out", "--turn", "180")
+    assert code == 1  # it was upright
+    printed = capsys.readouterr().out
+    assert "      pixels are not square (1.422 times as wide as high)" in printed
+    assert "      frames are turned by 180 degrees clockwise" in printed
+    assert inspect(CASES / "face_in_hd_80.mp4", tmp_path / "hd")[0] == 0
+    assert "found by a second look at parts of it" in capsys.readouterr().out

@@ -48,6 +48,26 @@ def test_a_folder_is_sorted_by_number_and_foreign_files_are_left_out(tmp_path, p
     assert len(FolderFrames(tmp_path)) == 4
 
 
+def test_the_digits_that_vary_are_the_number(tmp_path, picture):
+    for number in (1, 2, 9, 10, 100):
+        write(tmp_path / f"frame{number}_0.bmp", picture, ".bmp")
+    assert [each.name for each in list_frame_files(tmp_path)] == [f"frame{n}_0.bmp" for n in (1, 2, 9, 10, 100)]
+
+
+def test_second_copies_are_left_out_and_named(tmp_path, picture):
+    for name in ("img7.jpg", "img7 (1).jpg", "img8.jpg", "img8 - Copy.jpg", "img9 (1).jpg", "cover.jpg"):
+        write(tmp_path / name, picture, ".jpg")
+    frames = FolderFrames(tmp_path)
+    assert [path.name for path in frames.paths] == ["img7.jpg", "img8.jpg", "img9 (1).jpg", "cover.jpg"]
+    assert frames.corrections == ("2 second copies are left out: img7 (1).jpg, img8 - Copy.jpg",)
+    assert FolderFrames(list(frames.paths)).corrections == ()
+    (tmp_path / "downloads").mkdir()
+    for name in ("clip.jpg", "clip (1).jpg", "clip (2).jpg", "clip (10).jpg"):
+        write(tmp_path / "downloads" / name, picture, ".jpg")
+    names = [path.stem for path in list_frame_files(tmp_path / "downloads")]
+    assert names == ["clip (1)", "clip (2)", "clip (10)", "clip"]
+
+
 def test_paths_given_keep_their_order_and_may_repeat(tmp_path):
     for number in (1, 2):
         write(tmp_path / f"{number}.png", np.full((8, 8, 3), number, np.uint8), ".png")

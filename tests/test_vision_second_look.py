@@ -62,7 +62,7 @@ def test_a_small_face_in_hd_video_is_found_in_every_frame_and_said(landmarker, n
     quality = inspect_clip(VideoFrames(CASES / name), landmarker, kind="video")
     assert quality.usable
     assert quality.summary["detection_rate"] == 1
-    notes = [finding.message for finding in quality.findings if finding.level == "note"]
+    notes = [finding.message for finding in quality.findings if finding.reason is Reason.SECOND_LOOK]
     assert any(
         note.startswith("the face is small in the frame: found by a second look at parts of it, ") for note in notes
     )

@@ -2,14 +2,16 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
+from mer_jax.cli.command import expand_path
 from mer_jax.errors import MerError
 
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
     """Adds the arguments of `mer audit` and returns what runs it."""
-    parser.add_argument("run", type=Path, help="a run folder with folds.json, or the predictions.csv of any system")
+    parser.add_argument(
+        "run", type=expand_path, help="a run folder with folds.json, or the predictions.csv of any system"
+    )
     parser.add_argument("--protocols", default="", help="only these, separated by commas (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return _audit
@@ -19,7 +21,7 @@ def _audit(flags: argparse.Namespace) -> None:
     from mer_jax.evaluation.audit import audit_predictions, audit_run, describe_audit
 
     protocols = [name.strip() for name in flags.protocols.split(",")] if flags.protocols else []
-    run = flags.run.expanduser()
+    run = flags.run
     checks = (audit_run if run.is_dir() else audit_predictions)(run, protocols=protocols)
     if flags.json:
         import dataclasses

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from mer_jax.errors import MerError
 from mer_jax.files import printable
@@ -36,6 +37,11 @@ def loading_modules() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def expand_path(text: str) -> Path:
+    """Converts a path on the command line; `~` is expanded, since shells do not do so in `--option=~/folder`."""
+    return Path(text).expanduser()
 
 
 def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:

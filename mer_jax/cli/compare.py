@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mer_jax.cli.command import expand_path
 from mer_jax.cli.score import add_scoring_options, read_results
 from mer_jax.errors import MerError
 
@@ -15,7 +16,7 @@ _MOST_DRAWS = 10_000_000
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
     """Adds the arguments of `mer compare` and returns what runs it."""
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="a run folder or a predictions.csv; two or more"
+        "runs", type=expand_path, nargs="+", metavar="RUN", help="a run folder or a predictions.csv; two or more"
     )
     add_scoring_options(parser)
     parser.add_argument("--draws", type=_positive, default=10_000, help="random permutations (%(default)s)")

@@ -41,6 +41,7 @@ def _inspect(flags: argparse.Namespace) -> None:
     from mer_jax.report.inspection import write_inspection
     from mer_jax.vision.inspection import inspect_source
     from mer_jax.vision.sources import describe_passed_over
+    from mer_jax.vision.verdict import Reason
 
     fields = {field.name for field in dataclasses.fields(VisionOptions)}
     options = VisionOptions(**{name: value for name, value in vars(flags).items() if name in fields})
@@ -53,7 +54,7 @@ def _inspect(flags: argparse.Namespace) -> None:
     for name, clip in inspection.clips.items():
         print(f"{clip.verdict.value:6}{printable(name)}")
         for finding in clip.findings:
-            if finding.level == "warning":
+            if finding.level == "warning" or finding.reason in (Reason.CORRECTED, Reason.SECOND_LOOK):
                 print(f"      {printable(str(finding))}")
     if inspection.passed_over:
         print(f"passed over {printable(describe_passed_over(inspection.passed_over))}")

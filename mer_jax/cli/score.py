@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mer_jax.cli.command import expand_path
+
 if TYPE_CHECKING:
     from mer_jax.evaluation.results import ProtocolResult
 
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
     """Adds the arguments of `mer score` and returns what runs it."""
-    parser.add_argument("predictions", type=Path, help="a predictions.csv, or a run folder that contains one")
+    parser.add_argument("predictions", type=expand_path, help="a predictions.csv, or a run folder that contains one")
     add_scoring_options(parser)
     return _score
 

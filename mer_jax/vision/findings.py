@@ -81,7 +81,7 @@ def find_faults(
         _judge_face(found, figures, dark)
     if seen.second_look_s is not None:
         message = f"the face is small in the frame: found by a second look at parts of it, {seen.second_look_s:.1f} s"
-        found.report("note", Reason.TOO_SMALL, message)
+        found.report("note", Reason.SECOND_LOOK, message)
     if len(frames) == 1:
         found.report("error", Reason.LENGTH, "one single frame: motion needs two", list(seen.detections))
     elif len(frames) < 6:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from mer_jax.errors import DecodeError
+from mer_jax.files import natural_key
 from mer_jax.vision.libraries import cv2, quiet_opencv
 
 FRAME_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -26,6 +27,8 @@ GrayFrame = UInt8[np.ndarray, "h w"]
 _MOST_PIXELS = 2**27  # of one image; a 49 kB PNG may claim 400 million
 _PNG = b"\x89PNG\r\n\x1a\n"
 
+# How browsers and file managers mark a second copy.
+_COPY_MARK = re.compile(r"( \(\d+\)| - copy( \(\d+\))?| copy( \d+)?)$", re.IGNORECASE)
 _LAST_DIGITS = re.compile(r"(\d+)\D*$")
 
 
@@ -109,10 +112,10 @@ def frame_number(path: Path) -> int | None:
 
 
 def list_frame_files(folder: str | Path) -> list[Path]:
-    """Lists the images of a folder in the order of their frame numbers.
+    """Lists the images of a folder in natural order: `img9` before `img10`, `frame9_0` before `frame10_0`.
 
-    Zero padding differs within one corpus, so the last run of digits is compared as a number. Names without digits come
-    last; hidden files and files without an image suffix are ignored.
+    Names without digits come last. Hidden files, files without an image suffix, and second copies such as
+    `img7 (1).jpg` beside `img7.jpg` are ignored.
 
     Args:
         folder: A folder of frames; subfolders are ignored.
@@ -120,7 +123,10 @@ def list_frame_files(folder: str | Path) -> list[Path]:
     Raises:
         DecodeError: It is not a folder, or contains no image.
     """
-    folder = Path(folder)
+    return _list_frames_and_copies(Path(folder))[0]
+
+
+def _list_frames_and_copies(folder: Path) -> tuple[list[Path], list[Path]]:
     try:
         entries = list(folder.iterdir())
     except OSError as error:
@@ -130,12 +136,18 @@ def list_frame_files(folder: str | Path) -> list[Path]:
         raise DecodeError(
             f"{folder} contains no frame: expected {', '.join(FRAME_SUFFIXES)}, found {len(entries)} other entries"
         )
-
-    def order(path: Path) -> tuple[bool, int, str]:
-        number = frame_number(path)
-        return (number is None, number or 0, path.name)
-
-    return sorted(files, key=order)
+    names = {each.name for each in files}
+    originals = {each: each.with_stem(_COPY_MARK.sub("", each.stem)) for each in files}
+    # Without a number of its own, `clip (1).jpg` beside `clip.jpg` is the next frame.
+    copies = [
+        each
+        for each, original in originals.items()
+        if original != each and original.name in names and frame_number(original) is not None
+    ]
+    frames = sorted(
+        set(files) - set(copies), key=lambda path: (frame_number(path) is None, natural_key(path.stem), path.name)
+    )
+    return frames, sorted(copies)
 
 
 class FolderFrames(FrameSource):
@@ -149,9 +161,14 @@ class FolderFrames(FrameSource):
     """
 
     def __init__(self, paths: str | Path | Iterable[str | Path]) -> None:
+        self._corrections: tuple[str, ...] = ()
         if isinstance(paths, str | Path):
-            self._paths = tuple(list_frame_files(paths))
+            frames, copies = _list_frames_and_copies(Path(paths))
+            self._paths = tuple(frames)
             self._name = str(paths)
+            if copies:
+                named = ", ".join(each.name for each in copies[:3]) + (", ..." if len(copies) > 3 else "")
+                self._corrections = (f"{len(copies)} second copies are left out: {named}",)
         else:
             self._paths = tuple(Path(each) for each in paths)
             self._name = str(self._paths[0].parent) if self._paths else "an empty list of frame files"
@@ -162,6 +179,11 @@ class FolderFrames(FrameSource):
     def name(self) -> str:
         """The folder."""
         return self._name
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """Which files of the folder were left out."""
+        return self._corrections
 
     @property
     def paths(self) -> tuple[Path, ...]:

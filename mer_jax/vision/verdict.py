@@ -40,6 +40,7 @@ class Reason(enum.Enum):
     FRAME_SIZE = "frames differ in size"
     FRAME_RATE = "frame rate"
     CORRECTED = "corrected"
+    SECOND_LOOK = "found by a second look"
     EMPTY = "frames without content"
     DARK = "dark"
     EXPOSURE = "badly exposed"

@@ -66,7 +66,7 @@ class VideoFrames(FrameSource):
             self._refuse_interlaced()
         rate, count = (self._capture.get(each) for each in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
         self._stated_duration_s = count / rate if rate > 0 and count > 0 else None
-        self._timestamps_s = (np.asarray(timestamps_ms) - timestamps_ms[0]) / 1000.0
+        self._timestamps_s = repair_times((np.asarray(timestamps_ms) - timestamps_ms[0]) / 1000.0, rate)
         self._corrections = self._plan_aspect()
         self._restart()
 
@@ -77,7 +77,7 @@ class VideoFrames(FrameSource):
 
     @property
     def timestamps_s(self) -> Float64[np.ndarray, "t"]:
-        """Presentation time of each frame in seconds since the first, as the file states it."""
+        """Presentation time of each frame in seconds since the first: its own, or by the rate if some have none."""
         return self._timestamps_s
 
     @property
@@ -202,6 +202,22 @@ class VideoFrames(FrameSource):
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_CUBIC)
         self._current = image
         return image
+
+
+def repair_times(times_s: Float64[np.ndarray, "t"], rate: float) -> Float64[np.ndarray, "t"]:
+    """Replaces times that do not increase from frame to frame, as of streams without timestamps, by those of the rate.
+
+    Args:
+        times_s: Seconds.
+        rate: Frames per second by the header, 0 if unknown.
+
+    Example:
+        >>> repair_times(np.array([0.0, 0.04, 0.0]), 25.0).tolist()
+        [0.0, 0.04, 0.08]
+    """
+    if (np.diff(times_s) > 0).all() or rate <= 0:
+        return times_s
+    return np.arange(len(times_s)) / rate
 
 
 def deinterlacing_command(path: Path) -> str:
