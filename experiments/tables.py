@@ -22,6 +22,7 @@ import numpy as np
 
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError
+from mer_jax.evaluation.intervals import TOO_FEW_PEOPLE
 from mer_jax.evaluation.published import (
     PAPER_CHOICE,
     PROTOCOLS,
@@ -58,7 +59,7 @@ class Ours:
     def cells(self) -> tuple[str, str, str]:
         """Accuracy with its interval over people, the range over the settings, and F1."""
         interval = (self.entry["intervals"] or {}).get("accuracy")
-        bounds = f"{100 * interval['low']:.1f}–{100 * interval['high']:.1f}" if interval else "one person"
+        bounds = f"{100 * interval['low']:.1f}–{100 * interval['high']:.1f}" if interval else TOO_FEW_PEOPLE
         if interval and interval["note"]:
             bounds += f", {interval['note']}"
         shown = f"{100 * self.entry['accuracy']:.2f} ({bounds})"

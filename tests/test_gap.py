@@ -83,6 +83,6 @@ def test_summary_says_when_people_are_few_or_unknown():
     two = replace(result, subject=tuple("ab"[number % 2] for number in range(len(result.true))))
     assert ", too few people)" in summarize({"loso": two.scores()})
     one = replace(result, subject=("a",) * len(result.true))
-    assert "(one person: no interval)" in summarize({"loso": one.scores()})
+    assert "(no interval: too few people)" in summarize({"loso": one.scores()})
     assert "(95 % over clips, people unknown 0." in summarize({"loso": replace(result, subject=()).scores()})
     assert np.isfinite(two.scores()["accuracy"])

@@ -188,7 +188,7 @@ def test_names_from_files_cannot_break_the_page(tmp_path):
     assert "a&lt;b" in text
     Page(text)
     # One person: nothing can be said about people, and the page says that instead of an interval.
-    assert "no interval, because there is only one person" in text
+    assert "accuracy; no interval: too few people" in text
     assert "needs two or more people" in text
 
 

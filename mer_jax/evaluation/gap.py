@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from mer_jax.evaluation import metrics
-from mer_jax.evaluation.intervals import Interval, difference_intervals
+from mer_jax.evaluation.intervals import TOO_FEW_PEOPLE, Interval, difference_intervals
 from mer_jax.evaluation.significance import flip_people
 from mer_jax.protocols import SUBJECT_DISJOINT
 
@@ -145,7 +145,7 @@ def _right_and_wrong(per_subject: Mapping[str, Mapping[str, int]], people: Seque
 def _describe_interval(entry: Mapping[str, Any]) -> str:
     """` (95 % over people 0.7 to 0.9)`, with its reservation if it has one."""
     if not entry["intervals"]:
-        return " (one person: no interval)" if entry["n_subjects"] else " (no interval)"
+        return f" (no interval: {TOO_FEW_PEOPLE})" if entry["n_subjects"] else " (no interval)"
     interval = entry["intervals"]["accuracy"]
     over = "people" if entry["n_subjects"] else "clips, people unknown"
     note = f", {interval['note']}" if interval["note"] else ""

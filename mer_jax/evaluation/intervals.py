@@ -19,7 +19,8 @@ from scipy.special import stdtrit
 
 from mer_jax.evaluation.metrics import Statistics
 
-# The fewest people for which `people_intervals` was seen to cover at least 93 % (benchmarks/coverage.py).
+# With fewer people an interval is marked: that of two people covers (benchmarks/coverage.py), but it spans nearly
+# everything, and one person does not tell how people differ.
 MIN_PEOPLE = 3
 TOO_FEW_PEOPLE = "too few people"
 

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mer_jax.evaluation.intervals import TOO_FEW_PEOPLE
 from mer_jax.evaluation.results import DEFINITIONS
 
 WIDTH = 100  # characters per line of the definitions
@@ -101,7 +102,7 @@ def _describe_main(entry: Mapping[str, Any]) -> str:
         some = intervals["accuracy"]
         method = some["method"] + (f": {some['note']}" if some["note"] else "")
     else:
-        method = "none, because there is only one person" if entry["n_subjects"] else "none, because there is one clip"
+        method = f"none: {TOO_FEW_PEOPLE}" if entry["n_subjects"] else "none: there is one clip"
     return (
         f"{table}\n95 % interval: {method}\n"
         f"95 % interval of the accuracy as if clips were independent: {clips['low']:.4f} to {clips['high']:.4f} "
