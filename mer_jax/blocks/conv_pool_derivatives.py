@@ -164,7 +164,8 @@ _PRIMITIVES = {name: Primitive(f"conv_pool_{name}") for name in _OPERANDS}
 def _bind(name: str, rule: _Rule, **operands: Any) -> list[Any]:
     names = _OPERANDS[name]
     mapped = tuple(level for each in rule.mapped if (level := each & {*names}))
-    return _PRIMITIVES[name].bind(*(operands[each] for each in names), rule=dataclasses.replace(rule, mapped=mapped))
+    rule = dataclasses.replace(rule, mapped=mapped)
+    return list(_PRIMITIVES[name].bind(*(operands[each] for each in names), rule=rule))
 
 
 def _run(name: str, *operands: Array, rule: _Rule) -> tuple[Array, ...]:
