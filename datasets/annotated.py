@@ -7,6 +7,8 @@ used is used. No path is ever made of the content of a row: a row is looked up a
 import bisect
 import contextlib
 import dataclasses
+import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +29,7 @@ from datasets.records import ClipRecord, Corpus, Published, Reason, Unusable
 from datasets.release import Release
 from datasets.report import Findings
 from datasets.spreadsheet import CellError, Row, Sheet, find_header, table_rows
-from mer_jax.errors import CorpusError
+from mer_jax.errors import CorpusError, near_names
 
 MAX_CLIP_FRAMES = 20_000  # 100 s at 200 frames per second; a longer expression is a mistake in the annotation
 _MIN_COVERAGE = 0.5  # of onset to offset that must be there
@@ -205,6 +207,14 @@ class AnnotatedRelease(Release):
         """Returns the key of the folder that a row's clip is in."""
         return annotation.key
 
+    def hint(self) -> str:
+        """Returns what to try where the release was not found; "" if nothing is known."""
+        return ""
+
+    def published_counts(self) -> Published:
+        """Returns the counts that were published for the part that is read."""
+        return self.published if isinstance(self.published, Published) else self.published[self.part]
+
     def frames_of(self, folder: Path) -> tuple[list[Path], list[int]]:
         """Lists frames and their numbers; reports oddities the first time."""
         if folder not in self._listed:
@@ -221,6 +231,7 @@ class AnnotatedRelease(Release):
     def _read(self, part: str | None) -> Corpus:
         tree = self._find_tree(part)
         self.part, self.folders = tree.part, self.list_folders(tree.root, self.findings)
+        self._report_links(tree.root)
         path, rows = self.read_rows(tree.root)
         annotations, bad = self._annotate(rows)
         records, unusable, used = [], {}, {self.folder_key(each) for each in annotations.values()} | bad
@@ -254,7 +265,7 @@ class AnnotatedRelease(Release):
             provenance="licensed" if tree.marker is None else "surrogate",
             records=tuple(records),
             unusable=unusable,
-            published=self.published if isinstance(self.published, Published) else self.published[tree.part],
+            published=self.published_counts(),
             findings=self.findings.collected(),
             annotation=path,
             marker=tree.marker,
@@ -275,7 +286,7 @@ class AnnotatedRelease(Release):
             raise CorpusError(
                 f"no {title} in {self.manual_dir}. Looked up to {_RELEASE_DEPTH} levels down for {self.expected_tree}; "
                 f"found: {found}. Point manual_dir at the folder that you unpacked {self.title} into; "
-                f"datasets/{self.name}/README.md says where to ask for a copy."
+                f"datasets/{self.name}/README.md says where to ask for a copy." + self.hint()
             )
         usable.sort(
             key=lambda tree: (
@@ -285,13 +296,26 @@ class AnnotatedRelease(Release):
                 -tree.num_clips,
             )
         )
-        self.findings.add("not_read", *(f"{tree.root} holds clips too" for tree in usable[1:]))
+        for tree in usable[1:]:
+            choose = f"; --variant {tree.part} reads it" if tree.part != usable[0].part else ""
+            self.findings.add("not_read", f"{tree.root} holds clips too{choose}")
         return usable[0]
+
+    def _report_links(self, root: Path) -> None:
+        """Names links that lead out of the folder that the user gave; they are followed."""
+        top = os.path.realpath(self.manual_dir)
+        outside = [
+            (folder, real)
+            for folder in [root, *self.folders.values()]
+            if os.path.commonpath([top, real := os.path.realpath(folder)]) != top
+        ]
+        for folder, real in outside[:1] if outside and outside[0][0] == root else outside:
+            self.findings.add("other", f"{folder} is a link to {real}, outside of {self.manual_dir}; it is read")
 
     def _annotate(self, rows: Iterable[Any]) -> tuple[dict[Key, Annotation], set[Key]]:
         """Interprets all rows; returns them by key, and the folders of rows that make no sense."""
         annotations: dict[Key, Annotation] = {}
-        bad = set()
+        bad, published = set(), self.published_counts()
         for row in rows:
             try:
                 annotation = self.annotate(row)
@@ -302,9 +326,21 @@ class AnnotatedRelease(Release):
                 continue
             first = annotations.setdefault(annotation.key, annotation)
             if first is not annotation:
+                differing = [
+                    f"{field} {first.labels.get(field, '')!r} and {label!r}"
+                    for field, label in annotation.labels.items()
+                    if label != first.labels.get(field, "")
+                ]
+                conflict = f" with conflicting labels ({', '.join(differing)})" if differing else ""
                 self.findings.add(
-                    "unusable", f"{annotation.place}: clip {annotation.clip_id} is listed twice; {first.place} is used"
+                    "unusable",
+                    f"{annotation.place}: clip {annotation.clip_id} is listed twice{conflict}; {first.place} is used",
                 )
+                continue
+            label = annotation.labels.get(published.field, "")
+            if label not in published.by_label:
+                told = f"{annotation.place}: {published.field} {label[:60]!r} of {annotation.clip_id} is unknown"
+                self.findings.add("other", f"{told}; {near_names(label, published.by_label)}")
         return annotations, bad
 
     def _report_unusable(self, clip_id: str, cut: Unusable) -> None:
@@ -321,6 +357,10 @@ class AnnotatedRelease(Release):
         frames, numbers = self.frames_of(folder)
         if not frames:
             return Unusable(Reason.NO_FRAMES, f"no frames in {folder}", record)
+        if len(frames) == 1:
+            return Unusable(
+                Reason.FEW_FRAMES, f"{folder} has one frame, {frames[0].name}; expected two or more", record
+            )
         apex = None
         if self.has_ranges:
             found = self._range(row, numbers, record, is_cut=is_cut)
@@ -347,8 +387,10 @@ class AnnotatedRelease(Release):
         filled = numbers if has_jump else fill_gaps(numbers)
         if lacking:
             what = "its counter jumps, so it is left as it is" if has_jump else "the previous frame is used"
+            named = _name_ranges(onset, offset, numbers)
             self.findings.add(
-                "frames_missing", f"{row.clip_id} lacks {lacking} of its frames {onset} to {offset} in {folder}; {what}"
+                "frames_missing",
+                f"{row.clip_id} lacks {lacking} of its frames {onset} to {offset} in {folder} ({named}); {what}",
             )
         onset, offset, by_number = numbers[0], numbers[-1], dict(zip(numbers, frames, strict=True))
         return dataclasses.replace(
@@ -409,3 +451,10 @@ def fill_gaps(numbers: Sequence[int]) -> list[int]:
     for number in range(numbers[0], numbers[-1] + 1):
         filled.append(number if number in there else filled[-1])
     return filled
+
+
+def _name_ranges(first: int, last: int, there: Sequence[int], limit: int = 5) -> str:
+    """Names the numbers from first to last that are not there, such as `7, 12-15`."""
+    gaps = [(before + 1, after - 1) for before, after in itertools.pairwise([first - 1, *there, last + 1])]
+    named = [str(start) if start == end else f"{start}-{end}" for start, end in gaps if start <= end]
+    return ", ".join(named[:limit]) + (f" and {len(named) - limit} more gaps" if len(named) > limit else "")

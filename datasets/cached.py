@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import io
 import os
-import zipfile
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import PreparedClip, clip_weights, prepare_clip
 
-CACHE_VERSION = 1  # raise it whenever the content of a cache file changes its form
+CACHE_VERSION = 2  # raise it whenever the content of a cache file changes its form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,19 +153,42 @@ def _encode(prepared: PreparedClip) -> bytes:
         quality_names=np.array([name for name, _ in quality]),
         quality_values=np.array([value for _, value in quality], np.float64),
     )
-    return file.getvalue()
+    return sign(file.getvalue())
+
+
+def sign(content: bytes) -> bytes:
+    """Puts a checksum in front of the content of a cache file; `verify` reads it."""
+    return hashlib.sha256(content).digest() + content
+
+
+def verify(path: Path) -> bytes | None:
+    """Reads a signed cache file; None if it is missing or damaged.
+
+    A damaged file is set aside beside its name, so that it is computed again and can be looked at.
+    """
+    try:
+        signed = path.read_bytes()
+    except OSError:
+        return None
+    content = signed[hashlib.sha256().digest_size :]
+    if signed == sign(content):
+        return content
+    print(f"cache file {path} is damaged; it is set aside and computed again", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    return None
 
 
 def _read(path: Path) -> PreparedClip | None:
     """Reads a cache file; None if it is not there or damaged, so that the clip is prepared again."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            names, values = arrays["quality_names"].tolist(), arrays["quality_values"].tolist()
-            return PreparedClip(
-                faces=arrays["faces"],
-                landmarks=arrays["landmarks"],
-                frame_indices=arrays["frame_indices"],
-                quality=dict(zip(names, values, strict=True)),
-            )
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile):
+    content = verify(path)
+    if content is None:
         return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        names, values = arrays["quality_names"].tolist(), arrays["quality_values"].tolist()
+        return PreparedClip(
+            faces=arrays["faces"],
+            landmarks=arrays["landmarks"],
+            frame_indices=arrays["frame_indices"],
+            quality=dict(zip(names, values, strict=True)),
+        )

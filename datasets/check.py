@@ -19,6 +19,7 @@ from datasets.build import find_manual_dir
 from datasets.records import ClipRecord, Corpus
 from datasets.release import find_release, known_corpora
 from datasets.report import CorpusReport, make_report
+from mer_jax.cli.command import run_command
 from mer_jax.errors import MerError
 from mer_jax.sizes import MOTION_SIZE
 
@@ -47,10 +48,11 @@ class Check:
 
     def lines(self) -> list[str]:
         """Returns the result as lines to print."""
-        lines = self.report.lines()
-        lines += [f"  damaged: {clip_id}: {what}" for clip_id, what in list(self.damaged.items())[:_LINES]]
+        head, *lines = self.report.lines()
+        damaged = [f"  damaged: {clip_id}: {what}" for clip_id, what in list(self.damaged.items())[:_LINES]]
         if len(self.damaged) > _LINES:
-            lines.append(f"  damaged: and {len(self.damaged) - _LINES} clips more; --json has all")
+            damaged.append(f"  damaged: and {len(self.damaged) - _LINES} clips more; --json has all")
+        lines = [head, *damaged, *lines]
         if self.is_usable:
             differences = len(self.report.differences)
             told = f", {differences} differences" if differences else ""
@@ -150,18 +152,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     flags = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
-    try:
-        manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
-        found = check(flags.corpus, manual_dir, variant=flags.variant)
-    except MerError as error:
-        if flags.json:
-            print(json.dumps({"corpus": flags.corpus, "usable": False, "error": str(error)}))
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print(json.dumps(found.to_json(), indent=1) if flags.json else "\n".join(found.lines()))
-    return 0 if found.is_usable else 1
+    found: list[Check] = []
+
+    def command() -> None:
+        try:
+            manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
+            found.append(check(flags.corpus, manual_dir, variant=flags.variant))
+        except MerError as error:
+            if flags.json:
+                print(json.dumps({"corpus": flags.corpus, "usable": False, "error": str(error)}))
+            raise
+        print(json.dumps(found[0].to_json(), indent=1) if flags.json else "\n".join(found[0].lines()))
+
+    code = run_command(command, on_interrupt="interrupted")
+    return code or int(not found[0].is_usable)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.folders import (
+    COPY_SUFFIX,
     describe_folder,
     list_files,
     natural_key,
@@ -68,7 +69,7 @@ def find_annotation(
             suffix, fit = path.suffix.lower(), rank(path.stem.casefold())
             if fit is not None and suffix in (".xlsx", ".xlsm", ".csv", ".xls"):
                 # An old .xls counts only if there is nothing else.
-                fit += {".xls": 50, ".csv": 1}.get(suffix, 0)
+                fit += {".xls": 50, ".csv": 1}.get(suffix, 0) + 3 * bool(COPY_SUFFIX.search(path.stem))
                 found.setdefault(os.path.realpath(path), (fit, distance, path))
     candidates = sorted(found.values(), key=lambda each: (*each[:2], natural_key(each[2].name)))
     for position, (fit, _, path) in enumerate(candidates):

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from datasets.cached import sign, verify
 from datasets.processes import default_workers
 from datasets.read import load_clips
 from mer_jax.data.clips import Clips
@@ -21,7 +21,7 @@ from mer_jax.files import write_atomically
 from mer_jax.vision.flow import motion_features
 from mer_jax.vision.options import VisionOptions
 
-MOTION_VERSION = 1  # raise it whenever the same clips would give other features
+MOTION_VERSION = 2  # raise it whenever the same clips would give other features
 
 
 def load_motion(
@@ -78,8 +78,8 @@ def compute_motion(
     larger than small. The pictures that authors publish are stretched to 0 to 255 one by one.
     """
     key = hashlib.sha256(f"motion {MOTION_VERSION} {apex} {clips.fingerprint}".encode()).hexdigest()[:32]
-    path = cache_dir / f"{clips.corpus_name}_{key}.npy"
-    flow = _read(path, len(clips))
+    path = cache_dir / f"{clips.corpus_name}_{key}.motion"
+    flow = _read(path)
     if flow is None:
         say(f"optical flow from onset to apex of {len(clips)} clips")
         with ThreadPoolExecutor(workers or default_workers()) as pool:  # OpenCV works outside of Python's lock
@@ -88,12 +88,9 @@ def compute_motion(
     return dataclasses.replace(clips, pictures=flow, fingerprint=key)
 
 
-def _read(path: Path, length: int) -> UInt8[np.ndarray, "n h w 3"] | None:
-    try:
-        flow = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
-        return None
-    return flow if len(flow) == length else None
+def _read(path: Path) -> UInt8[np.ndarray, "n h w 3"] | None:
+    content = verify(path)
+    return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def _write(path: Path, flow: UInt8[np.ndarray, "n h w 3"]) -> None:
@@ -101,7 +98,7 @@ def _write(path: Path, flow: UInt8[np.ndarray, "n h w 3"]) -> None:
     np.save(content, flow)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.getvalue())
+        write_atomically(path, sign(content.getvalue()))
     except OSError as error:
         raise CorpusError(
             f"cannot write {path}: {error.strerror}. Make room there, or name another folder with --data_dir."

@@ -104,7 +104,7 @@ class TestCasme2:
         write_casme2(tmp_path, tree="CASME2_RAW/CASME2-RAW")
         corpus = Reading(Casme2, tmp_path)
         assert "(raw, " in corpus.report.title
-        assert corpus.told("not_read") == [f"{cropped} holds clips too"]
+        assert corpus.told("not_read") == [f"{cropped} holds clips too; --variant cropped reads it"]
         assert Reading(Casme2, tmp_path, "cropped").report.root == cropped
         with pytest.raises(CorpusError, match=r"no CASME II \(selected\) in .*found: (raw|cropped) in "):
             Reading(Casme2, tmp_path, "selected_5class")

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from datasets.build import build
 from datasets.casme2.release import Casme2
-from datasets.read import checksum_example, load_clips, read_metadata
+from datasets.read import checksum_example, checksum_metadata, load_clips, read_metadata
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
@@ -82,7 +82,8 @@ class TestProvenance:
     def test_a_forged_provenance_is_noticed(self, data_dir, tmp_path):
         forged = shutil.copytree(data_dir / "surrogate_smic/hs/2.0.0", tmp_path / "smic/hs/2.0.0")
         metadata = json.loads((forged / "metadata.json").read_text())
-        (forged / "metadata.json").write_text(json.dumps(metadata | {"provenance": "licensed"}))
+        metadata |= {"provenance": "licensed"}
+        (forged / "metadata.json").write_text(json.dumps(metadata | {"checksum": checksum_metadata(metadata)}))
         with pytest.raises(CorpusError, match=r"clip '.*' is surrogate, not licensed"):
             load_clips(forged)
 

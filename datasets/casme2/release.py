@@ -18,6 +18,7 @@ from datasets.annotated import AnnotatedRelease, Annotation, Key, row_of
 from datasets.discovery import AnnotationNotFoundError, find_annotation
 from datasets.folders import normalize_name
 from datasets.records import Published
+from datasets.release import Publication
 from datasets.schemes import MEGC_2019, Scheme, as_annotated, by_name, grouped, objective
 from datasets.spreadsheet import CellError, Row, Sheet, find_header, subject_number, table_rows
 from mer_jax.errors import CorpusError
@@ -69,6 +70,12 @@ class Casme2(AnnotatedRelease):
     )
     instructions = "Unpack CASME2_RAW_selected (or CASME2_RAW, or Cropped) and CASME2-coding-20140508.xlsx."
     homepage = "http://casme.psych.ac.cn/casme/e2"
+    publication = Publication(
+        hidden=frozenset({"sub12", "sub22"}),
+        needs_permission=False,
+        credit="(c) Xiaolan Fu",
+        source="terms of CASME II, by the one source that was found; your own agreement decides",
+    )
 
     published = Published(_EMOTIONS, {f"sub{number:02d}": count for number, count in enumerate(_SUBJECTS, start=1)})
     expected_tree = "CASME2_RAW_selected, CASME2-RAW or Cropped with sub<NN>/EP<NN>_<NN>/ inside"

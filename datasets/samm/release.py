@@ -13,6 +13,7 @@ import re
 from datasets.annotated import AnnotatedRelease, Annotation, Key, row_of
 from datasets.folders import normalize_name
 from datasets.records import Published
+from datasets.release import Publication
 from datasets.schemes import MEGC_2019, Scheme, as_annotated, by_name, grouped, objective
 from datasets.spreadsheet import CellError, Row, subject_number
 
@@ -63,6 +64,7 @@ class Samm(AnnotatedRelease):
         *objective(24, 13, 20, 8, 3, 7, 84),
     )
     instructions = "Unpack SAMM (or SAMM_CROP) and SAMM_Micro_FACS_Codes_v2.xlsx."
+    publication = Publication(source="SAMM's agreement; the list of those who may be shown comes with the data")
     homepage = "http://www2.docm.mmu.ac.uk/STAFF/M.Yap/dataset.php"
 
     published = Published(_EMOTIONS, _SUBJECTS)

@@ -55,7 +55,7 @@ def write_corpus(plan: CorpusPlan, out: Path, *, workers: int, log: Callable[[st
     """
     root = out / plan.root_name
     partial = out / f".{plan.root_name}.rendering"
-    with _readable_errors(out), _locked(out):
+    with _readable_errors(out), _locked(out, log):
         if root.exists():
             _check_finished(root, plan)
             log(f"surrogate {plan.title}: already rendered in {root}")
@@ -91,17 +91,16 @@ def _unwritable(error: OSError, out: Path) -> CorpusError:
 
 
 @contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Holds the folder against a second renderer; the lock ends with the process, however that ends."""
+def _locked(out: Path, log: Callable[[str], None]) -> Iterator[None]:
+    """Holds the folder against a second renderer, which waits; the lock ends with the process, however that ends."""
     out.mkdir(parents=True, exist_ok=True)
     handle = os.open(out, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CorpusError(
-                f"another process is rendering into {out}; wait until it has finished, or choose another --out"
-            ) from error
+        except BlockingIOError:
+            log(f"another process is rendering into {out}; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
