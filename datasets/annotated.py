@@ -35,6 +35,19 @@ MAX_CLIP_FRAMES = 20_000  # 100 s at 200 frames per second; a longer expression 
 _MIN_COVERAGE = 0.5  # of onset to offset that must be there
 _RELEASE_DEPTH = 5  # levels below the given folder; archives unpacked into folders of their own name add some
 
+_NO_APEX = ("", "/", "\\", "-", "?")
+# Columns that several releases share; case, blanks, `_` and `.` do not count.
+COLUMNS = {
+    "Subject": ("Subject", "Sub"),
+    "Filename": ("Filename", "Clip"),
+    "Onset": ("OnsetFrame", "Onset", "OnsetF"),
+    "Apex": ("ApexFrame", "Apex", "ApexF", "ApexFrame1"),
+    "Offset": ("OffsetFrame", "Offset", "OffsetF"),
+    "Emotion": ("Estimated Emotion", "Emotion"),
+    "Objective Class": ("Objective Classes", "Objective Class"),
+    "Action Units": ("Action Units", "AU", "AUs"),
+}
+
 Key = tuple[int, str]  # number of the subject, name of the clip in lower case
 
 
@@ -110,8 +123,8 @@ class AnnotatedRelease(Release):
     annotation_name: ClassVar[str] = ""
     subject_pattern: ClassVar[re.Pattern]
     clip_pattern: ClassVar[re.Pattern]
-    columns: ClassVar[Mapping[str, Sequence[str]]] = {}
-    optional_columns: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[Mapping[str, Sequence[str]]] = COLUMNS
+    optional_columns: ClassVar[tuple[str, ...]] = ("Objective Class", "Action Units")
     sheet: ClassVar[str] = ""
     forms: ClassVar[tuple[str, ...]] = ("",)
     marks: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -141,6 +154,27 @@ class AnnotatedRelease(Release):
             CellError: A cell that does not hold what its column promises.
         """
         raise NotImplementedError
+
+    def interpret(self, row: Row, clip_id: str, subject: str, key: Key, **labels: str) -> Annotation:
+        """Makes an annotation of a row with the columns of `COLUMNS`.
+
+        Args:
+            row: Of the annotation.
+            clip_id: Unique within the corpus.
+            subject: Spelled as in the corpus.
+            key: Under which the folder is looked up.
+            **labels: That are known from elsewhere.
+        """
+        with row_of(key):
+            onset, offset = row.frame("Onset"), row.frame("Offset")
+            apex = row.frame("Apex", missing=_NO_APEX)
+        own = {
+            "emotion": row.text("Emotion").casefold(),
+            "objective_class": row.text("Objective Class"),
+            "action_units": row.text("Action Units"),
+            "kind": "micro",
+        }
+        return Annotation(clip_id, subject, key, own | labels, row.place(), onset, apex, offset)
 
     def subject_number(self, name: str) -> int | None:
         """Returns the number in the name of a subject's folder; None if it is no such name."""

@@ -121,7 +121,7 @@ def unwritable_as_corpus_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CorpusError(
-            f"cannot write {path}: {error.strerror}. Make room there, or name another folder with --cache_dir; "
+            f"cannot write {path}: {error.strerror}. Make room there, or name another --cache_dir or --data_dir; "
             "clips that are prepared stay prepared."
         ) from error
 

@@ -98,8 +98,7 @@ def plan_casme2(options: CorpusOptions) -> CorpusPlan:
     Raises:
         ConfigError: if an option is out of its range.
     """
-    options.validate(num_classes=1)
-    options.refuse_exact("CASME II")
+    options.validate(1, "CASME II", has_exact=False)
     rng = np.random.default_rng([options.seed, 12])
     names = [f"sub{1 + index:02d}" for index in range(options.num_subjects)]
     emotions = deal_labels(

@@ -122,8 +122,7 @@ def plan_casme_squared(options: CorpusOptions) -> CorpusPlan:
     Raises:
         ConfigError: if an option is out of its range.
     """
-    options.validate(num_classes=1)
-    options.refuse_exact("CAS(ME)^2")
+    options.validate(1, "CAS(ME)^2", has_exact=False)
     rng = np.random.default_rng([options.seed, 16])
     subjects = list(SUBJECTS[: options.num_subjects])
     subjects += [(f"s{41 + extra}", 16, 3) for extra in range(options.num_subjects - len(subjects))]

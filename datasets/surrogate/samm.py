@@ -98,8 +98,7 @@ def plan_samm(options: CorpusOptions, *, is_cropped: bool = False) -> CorpusPlan
     Raises:
         ConfigError: if an option is out of its range.
     """
-    options.validate(num_classes=1)
-    options.refuse_exact("SAMM")
+    options.validate(1, "SAMM", has_exact=False)
     rng = np.random.default_rng([options.seed, 14])
     names = list(SUBJECT_COUNTS)[: options.num_subjects]
     names += [f"{38 + extra:03d}" for extra in range(options.num_subjects - len(names))]

@@ -84,11 +84,9 @@ def plan_smic_extended(options: CorpusOptions, camera: str = "HS") -> CorpusPlan
     Raises:
         ConfigError: if an option is out of its range.
     """
-    options.validate(num_classes=len(CLASS_COUNTS))
     title = f"SMIC-E {camera}"
-    options.refuse_exact(title)
     counts = dict(SUBJECT_COUNTS) if camera == "HS" else dict(VIS.subject_counts)
-    options.refuse_more_subjects(title, len(counts))
+    options.validate(len(CLASS_COUNTS), title, has_exact=False, max_subjects=len(counts))
     # The annotation begins with s20; its first rows are the subjects that the slow camera filmed too.
     names = sorted(counts, key=lambda name: -int(name[1:]))[: options.num_subjects]
     rng = np.random.default_rng([options.seed, 18, camera == "VIS"])
