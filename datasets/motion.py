@@ -66,12 +66,9 @@ def compute_motion(
     Args:
         clips: Frame 0 is the onset. Best without a mask, whose edges seem to hold still.
         apex: Frame of the apex in each of them, 0-based.
-        cache_dir: Where the features are kept.
-        workers: Threads; None takes the processors at hand.
-        say: Called with a line on what is done.
-
-    Raises:
-        CorpusError: The features cannot be written.
+        cache_dir: As in `load_motion`.
+        workers: As in `load_motion`.
+        say: As in `load_motion`.
 
     Source: as `mer_jax.vision.flow.motion_features`.
     Differs: 8 bits with one scale for all clips (`mer_jax.data.motion.FULL_SCALE`), so that large motion stays

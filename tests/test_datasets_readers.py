@@ -209,9 +209,10 @@ class TestCasme2:
         corpus = Reading(Casme2, tmp_path)
         assert [corpus.class_of[record.clip_id] for record in corpus.records] == ["positive"]
         (sentence,) = corpus.told("unusable")
-        assert (
-            "row 3: clip sub01_EP02_01f is listed twice; CASME2-coding-20140508.xlsx, sheet Sheet1, row 2" in sentence
+        told = (
+            "row 3: clip sub01_EP02_01f is listed twice with conflicting labels (emotion 'happiness' and 'disgust'); "
         )
+        assert f"{told}CASME2-coding-20140508.xlsx, sheet Sheet1, row 2 is used" in sentence
 
     def test_links_in_circles_are_harmless(self, tmp_path):
         root = write_casme2(tmp_path)

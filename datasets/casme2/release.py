@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.annotated import AnnotatedRelease, Annotation, Key
-from datasets.discovery import AnnotationNotFoundError, find_annotation
+from datasets.discovery import find_annotation
 from datasets.folders import normalize_name
 from datasets.records import Published
 from datasets.release import Publication
@@ -118,9 +118,6 @@ class Casme2(AnnotatedRelease):
                 opens=_open_objective,
                 expected="CASME2-ObjectiveClasses.xlsx",
             )
-        except AnnotationNotFoundError as error:
-            self.findings.add("other", f"no objective classes: {error}".rstrip("."))
-            return found
         except CorpusError as error:
             self.findings.add("other", f"objective classes are not read: {error}".rstrip("."))
             return found

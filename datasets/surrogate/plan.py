@@ -190,11 +190,6 @@ class CorpusPlan:
     variant: str = ""
 
     @property
-    def difficulty(self) -> Difficulty:
-        """The preset chosen."""
-        return self.options.difficulty_preset
-
-    @property
     def num_frames(self) -> int:
         """Frames of all subjects."""
         return sum(subject.num_frames for subject in self.subjects)
@@ -210,7 +205,7 @@ class CorpusPlan:
             "num_subjects": self.options.num_subjects,
             "num_clips": self.options.num_clips,
             "exact": self.options.exact,
-            "difficulty_values": dataclasses.asdict(self.difficulty),
+            "difficulty_values": dataclasses.asdict(self.options.difficulty_preset),
         }
         # What is not usual stands there only when it is so: finished corpora stay what they were.
         if self.variant:
@@ -249,6 +244,11 @@ class CorpusPlan:
             if clip.is_annotated
         }
         return {**self.identity(), "clips": clips}
+
+
+def name_frames(onset: int, spec: ClipSpec) -> dict[str, int]:
+    """Returns what tables say of the frames of a clip whose first frame has the number `onset`."""
+    return {"onset_frame": onset, "apex_frame": onset + spec.apex, "offset_frame": onset + spec.num_frames - 1}
 
 
 def apportion(total: int, weights: Sequence[int]) -> list[int]:

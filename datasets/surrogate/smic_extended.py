@@ -80,9 +80,6 @@ def plan_smic_extended(options: CorpusOptions, camera: str = "HS") -> CorpusPlan
         options: with 157 clips of 16 subjects (VIS: 71 of 8) the published counts hold exactly; other numbers share
             them out in proportion, and there are no further subjects.
         camera: "HS" or "VIS".
-
-    Raises:
-        ConfigError: if an option is out of its range.
     """
     title = f"SMIC-E {camera}"
     counts = dict(SUBJECT_COUNTS) if camera == "HS" else dict(VIS.subject_counts)
@@ -115,15 +112,7 @@ def plan_smic_extended(options: CorpusOptions, camera: str = "HS") -> CorpusPlan
             quirks.append("an older annotation, with a text for a frame number, lies beside the current one")
     geometry = (HS if camera == "HS" else VIS).geometry.scaled(options.scale)
     return CorpusPlan(
-        "smic",
-        title,
-        "SMIC-E_raw image",
-        geometry,
-        options,
-        subjects,
-        documents,
-        tuple(quirks),
-        f"{camera.lower()}_e",
+        "smic", title, "SMIC-E_raw image", geometry, options, subjects, documents, tuple(quirks), f"{camera.lower()}_e"
     )
 
 
