@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 def default_data_dir() -> Path:
     """Returns where built corpora go: `$MER_DATA_DIR`, or `data` in the working directory."""
-    return Path(os.environ.get("MER_DATA_DIR") or "data")
+    return Path(os.environ.get("MER_DATA_DIR") or "data").expanduser()
 
 
 def find_manual_dir(corpus: str, given: str | None) -> str:
@@ -101,7 +101,8 @@ def build(
         raise ConfigError(f"workers is {workers}; expected 1 or more processes.")
     licensed = import_builder(corpus)
     chosen = licensed.RELEASE.find_variant(variant)
-    source = licensed.RELEASE.read(Path(manual_dir).expanduser(), chosen.part)
+    manual_dir = Path(manual_dir).expanduser()
+    source = licensed.RELEASE.read(manual_dir, chosen.part)
     for line in make_report(source, chosen.scheme).lines():
         say(line)
 
@@ -113,9 +114,10 @@ def build(
     config = ClipConfig.make(source.part, options)
     config = builder_class.builder_configs.get(config.name, config)
     builder_dir = data_dir / builder_class.name / config.name / str(builder_class.VERSION)
-    with _alone_in(builder_dir.parent, say):
+    with _alone_in(builder_dir.parent, say, needed=not builder_dir.exists()):
         if _is_built(builder_dir, source, say):
             return builder_dir
+        _make_room(builder_dir)
         cached = builder_class(config=config, data_dir=data_dir, cache_dir=cache_dir).prepare(
             source, workers=workers, skip_unreadable=skip_unreadable, runner=runner, beam_options=beam_options
         )
@@ -128,14 +130,14 @@ def build(
                 f"{next(iter(cached.skipped.values())).detail}"
             )
         builder = builder_class(config=config, data_dir=data_dir, sources=(source, cached))
-        _write(builder, Path(manual_dir), builder_dir, cached)
+        _write(builder, manual_dir, builder_dir, cached)
         _read_back(builder_dir, cached)
     say(f"built {len(cached.clips)} clips in {builder_dir}")
     return builder_dir
 
 
 def _is_built(builder_dir: Path, source: Corpus, say: Callable[[str], None]) -> bool:
-    """Returns whether the dataset is there, complete, and of this very source; makes room for it if not."""
+    """Returns whether the dataset is there, complete, and of this very source."""
     from datasets.read import compared_examples, read_metadata
 
     if not builder_dir.exists():
@@ -152,11 +154,20 @@ def _is_built(builder_dir: Path, source: Corpus, say: Callable[[str], None]) -> 
                 say(f"  left out: {clip_id}: {each['detail']}")
             return True
         say(f"{source.root} has changed since {builder_dir} was built; it is built again")
+    return False
+
+
+def _make_room(builder_dir: Path) -> None:
+    """Removes a build that cannot be used any more."""
+    if not builder_dir.exists():
+        return
     # Renamed first: whatever stops the deletion, half a dataset never keeps the name of a complete one.
     doomed = builder_dir.with_name(f"incomplete.{secrets.token_hex(4)}_{builder_dir.name}")
-    builder_dir.rename(doomed)
-    shutil.rmtree(doomed)
-    return False
+    try:
+        builder_dir.rename(doomed)
+        shutil.rmtree(doomed)
+    except OSError as error:
+        raise CorpusError(f"cannot replace {builder_dir}: {error.strerror}. Name another --data_dir.") from error
 
 
 def _write(builder: "ClipBuilder", manual_dir: Path, builder_dir: Path, cached: CachedCorpus) -> None:
@@ -202,13 +213,19 @@ def _read_back(builder_dir: Path, cached: CachedCorpus) -> None:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Lets one process at a time build in a folder, and removes what killed ones have left there."""
+def _alone_in(folder: Path, say: Callable[[str], None], *, needed: bool) -> Iterator[None]:
+    """Lets one process at a time build in a folder, and removes what killed ones have left there.
+
+    What is built already can be read from a disk that takes no lock; `needed` says that it is not built.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     except OSError as error:
-        raise CorpusError(f"cannot write {folder}: {error.strerror}. Name another folder with --data_dir.") from error
+        if needed:
+            raise CorpusError(f"cannot write {folder}: {error.strerror}. Name another --data_dir.") from error
+        yield
+        return
     with lock:  # closing it, or the end of the process in whatever way, releases the lock
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -220,19 +237,23 @@ def _alone_in(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that name a corpus, its folder and its variant."""
+    parser.add_argument("corpus", help=f"one of {', '.join(known_corpora())}")
+    parser.add_argument("--manual_dir", help="folder that the corpus was unpacked into (default: $MER_MANUAL_DIR)")
+    told = "part of the release, class scheme, or both, such as hs or cropped_5class (default: the first)"
+    parser.add_argument("--variant", "--config", dest="variant", metavar="NAME", help=told)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     defaults = VisionOptions()
     parser = argparse.ArgumentParser(
         prog="python -m datasets.build", description="Build a corpus into clips for training."
     )
-    parser.add_argument("corpus", help=f"one of {', '.join(known_corpora())}")
-    parser.add_argument("--manual_dir", help="folder that the corpus was unpacked into (default: $MER_MANUAL_DIR)")
+    add_corpus_arguments(parser)
     parser.add_argument("--data_dir", help="where built corpora go (default: $MER_DATA_DIR, or data)")
     parser.add_argument("--cache_dir", help="where prepared clips are kept (default: <data_dir>/cache)")
-    parser.add_argument(
-        "--variant", "--config", dest="variant", metavar="NAME", help="part of the release, such as hs, or class scheme"
-    )
     parser.add_argument("--workers", type=int, help="processes (default: the processors at hand)")
     parser.add_argument("--num_frames", type=int, default=defaults.num_frames, help="frames of a prepared clip")
     parser.add_argument("--crop", default=defaults.crop, choices=CROPS, help="how the face is cut out")

@@ -9,13 +9,13 @@ import dataclasses
 import hashlib
 import io
 import os
-import zipfile
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from datasets.records import ClipRecord, Reason
+from datasets.records import ClipRecord, Reason, Unusable
 from mer_jax.errors import CorpusError, DecodeError, NoFaceError
 from mer_jax.files import write_atomically
 from mer_jax.vision.frames import FolderFrames
@@ -23,7 +23,7 @@ from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import PreparedClip, clip_weights, prepare_clip
 
-CACHE_VERSION = 1  # raise it whenever the content of a cache file changes its form
+CACHE_VERSION = 2  # raise it whenever the content of a cache file changes its form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,19 +41,11 @@ class CachedClip:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of preparing one clip.
-
-    Attributes:
-        path: Its cache file; None if it cannot be used.
-        was_cached: Whether it was prepared before.
-        reason: Why it cannot be used; None if it can.
-        detail: The same as a sentence.
-    """
+    """What came of preparing one clip: its cache file and whether it was there before, or why it cannot be used."""
 
     path: Path | None = None
     was_cached: bool = False
-    reason: Reason | None = None
-    detail: str = ""
+    unusable: Unusable | None = None
 
 
 class ClipPreparer:
@@ -84,9 +76,9 @@ class ClipPreparer:
                 self._landmarker = FaceLandmarker()
             prepared = prepare_clip(FolderFrames(record.frames), self._options, self._landmarker, apex=record.apex)
         except NoFaceError as error:
-            return Outcome(reason=Reason.NO_FACE, detail=str(error))
+            return Outcome(unusable=Unusable(Reason.NO_FACE, str(error), record))
         except DecodeError as error:
-            return Outcome(reason=Reason.UNREADABLE, detail=str(error))
+            return Outcome(unusable=Unusable(Reason.UNREADABLE, str(error), record))
         with unwritable_as_corpus_error(path):
             write_atomically(path, _encode(prepared))
         return Outcome(path)
@@ -121,7 +113,7 @@ def unwritable_as_corpus_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CorpusError(
-            f"cannot write {path}: {error.strerror}. Make room there, or name another folder with --cache_dir; "
+            f"cannot write {path}: {error.strerror}. Make room there, or name another --cache_dir or --data_dir; "
             "clips that are prepared stay prepared."
         ) from error
 
@@ -153,19 +145,42 @@ def _encode(prepared: PreparedClip) -> bytes:
         quality_names=np.array([name for name, _ in quality]),
         quality_values=np.array([value for _, value in quality], np.float64),
     )
-    return file.getvalue()
+    return sign(file.getvalue())
+
+
+def sign(content: bytes) -> bytes:
+    """Puts a checksum in front of the content of a cache file; `verify` reads it."""
+    return hashlib.sha256(content).digest() + content
+
+
+def verify(path: Path) -> bytes | None:
+    """Reads a signed cache file; None if it is missing or damaged.
+
+    A damaged file is set aside beside its name, so that it is computed again and can be looked at.
+    """
+    try:
+        signed = path.read_bytes()
+    except OSError:
+        return None
+    content = signed[hashlib.sha256().digest_size :]
+    if signed == sign(content):
+        return content
+    print(f"cache file {path} is damaged; it is set aside and computed again", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    return None
 
 
 def _read(path: Path) -> PreparedClip | None:
     """Reads a cache file; None if it is not there or damaged, so that the clip is prepared again."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            names, values = arrays["quality_names"].tolist(), arrays["quality_values"].tolist()
-            return PreparedClip(
-                faces=arrays["faces"],
-                landmarks=arrays["landmarks"],
-                frame_indices=arrays["frame_indices"],
-                quality=dict(zip(names, values, strict=True)),
-            )
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile):
+    content = verify(path)
+    if content is None:
         return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        names, values = arrays["quality_names"].tolist(), arrays["quality_values"].tolist()
+        return PreparedClip(
+            faces=arrays["faces"],
+            landmarks=arrays["landmarks"],
+            frame_indices=arrays["frame_indices"],
+            quality=dict(zip(names, values, strict=True)),
+        )

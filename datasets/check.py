@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.build import find_manual_dir
+from datasets.build import add_corpus_arguments, find_manual_dir
 from datasets.records import ClipRecord, Corpus
-from datasets.release import find_release, known_corpora
+from datasets.release import find_release
 from datasets.report import CorpusReport, make_report
+from mer_jax.cli.command import run_command
 from mer_jax.errors import MerError
 from mer_jax.sizes import MOTION_SIZE
 
@@ -47,10 +48,11 @@ class Check:
 
     def lines(self) -> list[str]:
         """Returns the result as lines to print."""
-        lines = self.report.lines()
-        lines += [f"  damaged: {clip_id}: {what}" for clip_id, what in list(self.damaged.items())[:_LINES]]
+        head, *lines = self.report.lines()
+        damaged = [f"  damaged: {clip_id}: {what}" for clip_id, what in list(self.damaged.items())[:_LINES]]
         if len(self.damaged) > _LINES:
-            lines.append(f"  damaged: and {len(self.damaged) - _LINES} clips more; --json has all")
+            damaged.append(f"  damaged: and {len(self.damaged) - _LINES} clips more; --json has all")
+        lines = [head, *damaged, *lines]
         if self.is_usable:
             differences = len(self.report.differences)
             told = f", {differences} differences" if differences else ""
@@ -98,11 +100,8 @@ def check(corpus: str, manual_dir: str | Path, *, variant: str | None = None) ->
 
 def find_damage(record: ClipRecord) -> str | None:
     """Returns what is wrong with the first damaged frame of a clip, by how its file begins and ends."""
-    for path in dict.fromkeys(record.frames):
-        fault = _frame_fault(path)
-        if fault:
-            return f"{path} {fault}"
-    return None
+    faults = ((path, _frame_fault(path)) for path in dict.fromkeys(record.frames))
+    return next((f"{path} {fault}" for path, fault in faults if fault), None)
 
 
 def _frame_fault(path: Path) -> str | None:
@@ -141,27 +140,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m datasets.check", description="Check what a copy of a corpus holds and whether it can be built."
     )
-    parser.add_argument("corpus", help=f"one of {', '.join(known_corpora())}")
-    parser.add_argument("--manual_dir", help="folder that the corpus was unpacked into (default: $MER_MANUAL_DIR)")
-    parser.add_argument(
-        "--variant", "--config", dest="variant", metavar="NAME",
-        help="part of the release or class scheme, such as hs or cropped_5class (default: the first)",
-    )  # fmt: skip
+    add_corpus_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     flags = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
-    try:
-        manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
-        found = check(flags.corpus, manual_dir, variant=flags.variant)
-    except MerError as error:
-        if flags.json:
-            print(json.dumps({"corpus": flags.corpus, "usable": False, "error": str(error)}))
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    print(json.dumps(found.to_json(), indent=1) if flags.json else "\n".join(found.lines()))
-    return 0 if found.is_usable else 1
+    found: list[Check] = []
+
+    def command() -> None:
+        try:
+            manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
+            found.append(check(flags.corpus, manual_dir, variant=flags.variant))
+        except MerError as error:
+            if flags.json:
+                print(json.dumps({"corpus": flags.corpus, "usable": False, "error": str(error)}))
+            raise
+        print(json.dumps(found[0].to_json(), indent=1) if flags.json else "\n".join(found[0].lines()))
+
+    code = run_command(command, on_interrupt="interrupted")
+    return code or int(not found[0].is_usable)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mer_jax.errors import CorpusError
-from mer_jax.vision.frames import FRAME_SUFFIXES, frame_number
+from mer_jax.vision.frames import FRAME_SUFFIXES
 
 SURROGATE_MARKER = "SURROGATE.json"
 MAX_DEPTH = 3  # levels below the given folder at which a release folder is looked for
 _MARKER_DEPTH = 6  # levels above the folder of clips
+# What browsers and file managers append to the name of a second copy.
+COPY_SUFFIX = re.compile(r"(?i)\s*\(\d{1,3}\)$|[\s_-]+(copy|kopie|copie)(\s*\(?\d{1,3}\)?)?$")
 
 
 def normalize_name(name: str) -> str:
@@ -124,7 +126,8 @@ def enter_doubled(folder: Path) -> Path:
 def list_frames(folder: Path) -> tuple[list[Path], list[int], list[str]]:
     """Lists the frames of a clip in temporal order.
 
-    The number of a frame is the last run of digits in its name, whatever the padding.
+    The number of a frame is the last run of digits in its name that varies, whatever the padding. A second copy, such
+    as `img7 (1).jpg`, counts only where the first is missing.
 
     Args:
         folder: Of one clip; a doubled folder is entered.
@@ -139,10 +142,10 @@ def list_frames(folder: Path) -> tuple[list[Path], list[int], list[str]]:
     folder = enter_doubled(folder)
     oddities: list[str] = []
     numbered: dict[int, Path] = {}
-    for path in sorted(list_files(folder)):
-        if path.suffix.lower() not in FRAME_SUFFIXES:
-            continue
-        number = frame_number(path)
+    found = [path for path in list_files(folder) if path.suffix.lower() in FRAME_SUFFIXES]
+    number_of = _number_frames({path: COPY_SUFFIX.sub("", path.stem) for path in found})
+    for path in sorted(found, key=lambda path: (COPY_SUFFIX.search(path.stem) is not None, path.name)):
+        number = number_of[path]
         if number is None:
             oddities.append(f"{path} has no frame number in its name and is left out")
         elif number in numbered:
@@ -153,6 +156,17 @@ def list_frames(folder: Path) -> tuple[list[Path], list[int], list[str]]:
             numbered[number] = path
     numbers = sorted(numbered)
     return [numbered[number] for number in numbers], numbers, oddities
+
+
+def _number_frames(stems: Mapping[Path, str]) -> dict[Path, int | None]:
+    """Returns the number of each frame: its last run of digits, or the last run that varies if that one never does."""
+    runs = {path: [int(digits) for digits in re.findall(r"\d{1,18}", stem)] for path, stem in stems.items()}
+    position, known = -1, [each for each in runs.values() if each]
+    while len({each[position] for each in known}) == 1 < len(known) and all(len(each) > -position for each in known):
+        position -= 1
+    if len({each[position] for each in known}) == 1:
+        position = -1
+    return {path: each[position] if len(each) >= -position else None for path, each in runs.items()}
 
 
 def find_marker(root: Path) -> Mapping[str, Any] | None:

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,16 +11,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from datasets.cached import sign, unwritable_as_corpus_error, verify
 from datasets.processes import default_workers
 from datasets.read import load_clips
 from mer_jax.data.clips import Clips
 from mer_jax.data.motion import quantize
-from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.errors import ConfigError
 from mer_jax.files import write_atomically
 from mer_jax.vision.flow import motion_features
 from mer_jax.vision.options import VisionOptions
 
-MOTION_VERSION = 1  # raise it whenever the same clips would give other features
+MOTION_VERSION = 2  # raise it whenever the same clips would give other features
 
 
 def load_motion(
@@ -66,43 +66,29 @@ def compute_motion(
     Args:
         clips: Frame 0 is the onset. Best without a mask, whose edges seem to hold still.
         apex: Frame of the apex in each of them, 0-based.
-        cache_dir: Where the features are kept.
-        workers: Threads; None takes the processors at hand.
-        say: Called with a line on what is done.
-
-    Raises:
-        CorpusError: The features cannot be written.
+        cache_dir: As in `load_motion`.
+        workers: As in `load_motion`.
+        say: As in `load_motion`.
 
     Source: as `mer_jax.vision.flow.motion_features`.
     Differs: 8 bits with one scale for all clips (`mer_jax.data.motion.FULL_SCALE`), so that large motion stays
     larger than small. The pictures that authors publish are stretched to 0 to 255 one by one.
     """
     key = hashlib.sha256(f"motion {MOTION_VERSION} {apex} {clips.fingerprint}".encode()).hexdigest()[:32]
-    path = cache_dir / f"{clips.corpus_name}_{key}.npy"
-    flow = _read(path, len(clips))
+    path = cache_dir / f"{clips.corpus_name}_{key}.motion"
+    flow = _read(path)
     if flow is None:
         say(f"optical flow from onset to apex of {len(clips)} clips")
         with ThreadPoolExecutor(workers or default_workers()) as pool:  # OpenCV works outside of Python's lock
             flow = np.stack(list(pool.map(lambda clip: quantize(motion_features(clip[0], clip[apex])), clips.pictures)))
-        _write(path, flow)
+        content = io.BytesIO()
+        np.save(content, flow)
+        with unwritable_as_corpus_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, sign(content.getvalue()))
     return dataclasses.replace(clips, pictures=flow, fingerprint=key)
 
 
-def _read(path: Path, length: int) -> UInt8[np.ndarray, "n h w 3"] | None:
-    try:
-        flow = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
-        return None
-    return flow if len(flow) == length else None
-
-
-def _write(path: Path, flow: UInt8[np.ndarray, "n h w 3"]) -> None:
-    content = io.BytesIO()
-    np.save(content, flow)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.getvalue())
-    except OSError as error:
-        raise CorpusError(
-            f"cannot write {path}: {error.strerror}. Make room there, or name another folder with --data_dir."
-        ) from error
+def _read(path: Path) -> UInt8[np.ndarray, "n h w 3"] | None:
+    content = verify(path)
+    return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from datasets.records import LABELS, Corpus
 from datasets.schemes import Scheme
+from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError, near_names
 
 
@@ -29,6 +30,29 @@ class Variant:
     scheme: Scheme
 
 
+@dataclasses.dataclass(frozen=True)
+class Publication:
+    """Whose faces may be shown in reports and publications.
+
+    Attributes:
+        hidden: Subjects who must not be shown.
+        needs_permission: Whether nobody may be shown without written permission or a list that comes with the data.
+        credit: Line that pictures must carry; "" if none is required.
+        source: Where that is said.
+    """
+
+    hidden: frozenset[str] = frozenset()
+    needs_permission: bool = True
+    credit: str = ""
+    source: str = "no published list was found; your own agreement decides"
+
+    def refuse(self, subject: str) -> str:
+        """Returns why a recorded subject must not be shown; "" if it may be."""
+        if subject in self.hidden:
+            return f"{subject} must not be shown ({self.source})"
+        return f"nobody may be shown without permission ({self.source})" if self.needs_permission else ""
+
+
 class Release(abc.ABC):
     """A corpus as its owners release it. Subclasses set the attributes and implement `read`.
 
@@ -43,6 +67,7 @@ class Release(abc.ABC):
         release_notes: By version.
         instructions: Which files to unpack into `manual_dir`.
         homepage: Where to ask for a copy.
+        publication: Whose recorded faces may be shown. Rendered faces may always be shown.
     """
 
     name: ClassVar[str]
@@ -55,6 +80,13 @@ class Release(abc.ABC):
     release_notes: ClassVar[Mapping[str, str]] = {"2.0.0": "All annotated labels of all clips."}
     instructions: ClassVar[str]
     homepage: ClassVar[str]
+    publication: ClassVar[Publication] = Publication()
+
+    @classmethod
+    def publication_of(cls, corpus: str) -> Publication:
+        """Returns the rules for clips of a corpus; a composite has those of its parts."""
+        del corpus
+        return cls.publication
 
     @classmethod
     @abc.abstractmethod
@@ -138,3 +170,17 @@ def _find(known: Mapping, name: str | None, what: str):
     if name not in known:
         raise ConfigError(f"{what} {name!r}; {near_names(name, known)}")
     return known[name]
+
+
+def why_not_shown(clips: Clips, index: int) -> str:
+    """Returns why the face of a clip must not be shown; "" if it may be.
+
+    Args:
+        clips: Of a built corpus. Rendered faces may always be shown, and so may arrays of the user's own.
+        index: Position of the clip, 0-based.
+    """
+    if clips.provenance != "licensed" or clips.corpus_name not in known_corpora():
+        return ""
+    corpus = clips.corpus[index]
+    subject = clips.subject[index].removeprefix(f"{corpus}_")  # a composite puts the corpus in front
+    return find_release(clips.corpus_name).publication_of(corpus).refuse(subject)

@@ -5,6 +5,7 @@ where a program dropped those, they are worked out again. What is wrong in a cel
 cell. A file is a stranger's: its size is bounded before it is opened, also the size that it unpacks to.
 """
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
-from openpyxl.utils import column_index_from_string, get_column_letter
+from openpyxl.utils import column_index_from_string, get_column_letter, range_boundaries
 
 from datasets.formulas import FormulaError, evaluate
 from mer_jax.errors import CorpusError
@@ -28,7 +29,15 @@ MAX_MEMBERS = 1000
 MAX_ROWS = 50_000
 MAX_COLUMNS = 100
 MAX_CELL = 2000  # characters that are kept of a text
+MAX_CELLS = 1_000_000  # and shared texts; SAMM's annotation has 2,000
+_MAX_CHAIN = 50  # formulas that refer to one another; those of the releases do three deep
 _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY", b"<\0!\0D\0O\0C\0", b"<\0!\0E\0N\0T\0")  # in UTF-8 and UTF-16
+_STRICT = b"http://purl.oclc.org/ooxml/"  # of Strict Open XML, which openpyxl does not read
+_TRANSITIONAL = {
+    _STRICT + b"spreadsheetml/main": b"http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+    _STRICT + b"officeDocument/relationships": b"http://schemas.openxmlformats.org/officeDocument/2006/relationships",
+    _STRICT + b"drawingml/main": b"http://schemas.openxmlformats.org/drawingml/2006/main",
+}
 _HEADER_WITHIN = 60  # rows from the top; SAMM's is row 14
 
 
@@ -171,8 +180,10 @@ def open_sheets(path: Path) -> list[Sheet]:
             f"{path} is a spreadsheet of the old .xls form, or protected by a password; expected .xlsx or .csv. "
             "Save it as .xlsx under another name beside it."
         )
-    _check_archive(path, content)
-    return _read_workbook(path, content)
+    sheets = _read_workbook(path, _check_archive(path, content))
+    if not sheets:
+        raise CorpusError(f"{path} is a workbook without sheets; expected an annotation.")
+    return sheets
 
 
 def find_header(
@@ -257,12 +268,15 @@ def _fold(text: str) -> str:
 
 
 def _read_csv(path: Path, content: bytes) -> Sheet:
-    for encoding in ("utf-8-sig", "gb18030", "latin-1"):
+    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # what Excel calls Unicode text
+    for encoding in ("utf-16",) if is_utf16 else ("utf-8-sig", "gb18030", "latin-1"):
         try:
             text = content.decode(encoding)
             break
         except UnicodeDecodeError:
             continue
+    else:
+        raise CorpusError(f"{path} begins as UTF-16 and is damaged. Copy it again from its source.")
     first = text[:4096]
     delimiter = max(",;\t", key=first.count)
     rows = []
@@ -276,8 +290,8 @@ def _read_csv(path: Path, content: bytes) -> Sheet:
     return Sheet(path, "", tuple(rows))
 
 
-def _check_archive(path: Path, content: bytes) -> None:
-    """Refuses what is no spreadsheet, unpacks to too much, or carries declarations that could expand."""
+def _check_archive(path: Path, content: bytes) -> bytes:
+    """Refuses what is no spreadsheet, unpacks to too much, or declares entities; returns what openpyxl reads."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
@@ -287,25 +301,32 @@ def _check_archive(path: Path, content: bytes) -> None:
                     f"{path} unpacks to {unpacked / 1e6:,.0f} MB in {len(members)} parts; an annotation has less than "
                     f"{MAX_UNPACKED_BYTES / 1e6:.0f} MB, so it is damaged or hostile and is not opened."
                 )
-            if not any(member.filename == "[Content_Types].xml" for member in members):
-                raise CorpusError(f"{path} is an archive, but no spreadsheet; expected .xlsx.")
-            for member in members:
-                # The stated sizes bound what is read: zipfile gives no byte more than a member claims.
-                if member.filename.endswith((".xml", ".rels", ".vml")):
-                    part = archive.read(member)
-                    if any(
-                        mark in part for mark in (b"<!DOCTYPE", b"<!ENTITY", b"<\0!\0D\0O\0C\0", b"<\0!\0E\0N\0T\0")
-                    ):
-                        raise CorpusError(
-                            f"{path} declares entities in {member.filename}, which no spreadsheet program writes; it "
-                            "is not opened."
-                        )
+            # The stated sizes bound what is read: zipfile returns no byte more than a member claims.
+            parts = {member.filename: archive.read(member) for member in members}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         raise CorpusError(f"{path} is no .xlsx file, or is damaged: {error}. Copy it again from its source.") from error
     except CorpusError:
         raise
     except Exception as error:  # zlib.error and lzma's own have no common base
         raise CorpusError(f"{path} is damaged: {error}. Copy it again from its source.") from error
+    if "[Content_Types].xml" not in parts:
+        raise CorpusError(f"{path} is an archive, but no spreadsheet; expected .xlsx.")
+    for name, part in parts.items():  # whatever its name: which part is XML is said elsewhere in the file
+        if any(mark in part for mark in _DECLARATIONS):
+            raise CorpusError(
+                f"{path} declares entities in {name}, which no spreadsheet program writes; it is not opened."
+            )
+        if part.count(b"<c ") + part.count(b"<c>") + part.count(b"<c/") + part.count(b"<si") > MAX_CELLS:
+            raise CorpusError(f"{path} has more than {MAX_CELLS} cells or texts in {name}, so this is no annotation.")
+    if not any(_STRICT in part for part in parts.values()):
+        return content
+    readable = io.BytesIO()
+    with zipfile.ZipFile(readable, "w") as archive:
+        for name, part in parts.items():
+            for strict, transitional in _TRANSITIONAL.items():
+                part = part.replace(strict, transitional)
+            archive.writestr(name, part)
+    return readable.getvalue()
 
 
 def _read_workbook(path: Path, content: bytes) -> list[Sheet]:
@@ -342,19 +363,53 @@ def _load(content: bytes, *, data_only: bool) -> dict[str, tuple[tuple[Any, ...]
                 rows += [()] * blank
                 blank = 0
                 rows.append(tuple(cells))
-            sheets[sheet.title] = tuple(rows)
+            sheets[sheet.title] = _fill_merged(rows, book._archive.read(sheet._worksheet_path))
         return sheets
     finally:
         book.close()
+
+
+def _fill_merged(rows: list[tuple[Any, ...]], part: bytes) -> tuple[tuple[Any, ...], ...]:
+    """Gives every cell of a merged range the value of its first; openpyxl leaves them out where it streams."""
+    filled, left_over = [list(cells) for cells in rows], MAX_CELLS
+    for reference in re.findall(rb'<(?:\w+:)?mergeCell [^>]*ref="([A-Z]{1,3}\d+:[A-Z]{1,3}\d+)"', part):
+        left, top, right, bottom = range_boundaries(reference.decode())
+        value = _cell(filled, get_column_letter(left), top)
+        left_over -= bottom - top + 1
+        if left_over < 0:
+            raise CorpusError(f"more than {MAX_CELLS} cells are merged, so this is no annotation.")
+        for cells in filled[top - 1 : bottom] if value is not None else ():
+            cells += [None] * (min(right, MAX_COLUMNS) - len(cells))
+            for column in range(left - 1, min(right, MAX_COLUMNS)):
+                cells[column] = value if cells[column] is None else cells[column]
+    return tuple(map(tuple, filled))
 
 
 def _recompute(stored: dict, load_formulas) -> dict[str, tuple[tuple[Any, ...], ...]]:
     """Fills cells whose formula is there and whose stored value is not."""
     formulas = load_formulas()
     by_name = {name.casefold(): name for name in stored}
+    known: dict[tuple[str, str, int], float | FormulaError] = {}
+    chain: list[tuple[str, str, int]] = []
 
-    @functools.cache
-    def number(name: str, column: str, row: int) -> float:
+    def number(*cell: Any) -> float:
+        if cell not in known:
+            if len(chain) > _MAX_CHAIN or cell in chain:
+                raise FormulaError(
+                    f"cell {cell[1]}{cell[2]} of sheet {cell[0]} refers to itself, or to too many others"
+                )
+            chain.append(cell)
+            try:
+                known[cell] = compute(*cell)
+            except FormulaError as error:
+                known[cell] = error
+            finally:
+                chain.pop()
+        if isinstance(found := known[cell], FormulaError):
+            raise found
+        return found
+
+    def compute(name: str, column: str, row: int) -> float:
         value = _cell(stored.get(name, ()), column, row)
         if value is None:
             formula = _cell(formulas.get(name, ()), column, row)
@@ -370,26 +425,16 @@ def _recompute(stored: dict, load_formulas) -> dict[str, tuple[tuple[Any, ...], 
             raise FormulaError(f"there is no sheet {sheet}")
         return number(by_name[sheet.casefold()], column, row)
 
-    result = {}
-    for name, rows in stored.items():
-        filled = []
-        for index, cells in enumerate(rows):
-            cells = list(cells)
-            for position, formula in enumerate(formulas[name][index] if index < len(formulas[name]) else ()):
-                if (
-                    position < len(cells)
-                    and cells[position] is None
-                    and isinstance(formula, str)
-                    and formula[:1] == "="
-                ):
-                    try:
+    filled = {name: [list(cells) for cells in rows] for name, rows in stored.items()}
+    for name, rows in formulas.items():
+        for index, cells in enumerate(rows[: len(filled[name])]):
+            for position, formula in enumerate(cells[: len(filled[name][index])]):
+                is_lost = filled[name][index][position] is None and isinstance(formula, str) and formula[:1] == "="
+                with contextlib.suppress(FormulaError):
+                    if is_lost:
                         value = number(name, get_column_letter(position + 1), index + 1)
-                        cells[position] = int(value) if value.is_integer() else value
-                    except (FormulaError, RecursionError):
-                        cells[position] = None
-            filled.append(tuple(cells))
-        result[name] = tuple(filled)
-    return result
+                        filled[name][index][position] = int(value) if value.is_integer() else value
+    return {name: tuple(map(tuple, rows)) for name, rows in filled.items()}
 
 
 def _cell(rows: Sequence[Sequence[Any]], column: str, row: int) -> Any:

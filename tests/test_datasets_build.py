@@ -19,7 +19,7 @@ from datasets.build import build, default_data_dir, main
 from datasets.builder import ClipConfig
 from datasets.cache import prepare_corpus
 from datasets.cached import read_cached
-from datasets.read import load_clips, read_metadata
+from datasets.read import checksum_metadata, load_clips, read_metadata
 from datasets.release import known_corpora
 from datasets.smic.release import Smic
 from datasets.smic.smic_dataset_builder import Builder
@@ -269,10 +269,13 @@ class TestReading:
         first = min(metadata["checksums"])
         metadata["checksums"][first] = "0" * 32
         path.write_text(json.dumps(metadata))
+        with pytest.raises(CorpusError, match=r"metadata\.json is damaged: its checksum differs"):
+            load_clips(path.parent)
+        path.write_text(json.dumps(metadata | {"checksum": checksum_metadata(metadata)}))
         with pytest.raises(CorpusError, match=f"clip '{first}' is not what was built: its checksum differs"):
             load_clips(path.parent)
         del metadata["checksums"][first]
-        path.write_text(json.dumps(metadata))
+        path.write_text(json.dumps(metadata | {"checksum": checksum_metadata(metadata)}))
         with pytest.raises(CorpusError, match=f"{NUM_CLIPS} clips are there, {NUM_CLIPS - 1} were built"):
             load_clips(path.parent)
 

@@ -211,7 +211,7 @@ class TestDifferences:
         assert record.frames[3] == record.frames[2]
         assert record.frame_numbers[2:5] == (34210, 34210, 34212)
         folder = hs / "s1" / "micro" / "negative" / "s1_ne_01"
-        told = f"s1_ne_01 lacks 1 of its frames 34208 to 34219 in {folder}; the previous frame is used"
+        told = f"s1_ne_01 lacks 1 of its frames 34208 to 34219 in {folder} (34211); the previous frame is used"
         assert differences(corpus) == [told]
 
     def test_a_padded_or_capital_subject_is_the_same_one(self, hs):

@@ -291,14 +291,21 @@ def test_damaged_corpus_is_noticed(tmp_path, damage):
         render_corpus(tmp_path, **options, log=silent)
 
 
-def test_second_renderer_is_refused(tmp_path):
+def test_a_second_renderer_waits(corpus, tmp_path):
     handle = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
+    lines = []
+
+    def log(line):
+        lines.append(line)
+        if "another process is rendering" in line:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+
     try:
-        with pytest.raises(CorpusError, match="another process is rendering into"):
-            render_corpus(tmp_path, **SMALL, log=silent)
+        assert digests(render_corpus(tmp_path, **SMALL, workers=1, log=log)) == digests(corpus)
     finally:
         os.close(handle)
+    assert lines[0] == f"another process is rendering into {tmp_path}; waiting for it"
 
 
 def test_out_that_is_a_file_is_refused(tmp_path):

@@ -4,6 +4,7 @@ Every corpus is read by its own reader. Subjects and clips get the corpus's name
 repeat between corpora. Counts: J. See et al., "MEGC 2019", FG 2019.
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from datasets.casme2.release import Casme2
 from datasets.folders import natural_key
 from datasets.megc2019.flow_features import FLOW_PART, read_flow_features
 from datasets.records import ClipRecord, Corpus, Published
-from datasets.release import Release
+from datasets.release import Publication, Release
 from datasets.report import Findings
 from datasets.samm.release import Samm
 from datasets.schemes import MEGC_2019, THREE, Composite, by_name
@@ -48,6 +49,11 @@ class Megc2019(Release):
     homepage = "https://facial-micro-expressiongc.github.io/MEGC2019/"
 
     @classmethod
+    def publication_of(cls, corpus: str) -> Publication:
+        """Returns the rules of the corpus that a clip is from."""
+        return _PARTS[corpus].publication
+
+    @classmethod
     def stored(cls, part: str) -> str:
         """Returns "motion" for prepared features."""
         return "motion" if part == FLOW_PART else "faces"
@@ -62,8 +68,12 @@ class Megc2019(Release):
             try:
                 read[name] = release.read(manual_dir, release.default_part)
             except CorpusError as error:
+                hint = ""
+                with contextlib.suppress(CorpusError):
+                    read_flow_features(manual_dir, cls.title)
+                    hint = f" It holds prepared motion features: --variant {FLOW_PART} reads them."
                 raise CorpusError(
-                    f"the composite needs CASME II, SAMM and SMIC HS below one folder: {error}"
+                    f"the composite needs CASME II, SAMM and SMIC HS below one folder: {error}{hint}"
                 ) from error
         findings = Findings()
         for name, corpus in read.items():

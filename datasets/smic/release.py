@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.annotated import AnnotatedRelease, Annotation, Key, Tree
-from datasets.folders import enter_doubled, natural_key, normalize_name, subfolders
+from datasets.folders import enter_doubled, find_folders, natural_key, normalize_name, subfolders
 from datasets.records import ClipRecord, Corpus, Reason, Unusable
 from datasets.report import Findings
 from datasets.schemes import THREE
@@ -59,6 +59,14 @@ class Smic(AnnotatedRelease):
         """Finds one camera of SMIC or SMIC-E below a folder and lists its clips; HS by default."""
         part = part or cls.default_part
         return (SmicExtended if part.endswith("_e") else super()).read(manual_dir, part)
+
+    def hint(self) -> str:
+        """Tells where SMIC-E lies in place of SMIC."""
+        parts = {SmicExtended(self.manual_dir).identify(root)[0] for root in self._extended_roots()}
+        return f" It holds SMIC-E: --variant {' or '.join(sorted(filter(None, parts)))} reads it." if parts else ""
+
+    def _extended_roots(self) -> list[Path]:
+        return find_folders(self.manual_dir, SmicExtended(self.manual_dir).is_root, max_depth=5)
 
     def is_root(self, folder: Path) -> bool:
         """Returns whether a folder holds subjects with a folder micro."""

@@ -95,4 +95,4 @@ def render_corpus(
         quirks=quirks,
         scale=scale,
     )
-    return write_corpus(release.plan(options), Path(out), workers=workers, log=log)
+    return write_corpus(release.plan(options), Path(out).expanduser(), workers=workers, log=log)
