@@ -6,10 +6,12 @@ pages, each of which costs a fault and is filled with zeros. On the network of t
 paper's shape with 34 million weights that is a third of a step (benchmarks/RESULTS.md).
 """
 
+import contextlib
 import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterator
 
 # <malloc.h>
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
@@ -18,6 +20,22 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 def count_processors() -> int:
     """Number of processors that this process may use: those of its affinity mask, where the system has one."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keeps BLAS to one thread inside.
+
+    On matrices of a few hundred rows its threads spend their time waiting for each other: LinearFlow on 164 clips takes
+    a tenth of the processor time so. Where threadpoolctl, which scikit-learn brings, is missing, nothing happens.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def keep_freed_memory() -> bool:

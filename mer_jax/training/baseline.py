@@ -7,6 +7,7 @@ import numpy as np
 
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
+from mer_jax.machine import one_blas_thread
 from mer_jax.protocols import Plan, refuse_copies
 from mer_jax.training.fit import FoldResult
 from mer_jax.training.program import check_clips
@@ -37,9 +38,10 @@ def fit_baseline(experiment: Experiment, clips: Clips, plans: Sequence[Plan]) ->
         for fold in plan.folds:
             start = time.perf_counter()
             train, item = plan.clip[fold.train], np.flatnonzero(fold.test)
-            probabilities = experiment.model.fit_predict(
-                features[train], clips.label[train], features[plan.clip[item]], experiment.seed + number
-            )
+            with one_blas_thread():
+                probabilities = experiment.model.fit_predict(
+                    features[train], clips.label[train], features[plan.clip[item]], experiment.seed + number
+                )
             results.append(
                 FoldResult(
                     item=item,

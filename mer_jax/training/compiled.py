@@ -7,9 +7,11 @@ from typing import Any
 
 import jax
 
+from mer_jax.models import compiler_options
+
 
 class Compiled:
-    """`jax.jit` with static `settings`, and XLA options that the settings choose.
+    """`jax.jit` with static `settings`, and the XLA options that their model wants.
 
     XLA options belong to a `jax.jit`, not to a call of it, so there is one for each choice of options. Where threads
     make the first call for the same shapes together, one of them compiles and the others wait.
@@ -47,10 +49,9 @@ class Compiled:
         return sum(program._cache_size() for program in self._programs.values())
 
     def _program(self, settings: Any) -> Any:
-        options = settings.compiler_options
-        if options not in self._programs:
-            program = jax.jit(
-                self._function, static_argnames="settings", compiler_options=dict(options), **self._jit_options
-            )
-            self._programs.setdefault(options, program)  # threads may come together
-        return self._programs[options]
+        options = compiler_options(settings.model)
+        key = tuple(sorted(options.items()))
+        if key not in self._programs:
+            program = jax.jit(self._function, static_argnames="settings", compiler_options=options, **self._jit_options)
+            self._programs.setdefault(key, program)  # threads may come together
+        return self._programs[key]

@@ -14,7 +14,6 @@ from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view, input_shapes
 from mer_jax.errors import ConfigError
-from mer_jax.models import compiler_options
 from mer_jax.protocols import Plan, refuse_copies
 from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
 from mer_jax.training import lanes as compiled_lanes
@@ -238,7 +237,6 @@ def _make_settings(experiment: Experiment, plan: Plan, longest: dict[str, int], 
         batch_size=round_up(-(-longest["train"] // steps_per_epoch), mesh.shape[DATA]),
         epochs_per_chunk=experiment.epochs_per_chunk,
         mesh=mesh,
-        compiler_options=tuple(compiler_options(model).items()),
     )
 
 

@@ -31,7 +31,6 @@ class Settings:
         batch_size: Items in a batch, padding included.
         epochs_per_chunk: Epochs of one compiled call.
         mesh: Devices.
-        compiler_options: Names and values for XLA, from `mer_jax.models.compiler_options`.
     """
 
     model: nn.Module
@@ -48,7 +47,6 @@ class Settings:
     batch_size: int
     epochs_per_chunk: int
     mesh: Mesh
-    compiler_options: Any
 
     def even_batch(self, number: int) -> int:
         """Size of equal batches of `number` items: of at most the batch size, as many clips on each device."""
