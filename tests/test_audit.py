@@ -196,6 +196,24 @@ def test_predictions_of_other_clips_than_those_tested_are_found(tmp_path):
     assert "accuracy is" in found["accuracy, UF1 and UAR of metrics.json follow from predictions.csv"]
 
 
+def test_each_seed_is_compared_with_its_own_folds(tmp_path):
+    both = [make_result("subject", 0.7, seed=seed) for seed in (0, 1)]
+    write_folds(tmp_path / "folds.json", make_plans("subject", seeds=(0, 1)), make_clips())
+    names = ("clip_id", "subject")
+
+    def join(first, second):
+        columns = {name: np.concatenate([getattr(each, name) for each in (first, second)])
+                   for name in ("fold", "copy", "seed", "true", "probabilities")}  # fmt: skip
+        return replace(first, **{name: getattr(first, name) + getattr(second, name) for name in names}, **columns)
+
+    write_predictions(tmp_path / "predictions.csv", [join(*both)])
+    assert not faults(audit_run(tmp_path))
+    swapped = [replace(result, seed=1 - result.seed) for result in both]
+    write_predictions(tmp_path / "predictions.csv", [join(*swapped)])
+    where = {check.where for check in audit_run(tmp_path) if check.outcome == "FAULT"}
+    assert where == {"subject, seed 0", "subject, seed 1"}
+
+
 def test_scores_that_do_not_follow_are_found(tmp_path):
     run = make_run(tmp_path, "loso")
     entries = json.loads((run / "metrics.json").read_text())

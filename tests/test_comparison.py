@@ -102,6 +102,18 @@ def test_clip_names_that_repeat_between_people_are_paired_by_person():
     assert comparison.scores == expected.scores
 
 
+def test_people_may_be_named_by_either_system():
+    first = make_result("loso", 0.7)
+    second = shuffle(other_system(first))
+    expected = compare_results("loso", ("a", "b"), first, second)
+    for pair in ((replace(first, subject=()), second), (first, replace(second, subject=()))):
+        comparison = compare_results("loso", ("a", "b"), *pair)
+        assert comparison.intervals == expected.intervals
+        assert comparison.permutations == expected.permutations
+    unknown = compare_results("loso", ("a", "b"), replace(first, subject=()), replace(second, subject=()))
+    assert unknown.intervals == unknown.permutations == {}
+
+
 def test_seeds_without_clip_ids_are_not_independent_clips():
     first = replace(make_result("loso", 0.7), clip_id=(), subject=())
     columns = {name: np.concatenate([getattr(first, name)] * 2) for name in ("fold", "copy", "true", "probabilities")}

@@ -6,8 +6,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from experiments.tables import Ours
 from mer_jax.report.paper_figure import draw_paper_figure
 from mer_jax.report.table import Table
+from tests.toy_results import make_result
 
 TABLE = Table(
     name="t",
@@ -61,3 +63,13 @@ def test_paper_figure_has_a_line_for_each_source():
     data = {score: {"smic": lines, "samm": lines} for score in ("accuracy", "f1")}
     picture = draw_paper_figure(data, {"smic": "SMIC", "samm": "SAMM"}, surrogate=True, changed="epochs")
     assert picture != draw_paper_figure(data, {"smic": "SMIC", "samm": "SAMM"}, surrogate=False)
+
+
+def test_cells_of_ours_have_the_interval_over_people():
+    entry = make_result("loso", 0.7).scores()
+    people, clips = entry["intervals"]["accuracy"], entry["clip_interval"]
+    assert round(100 * people["low"], 1) != round(100 * clips["low"], 1)
+    accuracy, spread, f1 = Ours(entry, (0.6, entry["accuracy"])).cells
+    assert accuracy == f"{100 * entry['accuracy']:.2f} ({100 * people['low']:.1f}–{100 * people['high']:.1f})"
+    assert (spread, f1) == (f"60.0–{100 * entry['accuracy']:.1f}", f"{entry['f1_macro']:.4f}")
+    assert Ours(entry | {"intervals": None}, ()).cells[0] == f"{100 * entry['accuracy']:.2f} (too few people)"
