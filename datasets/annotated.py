@@ -4,16 +4,15 @@ Rows and folders match one to one in no release, and some rows make no sense. Al
 used is used. No path is ever made of the content of a row: a row is looked up among the folders that are there.
 """
 
-import bisect
 import contextlib
 import dataclasses
-import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from datasets.cutting import Annotation, Cutter, Key
 from datasets.discovery import check_manual_dir, find_annotation
 from datasets.folders import (
     describe_folder,
@@ -31,36 +30,20 @@ from datasets.report import Findings
 from datasets.spreadsheet import CellError, Row, Sheet, find_header, table_rows
 from mer_jax.errors import CorpusError, near_names
 
-MAX_CLIP_FRAMES = 20_000  # 100 s at 200 frames per second; a longer expression is a mistake in the annotation
-_MIN_COVERAGE = 0.5  # of onset to offset that must be there
 _RELEASE_DEPTH = 5  # levels below the given folder; archives unpacked into folders of their own name add some
 
-Key = tuple[int, str]  # number of the subject, name of the clip in lower case
-
-
-@dataclasses.dataclass(frozen=True)
-class Annotation:
-    """One row of an annotation, interpreted.
-
-    Attributes:
-        clip_id: Unique within the corpus.
-        subject: Spelled as in the corpus.
-        key: Under which its folder is looked up.
-        labels: By field, see `datasets.records.LABELS`; lower case.
-        place: File, sheet and row, for messages.
-        onset: Number of the first frame, as in the names of files; None if the row lacks it.
-        apex: Likewise.
-        offset: Number of the last frame.
-    """
-
-    clip_id: str
-    subject: str
-    key: Key
-    labels: Mapping[str, str]
-    place: str
-    onset: int | None = None
-    apex: int | None = None
-    offset: int | None = None
+_NO_APEX = ("", "/", "\\", "-", "?")
+# Columns that several releases share; case, blanks, `_` and `.` do not count.
+COLUMNS = {
+    "Subject": ("Subject", "Sub"),
+    "Filename": ("Filename", "Clip"),
+    "Onset": ("OnsetFrame", "Onset", "OnsetF"),
+    "Apex": ("ApexFrame", "Apex", "ApexF", "ApexFrame1"),
+    "Offset": ("OffsetFrame", "Offset", "OffsetF"),
+    "Emotion": ("Estimated Emotion", "Emotion"),
+    "Objective Class": ("Objective Classes", "Objective Class"),
+    "Action Units": ("Action Units", "AU", "AUs"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +93,8 @@ class AnnotatedRelease(Release):
     annotation_name: ClassVar[str] = ""
     subject_pattern: ClassVar[re.Pattern]
     clip_pattern: ClassVar[re.Pattern]
-    columns: ClassVar[Mapping[str, Sequence[str]]] = {}
-    optional_columns: ClassVar[tuple[str, ...]] = ()
+    columns: ClassVar[Mapping[str, Sequence[str]]] = COLUMNS
+    optional_columns: ClassVar[tuple[str, ...]] = ("Objective Class", "Action Units")
     sheet: ClassVar[str] = ""
     forms: ClassVar[tuple[str, ...]] = ("",)
     marks: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -141,6 +124,27 @@ class AnnotatedRelease(Release):
             CellError: A cell that does not hold what its column promises.
         """
         raise NotImplementedError
+
+    def interpret(self, row: Row, clip_id: str, subject: str, key: Key, **labels: str) -> Annotation:
+        """Makes an annotation of a row with the columns of `COLUMNS`.
+
+        Args:
+            row: Of the annotation.
+            clip_id: Unique within the corpus.
+            subject: Spelled as in the corpus.
+            key: Under which the folder is looked up.
+            **labels: That are known from elsewhere.
+        """
+        with row_of(key):
+            onset, offset = row.frame("Onset"), row.frame("Offset")
+            apex = row.frame("Apex", missing=_NO_APEX)
+        own = {
+            "emotion": row.text("Emotion").casefold(),
+            "objective_class": row.text("Objective Class"),
+            "action_units": row.text("Action Units"),
+            "kind": "micro",
+        }
+        return Annotation(clip_id, subject, key, own | labels, row.place(), onset, apex, offset)
 
     def subject_number(self, name: str) -> int | None:
         """Returns the number in the name of a subject's folder; None if it is no such name."""
@@ -235,8 +239,10 @@ class AnnotatedRelease(Release):
         path, rows = self.read_rows(tree.root)
         annotations, bad = self._annotate(rows)
         records, unusable, used = [], {}, {self.folder_key(each) for each in annotations.values()} | bad
+        is_cut = tree.part not in self.whole_recordings
+        cutter = Cutter(self.findings, is_cut, self.has_ranges, self.has_apex, self.clamp_apex)
         for row in annotations.values():
-            cut = self._cut(row, self.folders.get(self.folder_key(row)), is_cut=tree.part not in self.whole_recordings)
+            cut = self._cut(row, cutter)
             if isinstance(cut, Unusable):
                 unusable[row.clip_id] = cut
                 self._report_unusable(row.clip_id, cut)
@@ -343,118 +349,16 @@ class AnnotatedRelease(Release):
                 self.findings.add("other", f"{told}; {near_names(label, published.by_label)}")
         return annotations, bad
 
+    def _cut(self, row: Annotation, cutter: Cutter) -> ClipRecord | Unusable:
+        """Makes a record of one row and its folder, or returns the reason why not."""
+        record = ClipRecord(row.clip_id, row.subject, self.name, row.labels, (), (), 0, None, 0)
+        folder = self.folders.get(self.folder_key(row))
+        if folder is None:
+            return Unusable(Reason.NO_FOLDER, f"no folder for {row.place}", record)
+        return cutter.cut(row, record, folder, *self.frames_of(folder))
+
     def _report_unusable(self, clip_id: str, cut: Unusable) -> None:
         if cut.reason is Reason.NO_FOLDER:
             self.findings.add("rows_without_folder", f"{clip_id}: {cut.detail}")
         else:
             self.findings.add("unusable", f"{clip_id}: {cut.detail}")
-
-    def _cut(self, row: Annotation, folder: Path | None, *, is_cut: bool) -> ClipRecord | Unusable:
-        """Makes a record of one row and its folder, or returns the reason why not."""
-        record = ClipRecord(row.clip_id, row.subject, self.name, row.labels, (), (), 0, None, 0)
-        if folder is None:
-            return Unusable(Reason.NO_FOLDER, f"no folder for {row.place}", record)
-        frames, numbers = self.frames_of(folder)
-        if not frames:
-            return Unusable(Reason.NO_FRAMES, f"no frames in {folder}", record)
-        if len(frames) == 1:
-            return Unusable(
-                Reason.FEW_FRAMES, f"{folder} has one frame, {frames[0].name}; expected two or more", record
-            )
-        apex = None
-        if self.has_ranges:
-            found = self._range(row, numbers, record, is_cut=is_cut)
-            if isinstance(found, Unusable):
-                return found
-            onset, apex, offset = found
-            first, last = bisect.bisect_left(numbers, onset), bisect.bisect_right(numbers, offset)
-            length, there = offset - onset + 1, last - first
-            if not there and is_cut and len(frames) == length:
-                self.findings.add(
-                    "repairs",
-                    f"{row.clip_id} ({row.place}): files are numbered {numbers[0]} to {numbers[-1]} instead of {onset} "
-                    f"to {offset}; they are used in their order",
-                )
-                numbers, first, last, there = list(range(onset, offset + 1)), 0, length, length
-            if there < max(1, _MIN_COVERAGE * length):
-                detail = f"{row.place} says frames {onset} to {offset}; {folder} has {there} of these {length}"
-                return Unusable(Reason.FEW_FRAMES, f"{detail} (it holds {numbers[0]} to {numbers[-1]})", record)
-            frames, numbers = frames[first:last], numbers[first:last]
-        else:
-            onset, offset = numbers[0], numbers[-1]
-        lacking = offset - onset + 1 - len(numbers)
-        has_jump = not self.has_ranges and lacking >= len(numbers)
-        filled = numbers if has_jump else fill_gaps(numbers)
-        if lacking:
-            what = "its counter jumps, so it is left as it is" if has_jump else "the previous frame is used"
-            named = _name_ranges(onset, offset, numbers)
-            self.findings.add(
-                "frames_missing",
-                f"{row.clip_id} lacks {lacking} of its frames {onset} to {offset} in {folder} ({named}); {what}",
-            )
-        onset, offset, by_number = numbers[0], numbers[-1], dict(zip(numbers, frames, strict=True))
-        return dataclasses.replace(
-            record,
-            frames=tuple(by_number[number] for number in filled),
-            frame_numbers=tuple(filled),
-            apex=None if apex is None else min(max(apex, onset), offset) - onset,
-            offset=len(filled) - 1,
-        )
-
-    def _range(
-        self, row: Annotation, numbers: Sequence[int], record: ClipRecord, *, is_cut: bool
-    ) -> tuple[int, int | None, int] | Unusable:
-        """Returns onset, apex and offset as frame numbers, repaired where that is safe, or the reason why it is not."""
-        onset, apex, offset = row.onset, row.apex, row.offset
-        who = f"{row.clip_id} ({row.place})"
-        if onset is None:
-            if not is_cut:
-                return Unusable(Reason.NO_RANGE, f"{row.place} has no onset", record)
-            onset = numbers[0]
-            self.findings.add("repairs", f"{who}: no onset; the first file, frame {onset}, is used")
-        if offset is None:
-            offset, instead = (numbers[-1], "the last file") if is_cut else (apex, "the apex")
-            if offset is None:
-                return Unusable(Reason.NO_RANGE, f"{row.place} has no offset and no apex", record)
-            self.findings.add("repairs", f"{who}: no offset; {instead}, frame {offset}, is used")
-        if not 0 <= offset - onset < MAX_CLIP_FRAMES:
-            what = "the wrong way round" if offset < onset else "which is longer than any expression"
-            return Unusable(Reason.WRONG_RANGE, f"{row.place} says frames {onset} to {offset}, {what}", record)
-        if not self.has_apex:
-            return onset, None, offset
-        middle = (onset + offset) // 2
-        if apex is None:
-            self.findings.add("repairs", f"{who}: no apex; the frame in the middle, {middle}, is used")
-            return onset, middle, offset
-        if onset <= apex <= offset:
-            return onset, apex, offset
-        told = f"{who}: apex {apex} is not within onset {onset} to offset {offset}; "
-        if is_cut and apex > offset and numbers[-1] == apex:
-            self.findings.add("apex_out_of_range", f"{told}the folder ends with it, so the two were swapped")
-            return onset, offset, apex
-        instead = min(max(apex, onset), offset) if self.clamp_apex else middle
-        self.findings.add("apex_out_of_range", f"{told}frame {instead} is used")
-        return onset, instead, offset
-
-
-def fill_gaps(numbers: Sequence[int]) -> list[int]:
-    """Returns the frame to use for every count from the first to the last: the frame itself, or the previous one.
-
-    Args:
-        numbers: Counters of the frames that are there, ascending, at least one.
-
-    Example:
-        >>> fill_gaps([7, 8, 10])
-        [7, 8, 8, 10]
-    """
-    there, filled = set(numbers), []
-    for number in range(numbers[0], numbers[-1] + 1):
-        filled.append(number if number in there else filled[-1])
-    return filled
-
-
-def _name_ranges(first: int, last: int, there: Sequence[int], limit: int = 5) -> str:
-    """Names the numbers from first to last that are not there, such as `7, 12-15`."""
-    gaps = [(before + 1, after - 1) for before, after in itertools.pairwise([first - 1, *there, last + 1])]
-    named = [str(start) if start == end else f"{start}-{end}" for start, end in gaps if start <= end]
-    return ", ".join(named[:limit]) + (f" and {len(named) - limit} more gaps" if len(named) > limit else "")

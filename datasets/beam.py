@@ -38,14 +38,7 @@ class _PrepareClip(beam.DoFn):
 def fill_cache(
     records: Sequence[ClipRecord], options: VisionOptions, cache_dir: Path, beam_options: Sequence[str]
 ) -> None:
-    """Prepares clips on Beam and waits for the end.
-
-    Args:
-        records: The clips.
-        options: How frames become clips.
-        cache_dir: Folder of the cache.
-        beam_options: Beam's own flags, `--runner=...` among them.
-    """
+    """Prepares clips on Beam and waits for the end; `beam_options` are Beam's own flags, `--runner=...` among them."""
     with beam.Pipeline(options=PipelineOptions(list(beam_options))) as pipeline:
         _ = (
             pipeline

@@ -237,19 +237,23 @@ def _alone_in(folder: Path, say: Callable[[str], None], *, needed: bool) -> Iter
         yield
 
 
+def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that name a corpus, its folder and its variant."""
+    parser.add_argument("corpus", help=f"one of {', '.join(known_corpora())}")
+    parser.add_argument("--manual_dir", help="folder that the corpus was unpacked into (default: $MER_MANUAL_DIR)")
+    told = "part of the release, class scheme, or both, such as hs or cropped_5class (default: the first)"
+    parser.add_argument("--variant", "--config", dest="variant", metavar="NAME", help=told)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     defaults = VisionOptions()
     parser = argparse.ArgumentParser(
         prog="python -m datasets.build", description="Build a corpus into clips for training."
     )
-    parser.add_argument("corpus", help=f"one of {', '.join(known_corpora())}")
-    parser.add_argument("--manual_dir", help="folder that the corpus was unpacked into (default: $MER_MANUAL_DIR)")
+    add_corpus_arguments(parser)
     parser.add_argument("--data_dir", help="where built corpora go (default: $MER_DATA_DIR, or data)")
     parser.add_argument("--cache_dir", help="where prepared clips are kept (default: <data_dir>/cache)")
-    parser.add_argument(
-        "--variant", "--config", dest="variant", metavar="NAME", help="part of the release, such as hs, or class scheme"
-    )
     parser.add_argument("--workers", type=int, help="processes (default: the processors at hand)")
     parser.add_argument("--num_frames", type=int, default=defaults.num_frames, help="frames of a prepared clip")
     parser.add_argument("--crop", default=defaults.crop, choices=CROPS, help="how the face is cut out")

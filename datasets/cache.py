@@ -59,11 +59,10 @@ def prepare_corpus(
         records: The clips.
         options: How frames become clips.
         cache_dir: Folder of the cache; created if it is missing.
-        workers: Processes, 1 or more; 1 works in this process, None takes the processors at hand.
-        skip_unreadable: Whether a frame that cannot be decoded costs only its clip; by default it is an error, since
-            such data are damaged.
-        runner: "processes" on this machine, or the name of one of Apache Beam's runners, such as "FnApiRunner".
-        beam_options: Further flags for that runner, such as "--flink_master=host:8081".
+        workers: As in `datasets.build.build`; so are the following.
+        skip_unreadable: Whether a frame that cannot be decoded costs only its clip.
+        runner: "processes", or the name of one of Apache Beam's runners.
+        beam_options: Further flags for that runner.
 
     Returns:
         The prepared clips, and those that cannot be used with the reason.
@@ -87,21 +86,20 @@ def prepare_corpus(
     outcomes: dict[int, Outcome] = {}
     with contextlib.closing(run_tasks(ClipPreparer, (options, cache_dir), records, workers)) as results:
         for position, outcome in _with_progress(results, len(records)):
-            if outcome.reason is Reason.UNREADABLE and not skip_unreadable:
+            failed = outcome.unusable
+            if failed and failed.reason is Reason.UNREADABLE and not skip_unreadable:
                 raise CorpusError(
-                    f"clip {records[position].clip_id}: {outcome.detail} "
+                    f"clip {records[position].clip_id}: {failed.detail} "
                     "To leave such clips out, and have them named in the report, build with --skip-unreadable."
                 )
             outcomes[position] = outcome
 
-    clips, skipped = [], {}
-    for position, record in enumerate(records):
-        outcome = outcomes[position]
-        if outcome.path is not None:
-            clips.append(CachedClip(record, outcome.path))
-        elif outcome.reason is not None:
-            skipped[record.clip_id] = Unusable(outcome.reason, outcome.detail, record)
-    return CachedCorpus(tuple(clips), skipped, sum(outcome.was_cached for outcome in outcomes.values()))
+    done = [(record, outcomes[position]) for position, record in enumerate(records)]
+    return CachedCorpus(
+        tuple(CachedClip(record, outcome.path) for record, outcome in done if outcome.path),
+        {record.clip_id: outcome.unusable for record, outcome in done if outcome.unusable},
+        sum(outcome.was_cached for outcome in outcomes.values()),
+    )
 
 
 def _prepare_on_beam(

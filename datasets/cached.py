@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.records import ClipRecord, Reason
+from datasets.records import ClipRecord, Reason, Unusable
 from mer_jax.errors import CorpusError, DecodeError, NoFaceError
 from mer_jax.files import write_atomically
 from mer_jax.vision.frames import FolderFrames
@@ -41,19 +41,11 @@ class CachedClip:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of preparing one clip.
-
-    Attributes:
-        path: Its cache file; None if it cannot be used.
-        was_cached: Whether it was prepared before.
-        reason: Why it cannot be used; None if it can.
-        detail: The same as a sentence.
-    """
+    """What came of preparing one clip: its cache file and whether it was there before, or why it cannot be used."""
 
     path: Path | None = None
     was_cached: bool = False
-    reason: Reason | None = None
-    detail: str = ""
+    unusable: Unusable | None = None
 
 
 class ClipPreparer:
@@ -84,9 +76,9 @@ class ClipPreparer:
                 self._landmarker = FaceLandmarker()
             prepared = prepare_clip(FolderFrames(record.frames), self._options, self._landmarker, apex=record.apex)
         except NoFaceError as error:
-            return Outcome(reason=Reason.NO_FACE, detail=str(error))
+            return Outcome(unusable=Unusable(Reason.NO_FACE, str(error), record))
         except DecodeError as error:
-            return Outcome(reason=Reason.UNREADABLE, detail=str(error))
+            return Outcome(unusable=Unusable(Reason.UNREADABLE, str(error), record))
         with unwritable_as_corpus_error(path):
             write_atomically(path, _encode(prepared))
         return Outcome(path)
@@ -121,7 +113,7 @@ def unwritable_as_corpus_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CorpusError(
-            f"cannot write {path}: {error.strerror}. Make room there, or name another folder with --cache_dir; "
+            f"cannot write {path}: {error.strerror}. Make room there, or name another --cache_dir or --data_dir; "
             "clips that are prepared stay prepared."
         ) from error
 

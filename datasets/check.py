@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.build import find_manual_dir
+from datasets.build import add_corpus_arguments, find_manual_dir
 from datasets.records import ClipRecord, Corpus
-from datasets.release import find_release, known_corpora
+from datasets.release import find_release
 from datasets.report import CorpusReport, make_report
 from mer_jax.cli.command import run_command
 from mer_jax.errors import MerError
@@ -100,11 +100,8 @@ def check(corpus: str, manual_dir: str | Path, *, variant: str | None = None) ->
 
 def find_damage(record: ClipRecord) -> str | None:
     """Returns what is wrong with the first damaged frame of a clip, by how its file begins and ends."""
-    for path in dict.fromkeys(record.frames):
-        fault = _frame_fault(path)
-        if fault:
-            return f"{path} {fault}"
-    return None
+    faults = ((path, _frame_fault(path)) for path in dict.fromkeys(record.frames))
+    return next((f"{path} {fault}" for path, fault in faults if fault), None)
 
 
 def _frame_fault(path: Path) -> str | None:
@@ -143,12 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m datasets.check", description="Check what a copy of a corpus holds and whether it can be built."
     )
-    parser.add_argument("corpus", help=f"one of {', '.join(known_corpora())}")
-    parser.add_argument("--manual_dir", help="folder that the corpus was unpacked into (default: $MER_MANUAL_DIR)")
-    parser.add_argument(
-        "--variant", "--config", dest="variant", metavar="NAME",
-        help="part of the release or class scheme, such as hs or cropped_5class (default: the first)",
-    )  # fmt: skip
+    add_corpus_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     flags = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding

@@ -6,23 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datasets.folders import (
-    COPY_SUFFIX,
-    describe_folder,
-    list_files,
-    natural_key,
-    walk,
-)
+from datasets.folders import COPY_SUFFIX, describe_folder, list_files, natural_key, walk
 from datasets.spreadsheet import Sheet, open_sheets
 from mer_jax.errors import CorpusError
 
 _ANNOTATION_DEPTH = 3  # levels below the given folder
 _GUESS = 90  # ranks from here on are guesses
 _SUBJECT_LIKE = re.compile(r"(?i)(sub|s|spno\.?)?[ _-]?\d{1,4}")
-
-
-class AnnotationNotFoundError(CorpusError):
-    """A release without the annotation file that belongs to it."""
 
 
 def check_manual_dir(manual_dir: Path, title: str) -> None:
@@ -60,8 +50,7 @@ def find_annotation(
         The file, what `opens` made of it, and files of similar names that were passed over.
 
     Raises:
-        AnnotationNotFoundError: There is none.
-        CorpusError: It cannot be read.
+        CorpusError: There is none, or it cannot be read.
     """
     found: dict[str, tuple[int, int, Path]] = {}
     for folder, distance in _folders_around(manual_dir, root):
@@ -80,7 +69,7 @@ def find_annotation(
                 raise
             continue
         return path, table, [other for fit, _, other in candidates[position + 1 :] if fit < _GUESS]
-    raise AnnotationNotFoundError(
+    raise CorpusError(
         f"{title} is in {root}, but its annotation is not there: looked for {expected} in {manual_dir}, the folders "
         f"in it and the one above it; found: {describe_folder(manual_dir)}."
     )

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from datasets.cached import sign, verify
+from datasets.cached import sign, unwritable_as_corpus_error, verify
 from datasets.processes import default_workers
 from datasets.read import load_clips
 from mer_jax.data.clips import Clips
 from mer_jax.data.motion import quantize
-from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.errors import ConfigError
 from mer_jax.files import write_atomically
 from mer_jax.vision.flow import motion_features
 from mer_jax.vision.options import VisionOptions
@@ -66,12 +66,9 @@ def compute_motion(
     Args:
         clips: Frame 0 is the onset. Best without a mask, whose edges seem to hold still.
         apex: Frame of the apex in each of them, 0-based.
-        cache_dir: Where the features are kept.
-        workers: Threads; None takes the processors at hand.
-        say: Called with a line on what is done.
-
-    Raises:
-        CorpusError: The features cannot be written.
+        cache_dir: As in `load_motion`.
+        workers: As in `load_motion`.
+        say: As in `load_motion`.
 
     Source: as `mer_jax.vision.flow.motion_features`.
     Differs: 8 bits with one scale for all clips (`mer_jax.data.motion.FULL_SCALE`), so that large motion stays
@@ -84,22 +81,14 @@ def compute_motion(
         say(f"optical flow from onset to apex of {len(clips)} clips")
         with ThreadPoolExecutor(workers or default_workers()) as pool:  # OpenCV works outside of Python's lock
             flow = np.stack(list(pool.map(lambda clip: quantize(motion_features(clip[0], clip[apex])), clips.pictures)))
-        _write(path, flow)
+        content = io.BytesIO()
+        np.save(content, flow)
+        with unwritable_as_corpus_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, sign(content.getvalue()))
     return dataclasses.replace(clips, pictures=flow, fingerprint=key)
 
 
 def _read(path: Path) -> UInt8[np.ndarray, "n h w 3"] | None:
     content = verify(path)
     return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
-
-
-def _write(path: Path, flow: UInt8[np.ndarray, "n h w 3"]) -> None:
-    content = io.BytesIO()
-    np.save(content, flow)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, sign(content.getvalue()))
-    except OSError as error:
-        raise CorpusError(
-            f"cannot write {path}: {error.strerror}. Make room there, or name another folder with --data_dir."
-        ) from error

@@ -10,22 +10,12 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from mer_jax.errors import CorpusError, MerError
 from mer_jax.vision.libraries import cv2
 
 _DONE = None  # sent after the last result of an item; results themselves are tuples of one
-
-
-class Task(Protocol):
-    """What a worker does with each item."""
-
-    def __call__(self, item: Any) -> Iterator[Any]:
-        """Yields the results of one item, one or more."""
-
-    def close(self) -> None:
-        """Releases what it holds."""
 
 
 def default_workers() -> int:
@@ -34,12 +24,13 @@ def default_workers() -> int:
 
 
 def run_tasks(
-    factory: Callable[..., Task], arguments: tuple, items: Sequence[Any], workers: int
+    factory: Callable[..., Any], arguments: tuple, items: Sequence[Any], workers: int
 ) -> Iterator[tuple[int, Any]]:
     """Runs a task over items; yields the position of an item and each of its results, as they are ready.
 
     Args:
-        factory: Makes the task, once in each worker; importable by name.
+        factory: Makes the task, once in each worker; importable by name. A task is called with an item, yields its
+            results, one or more, and has a method `close`.
         arguments: Of the factory.
         items: Given to the task one by one.
         workers: Processes; 1 runs in this process.
@@ -99,7 +90,7 @@ def run_tasks(
             process.join()
 
 
-def _serve(connection: Connection, factory: Callable[..., Task], arguments: tuple) -> None:
+def _serve(connection: Connection, factory: Callable[..., Any], arguments: tuple) -> None:
     """Works on the items that come through a pipe until it is closed."""
     cv2.setNumThreads(1)  # the processes are the parallelism
     with contextlib.closing(factory(*arguments)) as task, contextlib.suppress(EOFError, ConnectionError):

@@ -5,6 +5,7 @@ where a program dropped those, they are worked out again. What is wrong in a cel
 cell. A file is a stranger's: its size is bounded before it is opened, also the size that it unpacks to.
 """
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -424,26 +425,16 @@ def _recompute(stored: dict, load_formulas) -> dict[str, tuple[tuple[Any, ...], 
             raise FormulaError(f"there is no sheet {sheet}")
         return number(by_name[sheet.casefold()], column, row)
 
-    result = {}
-    for name, rows in stored.items():
-        filled = []
-        for index, cells in enumerate(rows):
-            cells = list(cells)
-            for position, formula in enumerate(formulas[name][index] if index < len(formulas[name]) else ()):
-                if (
-                    position < len(cells)
-                    and cells[position] is None
-                    and isinstance(formula, str)
-                    and formula[:1] == "="
-                ):
-                    try:
+    filled = {name: [list(cells) for cells in rows] for name, rows in stored.items()}
+    for name, rows in formulas.items():
+        for index, cells in enumerate(rows[: len(filled[name])]):
+            for position, formula in enumerate(cells[: len(filled[name][index])]):
+                is_lost = filled[name][index][position] is None and isinstance(formula, str) and formula[:1] == "="
+                with contextlib.suppress(FormulaError):
+                    if is_lost:
                         value = number(name, get_column_letter(position + 1), index + 1)
-                        cells[position] = int(value) if value.is_integer() else value
-                    except FormulaError:
-                        cells[position] = None
-            filled.append(tuple(cells))
-        result[name] = tuple(filled)
-    return result
+                        filled[name][index][position] = int(value) if value.is_integer() else value
+    return {name: tuple(map(tuple, rows)) for name, rows in filled.items()}
 
 
 def _cell(rows: Sequence[Sequence[Any]], column: str, row: int) -> Any:

@@ -47,12 +47,13 @@ def write_tree(release, top, name, path):
     top.mkdir()
     shutil.copy(path, top / name)
     reader = release(top)
-    sheet, header, columns = find_header(open_sheets(path), reader.columns, prefer=reader.sheet)
-    onset, offset = (next(column for column in reader.columns if each in column) for each in ("Onset", "Offset"))
+    sheet, header, columns = find_header(
+        open_sheets(path), reader.columns, optional=reader.optional_columns, prefer=reader.sheet
+    )
     for row in table_rows(sheet, header, columns):
         subject = row.text("Subject").zfill(2)
         folder = f"sub{subject}" if release is Casme2 else row.text("Filename")[:3]
-        numbers = range(row.frame(onset), row.frame(offset) + 1)
+        numbers = range(row.frame("Onset"), row.frame("Offset") + 1)
         write_frames(top / "selected" / folder / row.text("Filename"), numbers)
     return top
 

@@ -161,10 +161,10 @@ class TestCasme2:
         [
             (
                 casme2_row(9, "EP09f", onset="46a"),
-                r"row 2, cell D2 \(OnsetFrame\) holds '46a'; expected a frame number",
+                r"row 2, cell D2 \(Onset\) holds '46a'; expected a frame number",
             ),
-            (casme2_row(9, "EP09f", offset=66.5), r"cell F2 \(OffsetFrame\) holds '66.5'; expected a frame number"),
-            (casme2_row(9, "EP09f", offset=-3), r"cell F2 \(OffsetFrame\) holds '-3'; expected a frame number"),
+            (casme2_row(9, "EP09f", offset=66.5), r"cell F2 \(Offset\) holds '66.5'; expected a frame number"),
+            (casme2_row(9, "EP09f", offset=-3), r"cell F2 \(Offset\) holds '-3'; expected a frame number"),
             (casme2_row(9, "../../etc"), r"cell B2 \(Filename\) holds '../../etc'; expected the name of a clip"),
             (casme2_row(9, "EP09f", onset=70), r"row 2 says frames 70 to 66, the wrong way round"),
             (casme2_row(9, "EP09f", offset=10**9), r"row 2 says frames 46 to 1000000000, which is longer than any"),
@@ -209,9 +209,10 @@ class TestCasme2:
         corpus = Reading(Casme2, tmp_path)
         assert [corpus.class_of[record.clip_id] for record in corpus.records] == ["positive"]
         (sentence,) = corpus.told("unusable")
-        assert (
-            "row 3: clip sub01_EP02_01f is listed twice; CASME2-coding-20140508.xlsx, sheet Sheet1, row 2" in sentence
+        told = (
+            "row 3: clip sub01_EP02_01f is listed twice with conflicting labels (emotion 'happiness' and 'disgust'); "
         )
+        assert f"{told}CASME2-coding-20140508.xlsx, sheet Sheet1, row 2 is used" in sentence
 
     def test_links_in_circles_are_harmless(self, tmp_path):
         root = write_casme2(tmp_path)
@@ -316,7 +317,7 @@ class TestSamm:
             ("006", "006_1_2", 1, 2, "x"),
         ]
         write_book(tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx", {"MICRO_ONLY": rows})
-        with pytest.raises(CorpusError, match=r"v2\.xlsx, sheet MICRO_ONLY, row 1 .*lacks the column Offset Frame"):
+        with pytest.raises(CorpusError, match=r"v2\.xlsx, sheet MICRO_ONLY, row 1 .*lacks the column OffsetFrame"):
             Reading(Samm, tmp_path)
 
     def test_the_sheet_is_missing(self, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.annotated import fill_gaps
+from datasets.cutting import fill_gaps
 from datasets.folders import (
     describe_folder,
     enter_doubled,

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from datasets.annotated import AnnotatedRelease, Annotation, Key, row_of
-from datasets.discovery import AnnotationNotFoundError, find_annotation
+from datasets.annotated import AnnotatedRelease, Annotation, Key
+from datasets.discovery import find_annotation
 from datasets.folders import normalize_name
 from datasets.records import Published
 from datasets.release import Publication
@@ -37,7 +37,6 @@ _OBJECTIVE_COLUMNS = {
     "Filename": ("Filename", "File name"),
     "Objective Class": ("Objective Class", "Objective Classes"),
 }
-_NO_APEX = ("", "/", "\\", "-", "?")
 
 
 class Casme2(AnnotatedRelease):
@@ -85,16 +84,6 @@ class Casme2(AnnotatedRelease):
     marks = (("cropped", "crop"), ("cropped", "preprocessed"), ("selected", "select"), ("raw", "raw"))
     whole_recordings = ("raw",)
     sheet = "Sheet1"
-    columns = {  # noqa: RUF012
-        "Subject": ("Subject", "Sub"),
-        "Filename": ("Filename", "File name", "Clip"),
-        "OnsetFrame": ("OnsetFrame", "Onset", "OnsetF"),
-        "ApexFrame": ("ApexFrame", "Apex", "ApexF", "ApexFrame1"),
-        "OffsetFrame": ("OffsetFrame", "Offset", "OffsetF"),
-        "Estimated Emotion": ("Estimated Emotion", "Emotion"),
-        "Action Units": ("Action Units", "AU", "AUs"),
-    }
-    optional_columns = ("Action Units",)
 
     def identify(self, root: Path) -> tuple[str, str]:
         """Returns which tree it is, by its name or by its first frame."""
@@ -129,9 +118,6 @@ class Casme2(AnnotatedRelease):
                 opens=_open_objective,
                 expected="CASME2-ObjectiveClasses.xlsx",
             )
-        except AnnotationNotFoundError as error:
-            self.findings.add("other", f"no objective classes: {error}".rstrip("."))
-            return found
         except CorpusError as error:
             self.findings.add("other", f"objective classes are not read: {error}".rstrip("."))
             return found
@@ -146,18 +132,8 @@ class Casme2(AnnotatedRelease):
     def annotate(self, row: Row) -> Annotation:
         """Interprets one row; a slash is a missing apex."""
         number, clip = subject_number(row, "Subject"), row.match("Filename", self.clip_pattern, "EP02_01f").group()
-        key = (number, clip.casefold())
-        with row_of(key):
-            onset, offset = row.frame("OnsetFrame", missing=("",)), row.frame("OffsetFrame", missing=("",))
-            apex = row.frame("ApexFrame", missing=_NO_APEX)
-        labels = {
-            "emotion": row.text("Estimated Emotion").casefold(),
-            "objective_class": self._objective.get(key, ""),
-            "action_units": row.text("Action Units"),
-            "kind": "micro",
-        }
-        subject = f"sub{number:02d}"
-        return Annotation(f"{subject}_{clip}", subject, key, labels, row.place(), onset, apex, offset)
+        key, subject = (number, clip.casefold()), f"sub{number:02d}"
+        return self.interpret(row, f"{subject}_{clip}", subject, key, objective_class=self._objective.get(key, ""))
 
 
 def _open_objective(sheets: list[Sheet]) -> list[Row]:

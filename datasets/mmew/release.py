@@ -11,7 +11,7 @@ Facial Micro-Expression Analysis", IEEE TPAMI 2022; those of each subject are no
 import re
 from pathlib import Path
 
-from datasets.annotated import AnnotatedRelease, Annotation, Key, row_of
+from datasets.annotated import AnnotatedRelease, Annotation, Key
 from datasets.folders import find_folders, normalize_name, subfolders
 from datasets.records import Published
 from datasets.report import Findings
@@ -52,16 +52,6 @@ class Mmew(AnnotatedRelease):
     annotation_name = "MMEW_Micro_Exp.xlsx"
     subject_pattern = re.compile(r"s(\d{1,3})")
     clip_pattern = re.compile(r"s(\d{1,3})_\d+_\d+")  # of a normalised name
-    columns = {  # noqa: RUF012
-        "Subject": ("Subject",),
-        "Filename": ("Filename", "File name"),
-        "OnsetFrame": ("OnsetFrame", "Onset"),
-        "ApexFrame": ("ApexFrame", "Apex"),
-        "OffsetFrame": ("OffsetFrame", "Offset"),
-        "Estimated Emotion": ("Estimated Emotion", "Emotion"),
-        "Action Units": ("Action Units", "AU", "AUs"),
-    }
-    optional_columns = ("Action Units",)
 
     def is_clip(self, name: str) -> bool:
         """Returns whether a folder's name is that of a clip."""
@@ -96,14 +86,7 @@ class Mmew(AnnotatedRelease):
             raise CellError(f"{row.place('Filename')} holds {clip[:60]!r}; expected the name of a clip, S01-01-001.")
         if number != key[0]:
             raise CellError(f"{row.place('Filename')} holds a clip of another subject than the row's, {number}.")
-        with row_of(key):
-            onset, apex, offset = (row.frame(column) for column in ("OnsetFrame", "ApexFrame", "OffsetFrame"))
-        labels = {
-            "emotion": row.text("Estimated Emotion").casefold(),
-            "action_units": row.text("Action Units"),
-            "kind": "micro",
-        }
-        return Annotation(clip, f"S{number:02d}", key, labels, row.place(), onset, apex, offset)
+        return self.interpret(row, clip, f"S{number:02d}", key)
 
 
 def _key(name: str) -> Key | None:

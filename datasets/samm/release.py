@@ -10,7 +10,7 @@ Counts: version 2 of the annotation, January 2019.
 import dataclasses
 import re
 
-from datasets.annotated import AnnotatedRelease, Annotation, Key, row_of
+from datasets.annotated import AnnotatedRelease, Annotation, Key
 from datasets.folders import normalize_name
 from datasets.records import Published
 from datasets.release import Publication
@@ -74,17 +74,6 @@ class Samm(AnnotatedRelease):
     clip_pattern = re.compile(r"(\d{3})_\d{1,2}_\d{1,2}")
     marks = (("cropped", "crop"),)
     sheet = "MICRO_ONLY"
-    columns = {  # noqa: RUF012
-        "Subject": ("Subject",),
-        "Filename": ("Filename", "File name"),
-        "Onset Frame": ("Onset Frame", "Onset"),
-        "Apex Frame": ("Apex Frame", "Apex"),
-        "Offset Frame": ("Offset Frame", "Offset"),
-        "Estimated Emotion": ("Estimated Emotion", "Emotion"),
-        "Objective Classes": ("Objective Classes", "Objective Class"),
-        "Action Units": ("Action Units", "AU", "AUs"),
-    }
-    optional_columns = ("Objective Classes", "Action Units")
 
     def rank(self, stem: str) -> int | None:
         """Prefers version 2 of the codes of micro-movements."""
@@ -103,16 +92,8 @@ class Samm(AnnotatedRelease):
                 f"{row.place('Filename')} holds {clip.group()!r}, a clip of another subject than the row's, {number}."
             )
         key = (number, clip.group().casefold())
-        with row_of(key):
-            onset, apex, offset = (row.frame(column) for column in ("Onset Frame", "Apex Frame", "Offset Frame"))
-        labels = {
-            "emotion": row.text("Estimated Emotion").casefold(),
-            "objective_class": row.text("Objective Classes"),
-            "action_units": row.text("Action Units"),
-            "kind": "micro",
-        }
-        offset = self._repair(clip.group(), key, offset, row.place())
-        return Annotation(clip.group(), f"{number:03d}", key, labels, row.place(), onset, apex, offset)
+        annotation = self.interpret(row, clip.group(), f"{number:03d}", key)
+        return dataclasses.replace(annotation, offset=self._repair(clip.group(), key, annotation.offset, row.place()))
 
     def _repair(self, clip_id: str, key: Key, offset: int | None, place: str) -> int | None:
         """Corrects an offset that is known to be wrong in earlier annotations, if the folder shows this to be one."""

@@ -21,24 +21,16 @@ import numpy as np
 from datasets.surrogate.dealing import deal_labels, match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
 from datasets.surrogate.identity import Subject, sample_subject
-from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan
+from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, name_frames
 from datasets.surrogate.quirks import Targets, system_files
 from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
 from datasets.surrogate.workbook import Cell, IdText, Row, make_csv, make_workbook
 
 GEOMETRY = CorpusGeometry(
-    height=480,
-    width=640,
-    fps=200.0,
-    pixels_per_cm=17.5,
-    eye_level=0.46,
-    duration_s=(0.12, 0.315, 0.705),
-    noise=2.5,
-    jpeg_quality=95,
-    tones=(1.0, 4.5),
-    supersampling=1.4,
-)
+    height=480, width=640, fps=200.0, pixels_per_cm=17.5, eye_level=0.46,
+    duration_s=(0.12, 0.315, 0.705), noise=2.5, jpeg_quality=95, tones=(1.0, 4.5), supersampling=1.4,
+)  # fmt: skip
 FACE_SHAPE, FACE_SHAPE_SPREAD = (340, 280), 8  # height and width of the registered face; they vary a little by clip
 EMOTION_COUNTS = {
     "others": 99, "disgust": 63, "happiness": 32, "repression": 27, "surprise": 25, "sadness": 7, "fear": 2,
@@ -94,12 +86,8 @@ def plan_casme2(options: CorpusOptions) -> CorpusPlan:
     Args:
         options: with 255 clips and 26 subjects the published counts hold exactly; other numbers share them out in
             proportion. Subjects beyond the last are named sub27, sub28 and so on.
-
-    Raises:
-        ConfigError: if an option is out of its range.
     """
-    options.validate(num_classes=1)
-    options.refuse_exact("CASME II")
+    options.validate(1, "CASME II", has_exact=False)
     rng = np.random.default_rng([options.seed, 12])
     names = [f"sub{1 + index:02d}" for index in range(options.num_subjects)]
     emotions = deal_labels(
@@ -201,9 +189,7 @@ def _plan_clip(clip: _Clip, folders: tuple[str, str, str]) -> ClipPlan:
         "emotion": clip.spec.class_name,
         "objective": clip.objective,
         "action_units": str(clip.action_units),
-        "onset_frame": clip.onset,
-        "apex_frame": clip.onset + clip.spec.apex,
-        "offset_frame": clip.offset,
+        **name_frames(clip.onset, clip.spec),
     }
     clip_id = f"{clip.subject}_{clip.name}"
     return ClipPlan(clip_id, clip.spec, (whole, cropped), annotation, clip.is_annotated)

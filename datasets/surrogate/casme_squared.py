@@ -23,24 +23,25 @@ import numpy as np
 from datasets.surrogate.dealing import match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell
 from datasets.surrogate.identity import Subject, sample_subject
-from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
+from datasets.surrogate.plan import (
+    ClipPlan,
+    CorpusOptions,
+    CorpusPlan,
+    FrameFolder,
+    SubjectPlan,
+    apportion,
+    name_frames,
+)
 from datasets.surrogate.quirks import Targets, system_files
 from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
 from datasets.surrogate.workbook import IdText, Row, make_csv, make_workbook
 
 GEOMETRY = CorpusGeometry(
-    height=480,
-    width=640,
-    fps=30.0,
-    pixels_per_cm=12.0,
-    eye_level=0.46,
+    height=480, width=640, fps=30.0, pixels_per_cm=12.0, eye_level=0.46,
     duration_s=(0.30, 0.45, 0.57),  # of a micro-expression
-    noise=2.5,
-    jpeg_quality=90,
-    tones=(1.0, 4.5),
-    supersampling=1.5,
-)
+    noise=2.5, jpeg_quality=90, tones=(1.0, 4.5), supersampling=1.5,
+)  # fmt: skip
 FACE_SHAPE = (240, 200)
 MACRO_DURATION_S = (0.2, 1.25, 3.93)
 MACRO_GAIN = 3.0
@@ -118,12 +119,8 @@ def plan_casme_squared(options: CorpusOptions) -> CorpusPlan:
     Args:
         options: with 357 clips and 22 subjects the published counts hold exactly; other numbers share them out in
             proportion. Subjects beyond the last are named s41, s42 and so on.
-
-    Raises:
-        ConfigError: if an option is out of its range.
     """
-    options.validate(num_classes=1)
-    options.refuse_exact("CAS(ME)^2")
+    options.validate(1, "CAS(ME)^2", has_exact=False)
     rng = np.random.default_rng([options.seed, 16])
     subjects = list(SUBJECTS[: options.num_subjects])
     subjects += [(f"s{41 + extra}", 16, 3) for extra in range(options.num_subjects - len(subjects))]
@@ -156,10 +153,7 @@ def plan_casme_squared(options: CorpusOptions) -> CorpusPlan:
 
 
 def _sample_clips(
-    rng: np.random.Generator,
-    options: CorpusOptions,
-    subjects: list[tuple[str, int, int]],
-    people: dict[str, Subject],
+    rng: np.random.Generator, options: CorpusOptions, subjects: list[tuple[str, int, int]], people: dict[str, Subject]
 ) -> list[_Clip]:
     shares = apportion(options.num_clips, [rows for _, rows, _ in subjects])
     kinds = []  # by clip: number of the subject, its name, kind
@@ -191,10 +185,7 @@ def _sample_clips(
 
 
 def _deal_by_kind(
-    rng: np.random.Generator,
-    kinds: list[str],
-    counts: Mapping[str, Mapping[str, int]],
-    wishes: list[tuple[str, ...]],
+    rng: np.random.Generator, kinds: list[str], counts: Mapping[str, Mapping[str, int]], wishes: list[tuple[str, ...]]
 ) -> list[str]:
     """Deals labels to the clips of each kind by itself."""
     dealt = [""] * len(kinds)
@@ -244,9 +235,7 @@ def _plan_subject(name: str, subject: Subject, clips: list[_Clip], tree: str, op
         folders = [FrameFolder(f"{selected}/{clip.name}", file_names)]
         if not clip.lacks_face:
             folders.append(FrameFolder(f"{cropped}/{clip.name}", file_names, face_shape))
-        plans.append(
-            ClipPlan(f"{name}_{clip.name}", clip.spec, tuple(folders), _annotation(clip)),
-        )
+        plans.append(ClipPlan(f"{name}_{clip.name}", clip.spec, tuple(folders), _annotation(clip)))
         video = f"{videos}/{_video_name(name, clip.film)}"
         sources = [f"{selected}/{clip.name}/{file_name}" for file_name in file_names]
         first = frame.get(clip.film, 1)
@@ -273,9 +262,7 @@ def _annotation(clip: _Clip) -> dict[str, int | str]:
         "coarse": clip.coarse,
         "kind": clip.kind,
         "action_units": str(clip.action_units),
-        "onset_frame": clip.onset,
-        "apex_frame": clip.apex,
-        "offset_frame": clip.offset,
+        **name_frames(clip.onset, clip.spec),
     }
 
 

@@ -29,11 +29,16 @@ class CorpusOptions:
     quirks: bool = False
     scale: float = 1.0
 
-    def validate(self, num_classes: int) -> None:
+    def validate(
+        self, num_classes: int = 1, title: str = "", *, has_exact: bool = True, max_subjects: int | None = None
+    ) -> None:
         """Checks what can be checked before planning.
 
         Args:
             num_classes: that must occur, whatever the number of clips.
+            title: of the release, for errors.
+            has_exact: whether the release itself has lossless frames.
+            max_subjects: of the release, where there are no names for more.
 
         Raises:
             ConfigError: if a value is out of its range.
@@ -51,6 +56,10 @@ class CorpusOptions:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more")
         if not SCALES[0] <= self.scale <= SCALES[1]:
             raise ConfigError(f"scale is {self.scale}; expected {SCALES[0]} to {SCALES[1]} (1: as released)")
+        if self.exact and not has_exact:
+            raise ConfigError(f"exact frames are BMP, but {title} is released as JPEG: leave --exact out")
+        if max_subjects is not None and self.num_subjects > max_subjects:
+            raise ConfigError(f"subjects is {self.num_subjects}, but {title} has {max_subjects}: give at most as many")
 
     @property
     def difficulty_preset(self) -> Difficulty:
@@ -94,24 +103,6 @@ class CorpusOptions:
         """Returns height and width of a registered face in the scale of the frames."""
         height, width = shape
         return round(height * self.scale), round(width * self.scale)
-
-    def refuse_more_subjects(self, title: str, most: int) -> None:
-        """Checks that no more subjects are asked for than a release has.
-
-        Raises:
-            ConfigError: if they are.
-        """
-        if self.num_subjects > most:
-            raise ConfigError(f"subjects is {self.num_subjects}, but {title} has {most}: give at most as many")
-
-    def refuse_exact(self, title: str) -> None:
-        """Checks that no lossless frames are asked for where the release itself has none.
-
-        Raises:
-            ConfigError: if they are.
-        """
-        if self.exact:
-            raise ConfigError(f"exact frames are BMP, but {title} is released as JPEG: leave --exact out")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -199,11 +190,6 @@ class CorpusPlan:
     variant: str = ""
 
     @property
-    def difficulty(self) -> Difficulty:
-        """The preset chosen."""
-        return self.options.difficulty_preset
-
-    @property
     def num_frames(self) -> int:
         """Frames of all subjects."""
         return sum(subject.num_frames for subject in self.subjects)
@@ -219,7 +205,7 @@ class CorpusPlan:
             "num_subjects": self.options.num_subjects,
             "num_clips": self.options.num_clips,
             "exact": self.options.exact,
-            "difficulty_values": dataclasses.asdict(self.difficulty),
+            "difficulty_values": dataclasses.asdict(self.options.difficulty_preset),
         }
         # What is not usual stands there only when it is so: finished corpora stay what they were.
         if self.variant:
@@ -258,6 +244,11 @@ class CorpusPlan:
             if clip.is_annotated
         }
         return {**self.identity(), "clips": clips}
+
+
+def name_frames(onset: int, spec: ClipSpec) -> dict[str, int]:
+    """Returns what tables say of the frames of a clip whose first frame has the number `onset`."""
+    return {"onset_frame": onset, "apex_frame": onset + spec.apex, "offset_frame": onset + spec.num_frames - 1}
 
 
 def apportion(total: int, weights: Sequence[int]) -> list[int]:

@@ -20,25 +20,16 @@ import numpy as np
 from datasets.surrogate.dealing import deal_labels, match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
 from datasets.surrogate.identity import Subject, sample_subject
-from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan
+from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, name_frames
 from datasets.surrogate.quirks import Targets, system_files
 from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
 from datasets.surrogate.workbook import Formula, IdText, Row, make_workbook
 
 GEOMETRY = CorpusGeometry(
-    height=650,
-    width=960,
-    fps=200.0,
-    pixels_per_cm=25.0,
-    eye_level=0.45,
-    duration_s=(0.15, 0.33, 0.505),
-    noise=2.0,
-    jpeg_quality=95,
-    tones=(0.0, 9.0),
-    supersampling=1.2,
-    is_gray=True,
-)
+    height=650, width=960, fps=200.0, pixels_per_cm=25.0, eye_level=0.45, duration_s=(0.15, 0.33, 0.505),
+    noise=2.0, jpeg_quality=95, tones=(0.0, 9.0), supersampling=1.2, is_gray=True,
+)  # fmt: skip
 FACE_SHAPE = (480, 400)
 EMOTION_COUNTS = {
     "Anger": 57, "Other": 26, "Happiness": 26, "Surprise": 15, "Contempt": 12, "Disgust": 9, "Fear": 8, "Sadness": 6,
@@ -94,12 +85,8 @@ def plan_samm(options: CorpusOptions, *, is_cropped: bool = False) -> CorpusPlan
         options: with 159 clips and 29 subjects the published counts hold exactly; other numbers share them out in
             proportion. Subjects beyond the last are named 038, 039 and so on.
         is_cropped: the same clips cut to the registered face, as SAMM_CROP.
-
-    Raises:
-        ConfigError: if an option is out of its range.
     """
-    options.validate(num_classes=1)
-    options.refuse_exact("SAMM")
+    options.validate(1, "SAMM", has_exact=False)
     rng = np.random.default_rng([options.seed, 14])
     names = list(SUBJECT_COUNTS)[: options.num_subjects]
     names += [f"{38 + extra:03d}" for extra in range(options.num_subjects - len(names))]
@@ -163,9 +150,7 @@ def _plan_clip(clip: _Clip, tree: str, face_shape: tuple[int, int] | None) -> Cl
         "emotion": clip.spec.class_name,
         "objective": clip.objective,
         "action_units": str(clip.action_units),
-        "onset_frame": clip.onset,
-        "apex_frame": clip.onset + clip.spec.apex,
-        "offset_frame": clip.offset,
+        **name_frames(clip.onset, clip.spec),
     }
     folder = FrameFolder(f"{tree}{clip.subject}/{clip.name}", file_names, face_shape)
     return ClipPlan(clip.name, clip.spec, (folder,), annotation)

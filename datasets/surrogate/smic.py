@@ -24,17 +24,9 @@ from datasets.surrogate.quirks import Targets, system_files
 from datasets.surrogate.studio import CorpusGeometry
 
 GEOMETRY = CorpusGeometry(
-    height=480,
-    width=640,
-    fps=100.0,
-    pixels_per_cm=12.5,
-    eye_level=0.46,
-    duration_s=(0.11, 0.32, 0.58),
-    noise=2.5,
-    jpeg_quality=92,
-    tones=(0.0, 9.0),
-    supersampling=1.5,
-)
+    height=480, width=640, fps=100.0, pixels_per_cm=12.5, eye_level=0.46,
+    duration_s=(0.11, 0.32, 0.58), noise=2.5, jpeg_quality=92, tones=(0.0, 9.0), supersampling=1.5,
+)  # fmt: skip
 CLASS_COUNTS = {"positive": 51, "negative": 70, "surprise": 43}
 CLASS_TOKENS = {"positive": "po", "negative": "ne", "surprise": "sur"}
 # Twenty were recorded; 7, 10, 16 and 17 showed no micro-expression.
@@ -130,9 +122,6 @@ def plan_smic(options: CorpusOptions, release: SmicRelease = HS) -> CorpusPlan:
         options: with the clips and subjects of the release (HS: 164 and 16), its counts hold exactly; other numbers
             share them out in proportion. Subjects beyond the last are named s21, s22 and so on.
         release: which part.
-
-    Raises:
-        ConfigError: if an option is out of its range.
     """
     options.validate(len(CLASS_COUNTS))
     rng = np.random.default_rng([options.seed, 5, release.stream] if release.stream else [options.seed, 5])

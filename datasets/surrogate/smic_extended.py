@@ -80,15 +80,10 @@ def plan_smic_extended(options: CorpusOptions, camera: str = "HS") -> CorpusPlan
         options: with 157 clips of 16 subjects (VIS: 71 of 8) the published counts hold exactly; other numbers share
             them out in proportion, and there are no further subjects.
         camera: "HS" or "VIS".
-
-    Raises:
-        ConfigError: if an option is out of its range.
     """
-    options.validate(num_classes=len(CLASS_COUNTS))
     title = f"SMIC-E {camera}"
-    options.refuse_exact(title)
     counts = dict(SUBJECT_COUNTS) if camera == "HS" else dict(VIS.subject_counts)
-    options.refuse_more_subjects(title, len(counts))
+    options.validate(len(CLASS_COUNTS), title, has_exact=False, max_subjects=len(counts))
     # The annotation begins with s20; its first rows are the subjects that the slow camera filmed too.
     names = sorted(counts, key=lambda name: -int(name[1:]))[: options.num_subjects]
     rng = np.random.default_rng([options.seed, 18, camera == "VIS"])
@@ -117,15 +112,7 @@ def plan_smic_extended(options: CorpusOptions, camera: str = "HS") -> CorpusPlan
             quirks.append("an older annotation, with a text for a frame number, lies beside the current one")
     geometry = (HS if camera == "HS" else VIS).geometry.scaled(options.scale)
     return CorpusPlan(
-        "smic",
-        title,
-        "SMIC-E_raw image",
-        geometry,
-        options,
-        subjects,
-        documents,
-        tuple(quirks),
-        f"{camera.lower()}_e",
+        "smic", title, "SMIC-E_raw image", geometry, options, subjects, documents, tuple(quirks), f"{camera.lower()}_e"
     )
 
 

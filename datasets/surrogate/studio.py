@@ -102,12 +102,7 @@ def state_at(spec: ClipSpec, frame: int, gain: float = 1.0) -> FaceState:
 
 
 def render_clip(
-    renderer: FaceRenderer,
-    camera: Camera,
-    spec: ClipSpec,
-    *,
-    frames: Iterable[int] | None = None,
-    gain: float = 1.0,
+    renderer: FaceRenderer, camera: Camera, spec: ClipSpec, *, frames: Iterable[int] | None = None, gain: float = 1.0
 ) -> Iterator[RenderedFrame]:
     """Renders a clip; each frame is the same whichever others are asked for.
 

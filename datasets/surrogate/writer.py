@@ -177,9 +177,7 @@ def _prepare(partial: Path, plan: CorpusPlan, log: Callable[[str], None]) -> lis
         f"surrogate {plan.title}: rendering {plan.options.num_clips} clips of {len(plan.subjects)} subjects, "
         f"difficulty {plan.options.difficulty}, seed {plan.options.seed}{continuing}"
     )
-    return sorted(
-        pending, key=lambda subject: -subject.num_frames
-    )  # the longest first, so that none is left at the end
+    return sorted(pending, key=lambda subject: -subject.num_frames)  # so that no long one is left at the end
 
 
 def _staging(partial: Path) -> Path:
@@ -202,7 +200,7 @@ def _check_space(partial: Path, plan: CorpusPlan, pending: list[SubjectPlan]) ->
 def _render(plan: CorpusPlan, pending: list[SubjectPlan], partial: Path, workers: int) -> None:
     total = sum(len(subject.clips) for subject in pending)
     quality = None if plan.options.exact else plan.geometry.jpeg_quality
-    settings = (plan.geometry, plan.difficulty.anatomy_variation, quality, partial)
+    settings = (plan.geometry, plan.options.difficulty_preset.anatomy_variation, quality, partial)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -221,9 +219,8 @@ class _SubjectRenderer:
     """Renders all clips of a subject; yields after each. See `datasets.processes.run_tasks`."""
 
     def __init__(self, geometry: CorpusGeometry, anatomy_variation: float, jpeg_quality: int | None, partial: Path):
-        self._geometry, self._variation, self._quality, self._partial = (
-            geometry, anatomy_variation, jpeg_quality, partial,
-        )  # fmt: skip
+        self._geometry, self._variation = geometry, anatomy_variation
+        self._quality, self._partial = jpeg_quality, partial
 
     def __call__(self, subject: SubjectPlan) -> Iterator[None]:
         staging = _staging(self._partial) / f"{subject.name}-{os.getpid()}"  # the corpus root as this subject sees it
