@@ -9,7 +9,6 @@ holds every clip with all its labels; `datasets.read.load_clips` applies a class
 
 import argparse
 import contextlib
-import fcntl
 import io
 import os
 import secrets
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.cache import PROCESSES, CachedCorpus
+from datasets.folders import locked
 from datasets.records import Corpus
 from datasets.release import import_builder, known_corpora
 from datasets.report import make_report
@@ -114,10 +114,9 @@ def build(
     config = ClipConfig.make(source.part, options)
     config = builder_class.builder_configs.get(config.name, config)
     builder_dir = data_dir / builder_class.name / config.name / str(builder_class.VERSION)
-    with _alone_in(builder_dir.parent, say, needed=not builder_dir.exists()):
+    with _alone_in(builder_dir.parent, say):
         if _is_built(builder_dir, source, say):
             return builder_dir
-        _make_room(builder_dir)
         cached = builder_class(config=config, data_dir=data_dir, cache_dir=cache_dir).prepare(
             source, workers=workers, skip_unreadable=skip_unreadable, runner=runner, beam_options=beam_options
         )
@@ -137,7 +136,7 @@ def build(
 
 
 def _is_built(builder_dir: Path, source: Corpus, say: Callable[[str], None]) -> bool:
-    """Returns whether the dataset is there, complete, and of this very source."""
+    """Returns whether the dataset is there, complete, and of this very source; removes it if not."""
     from datasets.read import compared_examples, read_metadata
 
     if not builder_dir.exists():
@@ -154,13 +153,6 @@ def _is_built(builder_dir: Path, source: Corpus, say: Callable[[str], None]) -> 
                 say(f"  left out: {clip_id}: {each['detail']}")
             return True
         say(f"{source.root} has changed since {builder_dir} was built; it is built again")
-    return False
-
-
-def _make_room(builder_dir: Path) -> None:
-    """Removes a build that cannot be used any more."""
-    if not builder_dir.exists():
-        return
     # Renamed first: whatever stops the deletion, half a dataset never keeps the name of a complete one.
     doomed = builder_dir.with_name(f"incomplete.{secrets.token_hex(4)}_{builder_dir.name}")
     try:
@@ -168,6 +160,7 @@ def _make_room(builder_dir: Path) -> None:
         shutil.rmtree(doomed)
     except OSError as error:
         raise CorpusError(f"cannot replace {builder_dir}: {error.strerror}. Name another --data_dir.") from error
+    return False
 
 
 def _write(builder: "ClipBuilder", manual_dir: Path, builder_dir: Path, cached: CachedCorpus) -> None:
@@ -213,25 +206,13 @@ def _read_back(builder_dir: Path, cached: CachedCorpus) -> None:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path, say: Callable[[str], None], *, needed: bool) -> Iterator[None]:
-    """Lets one process at a time build in a folder, and removes what killed ones have left there.
-
-    What is built already can be read from a disk that takes no lock; `needed` says that it is not built.
-    """
+def _alone_in(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Lets one process at a time build in a folder, and removes what killed ones have left there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
     except OSError as error:
-        if needed:
-            raise CorpusError(f"cannot write {folder}: {error.strerror}. Name another --data_dir.") from error
-        yield
-        return
-    with lock:  # closing it, or the end of the process in whatever way, releases the lock
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process is building in {folder}; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        raise CorpusError(f"cannot write {folder}: {error.strerror}. Name another folder with --data_dir.") from error
+    with locked(folder, "building in", say):
         for stale in folder.glob("incomplete.*"):
             shutil.rmtree(stale)
         yield

@@ -3,6 +3,8 @@
 Doubled folders, mixed case, stray system files and missing frames are normal in real copies and no errors.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -212,6 +214,29 @@ def describe_folder(folder: Path, limit: int = 12) -> str:
         return "nothing, the folder is empty"
     names.sort(key=natural_key)
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+@contextlib.contextmanager
+def locked(folder: Path, doing: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Holds a folder against other processes, which wait; the lock ends with the process, however that ends.
+
+    Nothing is written, so it works on a read-only disk, too.
+
+    Args:
+        folder: An existing folder.
+        doing: What the holder does, for the message.
+        say: Called with a line where this process has to wait.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process is {doing} {folder}; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _list(folder: Path, is_wanted: Callable[[os.DirEntry], bool]) -> list[Path]:

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
 from typing import Any
@@ -116,6 +117,7 @@ def _bare_children() -> Iterator[None]:
     and ends them. And a spawned process imports the main module again, which may be a script without a guard, or one
     that imports JAX for seconds; the workers need nothing of it.
     """
+    resource_tracker.ensure_running()  # it unblocks the interrupt where it starts, which the first child would inherit
     main_module = sys.modules["__main__"]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     sys.modules["__main__"] = ModuleType("__main__")

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from datasets.build import build
 from datasets.casme2.release import Casme2
 from datasets.read import checksum_example, checksum_metadata, load_clips, read_metadata
+from datasets.smic.release import Smic
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError

@@ -8,7 +8,6 @@ whatever stands under the final name is whole.
 
 import collections
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from datasets.folders import locked
 from datasets.processes import run_tasks
 from datasets.surrogate.camera import Camera, encode_frame
 from datasets.surrogate.plan import MARKER_NAME, ClipPlan, CorpusPlan, SubjectPlan
@@ -55,7 +55,9 @@ def write_corpus(plan: CorpusPlan, out: Path, *, workers: int, log: Callable[[st
     """
     root = out / plan.root_name
     partial = out / f".{plan.root_name}.rendering"
-    with _readable_errors(out), _locked(out, log):
+    with _readable_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with _readable_errors(out), locked(out, "rendering into", log):
         if root.exists():
             _check_finished(root, plan)
             log(f"surrogate {plan.title}: already rendered in {root}")
@@ -88,22 +90,6 @@ def _unwritable(error: OSError, out: Path) -> CorpusError:
         f"cannot write the surrogate corpus: {error.filename or out}: {error.strerror}. "
         f"Make room or choose another folder with --out; the same command then continues."
     )
-
-
-@contextlib.contextmanager
-def _locked(out: Path, log: Callable[[str], None]) -> Iterator[None]:
-    """Holds the folder against a second renderer, which waits; the lock ends with the process, however that ends."""
-    out.mkdir(parents=True, exist_ok=True)
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log(f"another process is rendering into {out}; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _read_marker(folder: Path) -> dict | None:
