@@ -16,11 +16,12 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.cache import PROCESSES, CachedCorpus
+from datasets.cached import unwritable_as_corpus_error
 from datasets.folders import locked
 from datasets.records import Corpus
 from datasets.release import import_builder, known_corpora
@@ -114,7 +115,9 @@ def build(
     config = ClipConfig.make(source.part, options)
     config = builder_class.builder_configs.get(config.name, config)
     builder_dir = data_dir / builder_class.name / config.name / str(builder_class.VERSION)
-    with _alone_in(builder_dir.parent, say):
+    with unwritable_as_corpus_error(builder_dir), locked(builder_dir.parent, "building in", say):
+        for stale in builder_dir.parent.glob("incomplete.*"):  # of builds that were killed
+            shutil.rmtree(stale)
         if _is_built(builder_dir, source, say):
             return builder_dir
         cached = builder_class(config=config, data_dir=data_dir, cache_dir=cache_dir).prepare(
@@ -155,11 +158,8 @@ def _is_built(builder_dir: Path, source: Corpus, say: Callable[[str], None]) -> 
         say(f"{source.root} has changed since {builder_dir} was built; it is built again")
     # Renamed first: whatever stops the deletion, half a dataset never keeps the name of a complete one.
     doomed = builder_dir.with_name(f"incomplete.{secrets.token_hex(4)}_{builder_dir.name}")
-    try:
-        builder_dir.rename(doomed)
-        shutil.rmtree(doomed)
-    except OSError as error:
-        raise CorpusError(f"cannot replace {builder_dir}: {error.strerror}. Name another --data_dir.") from error
+    builder_dir.rename(doomed)
+    shutil.rmtree(doomed)
     return False
 
 
@@ -170,19 +170,13 @@ def _write(builder: "ClipBuilder", manual_dir: Path, builder_dir: Path, cached: 
     # there is none.
     tfds.disable_progress_bar()
     try:
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare(
-                    download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
-                )
-        except RuntimeError:  # of array_record when it cannot write, and of anything else
-            _probe_space(builder_dir.parent, sum(clip.path.stat().st_size for clip in cached.clips))
-            raise
-    except OSError as error:
-        raise CorpusError(
-            f"cannot write {builder_dir}: {error}. Make room there, or name another folder with --data_dir; clips "
-            "that are prepared stay prepared."
-        ) from error
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
+            )
+    except RuntimeError:  # of array_record when it cannot write, and of anything else
+        _probe_space(builder_dir.parent, sum(clip.path.stat().st_size for clip in cached.clips))
+        raise
 
 
 def _probe_space(folder: Path, num_bytes: int) -> None:
@@ -203,19 +197,6 @@ def _read_back(builder_dir: Path, cached: CachedCorpus) -> None:
             f"{builder_dir} does not hold what was written: clips {sorted(written ^ prepared)[:5]} differ. "
             "Check the disk, and build again."
         )
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Lets one process at a time build in a folder, and removes what killed ones have left there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CorpusError(f"cannot write {folder}: {error.strerror}. Name another folder with --data_dir.") from error
-    with locked(folder, "building in", say):
-        for stale in folder.glob("incomplete.*"):
-            shutil.rmtree(stale)
-        yield
 
 
 def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
@@ -250,24 +231,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
 
     def command() -> None:
-        manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
+        options = VisionOptions(
+            num_frames=flags.num_frames, crop=flags.crop, mask=flags.mask, sampling=flags.sampling,
+            register=not flags.no_register,
+        )  # fmt: skip
+        passed_on = ("variant", "data_dir", "cache_dir", "workers", "skip_unreadable", "runner")
         build(
             flags.corpus,
-            manual_dir,
-            variant=flags.variant,
-            options=VisionOptions(
-                num_frames=flags.num_frames,
-                crop=flags.crop,
-                mask=flags.mask,
-                sampling=flags.sampling,
-                register=not flags.no_register,
-            ),
-            data_dir=flags.data_dir,
-            cache_dir=flags.cache_dir,
-            workers=flags.workers,
-            skip_unreadable=flags.skip_unreadable,
-            runner=flags.runner,
+            find_manual_dir(flags.corpus, flags.manual_dir),
+            options=options,
             beam_options=shlex.split(flags.beam_options),
+            **{name: getattr(flags, name) for name in passed_on},
         )
 
     return run_command(command, on_interrupt="interrupted; clips that are ready stay ready: the same command continues")

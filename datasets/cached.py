@@ -113,8 +113,8 @@ def unwritable_as_corpus_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CorpusError(
-            f"cannot write {path}: {error.strerror}. Make room there, or name another --cache_dir or --data_dir; "
-            "clips that are prepared stay prepared."
+            f"cannot write {path}: {error.strerror or error}. Make room there, or name another --cache_dir or "
+            "--data_dir; clips that are prepared stay prepared."
         ) from error
 
 

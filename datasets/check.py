@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.build import add_corpus_arguments, find_manual_dir
+from datasets.folders import size_fault
 from datasets.records import ClipRecord, Corpus
 from datasets.release import find_release
 from datasets.report import CorpusReport, make_report
@@ -93,8 +94,8 @@ def check(corpus: str, manual_dir: str | Path, *, variant: str | None = None) ->
     damaged = {record.clip_id: fault for record in source.records if (fault := find_damage(record))}
     if release.stored(source.part) == "motion":
         for record in source.records:
-            if record.clip_id not in damaged and (fault := _size_fault(record.frames[0])):
-                damaged[record.clip_id] = f"{record.frames[0]} {fault}"
+            if record.clip_id not in damaged and (fault := size_fault(record.frames[0], MOTION_SIZE)):
+                damaged[record.clip_id] = fault
     return Check(source, make_report(source, chosen.scheme), damaged)
 
 
@@ -123,16 +124,6 @@ def _frame_fault(path: Path) -> str | None:
         stated = int.from_bytes(head[2:6], "little")
         return None if size >= stated else f"is a BMP that was cut short: {size} of {stated} bytes"
     return f"is no image: it begins with {head[:8]!r}"
-
-
-def _size_fault(path: Path) -> str | None:
-    """Returns what is wrong with the size of a picture of motion features, by the first bytes of the PNG."""
-    with path.open("rb") as file:
-        head = file.read(24)
-    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    if not head.startswith(b"\x89PNG") or width == height == MOTION_SIZE:
-        return None
-    return f"has {width}x{height} pixels; expected motion features of {MOTION_SIZE}x{MOTION_SIZE}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -209,24 +209,34 @@ def describe_folder(folder: Path, limit: int = 12) -> str:
     Raises:
         CorpusError: The folder cannot be listed.
     """
-    names = sorted([f"{each.name}/" for each in subfolders(folder)] + [each.name for each in list_files(folder)])
+    names = [f"{each.name}/" for each in subfolders(folder)] + [each.name for each in list_files(folder)]
+    names.sort(key=natural_key)
     if not names:
         return "nothing, the folder is empty"
-    names.sort(key=natural_key)
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def size_fault(path: Path, size: int) -> str:
+    """Returns what is wrong if a PNG is not of this width and height, by its first bytes; "" if nothing."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    is_right = width == height == size or not head.startswith(b"\x89PNG")
+    return "" if is_right else f"{path} has {width}x{height} pixels; expected motion features of {size}x{size}"
 
 
 @contextlib.contextmanager
 def locked(folder: Path, doing: str, say: Callable[[str], None]) -> Iterator[None]:
     """Holds a folder against other processes, which wait; the lock ends with the process, however that ends.
 
-    Nothing is written, so it works on a read-only disk, too.
+    Nothing is written into it, so a folder on a read-only disk will do.
 
     Args:
-        folder: An existing folder.
+        folder: Created if it is missing.
         doing: What the holder does, for the message.
         say: Called with a line where this process has to wait.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.folders import natural_key
-from datasets.records import ClipRecord, Corpus
+from datasets.records import Corpus
 from datasets.schemes import Composite, Scheme
 from mer_jax.errors import CorpusError
 
@@ -172,13 +172,8 @@ def make_report(corpus: Corpus, scheme: Scheme) -> CorpusReport:
         findings=findings.collected(),
         annotation=corpus.annotation,
         num_subjects=num_subjects,
-        left_aside=count_names(_shown_label(record, scheme) for record in aside),
+        left_aside=count_names(scheme.label_of(record) for record in aside),
     )
-
-
-def _shown_label(record: ClipRecord, scheme: Scheme) -> str:
-    label = record.labels.get(scheme.field, "")
-    return f"{record.corpus} {label}" if isinstance(scheme, Composite) else label
 
 
 def count_names(names: Iterable[str]) -> dict[str, int]:

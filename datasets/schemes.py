@@ -49,7 +49,11 @@ class Scheme:
             return None
         if any(clip.labels.get(field, "") != value for field, value in self.only.items()):
             return None
-        return self.class_of.get(clip.labels.get(self.field, ""))
+        return self.class_of.get(self.label_of(clip))
+
+    def label_of(self, clip: ClipRecord) -> str:
+        """Returns the label that the class of a clip depends on."""
+        return clip.labels.get(self.field, "")
 
     def restricted(self, kind: str, *counts: int) -> "Scheme":
         """Returns the scheme for one kind of expression, "macro" or "micro", with its counts per class."""
@@ -76,10 +80,14 @@ class Composite(Scheme):
 
     def classify(self, clip: ClipRecord) -> str | None:
         """Returns the class of a clip; published lists of features state the class themselves, as coarse emotion."""
-        if clip.labels.get("coarse_emotion"):
-            return super().classify(clip)
+        if clip.labels.get(self.field):
+            return self.class_of.get(clip.labels[self.field])
         own = dataclasses.replace(clip, clip_id=clip.clip_id.removeprefix(f"{clip.corpus}_"))
         return self.parts[clip.corpus].classify(own)
+
+    def label_of(self, clip: ClipRecord) -> str:
+        """Returns corpus and label, since corpora use the same words."""
+        return f"{clip.corpus} {clip.labels.get(self.field) or self.parts[clip.corpus].label_of(clip)}"
 
 
 def grouped(**groups: Sequence[str]) -> dict[str, str]:

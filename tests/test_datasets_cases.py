@@ -154,6 +154,14 @@ class TestBombs:
             open_sheets(book)
 
 
+def test_a_picture_that_claims_to_be_huge_is_not_decoded(tmp_path):
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (20_000).to_bytes(4, "big") * 2
+    write_frames(tmp_path / "samm" / "006", ["006_1_2"], "{}.png", head + b"IEND")
+    (tmp_path / "labels.csv").write_text("corpus,subject,clip,label\nsamm,6,006_1_2,0\n")
+    with pytest.raises(CorpusError, match=r"006_1_2\.png has 20000x20000 pixels; expected motion features of 28x28"):
+        build("megc2019", tmp_path, variant="flow_features", data_dir=tmp_path / "data", say=lambda line: None)
+
+
 class TestFolders:
     def test_the_digits_that_vary_are_the_number(self, tmp_path):
         write_frames(tmp_path, range(120, 130), "frame{}_0.bmp", BMP)

@@ -19,6 +19,7 @@ from datasets.discovery import find_annotation
 from datasets.folders import normalize_name
 from datasets.records import Published
 from datasets.release import Publication
+from datasets.report import Findings
 from datasets.schemes import MEGC_2019, Scheme, as_annotated, by_name, grouped, objective
 from datasets.spreadsheet import CellError, Row, Sheet, find_header, subject_number, table_rows
 from mer_jax.errors import CorpusError
@@ -89,7 +90,7 @@ class Casme2(AnnotatedRelease):
         """Returns which tree it is, by its name or by its first frame."""
         if part := self.marked_part(root):
             return part, ""
-        for folder in self.list_folders(root, type(self.findings)()).values():
+        for folder in self.list_folders(root, Findings()).values():
             frames, numbers = self.frames_of(folder)
             if frames:
                 is_cropped = normalize_name(frames[0].name).startswith("reg_")

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from datasets.builder import ClipBuilder
 from datasets.cache import CachedCorpus
 from datasets.cached import CachedClip
+from datasets.folders import size_fault
 from datasets.megc2019.release import Megc2019
 from datasets.records import Corpus, Reason, Unusable
 from mer_jax.errors import CorpusError, DecodeError
@@ -47,12 +48,8 @@ class Builder(ClipBuilder):
 
 def _read_picture(path: Path) -> UInt8[np.ndarray, "28 28 3"]:
     try:
-        picture = FolderFrames([path])[0]
-    except DecodeError as error:
+        if fault := size_fault(path, MOTION_SIZE):  # known before it is decoded: it may be a bomb
+            raise CorpusError(f"{fault}.")
+        return FolderFrames([path])[0]
+    except (DecodeError, OSError) as error:
         raise CorpusError(f"{error} To leave such pictures out, build with --skip-unreadable.") from error
-    if picture.shape != (MOTION_SIZE, MOTION_SIZE, 3):
-        height, width, _ = picture.shape
-        raise CorpusError(
-            f"{path} has {width}x{height} pixels; expected motion features of {MOTION_SIZE}x{MOTION_SIZE}."
-        )
-    return picture

@@ -62,11 +62,10 @@ class Smic(AnnotatedRelease):
 
     def hint(self) -> str:
         """Tells where SMIC-E lies in place of SMIC."""
-        parts = {SmicExtended(self.manual_dir).identify(root)[0] for root in self._extended_roots()}
-        return f" It holds SMIC-E: --variant {' or '.join(sorted(filter(None, parts)))} reads it." if parts else ""
-
-    def _extended_roots(self) -> list[Path]:
-        return find_folders(self.manual_dir, SmicExtended(self.manual_dir).is_root, max_depth=5)
+        extended = SmicExtended(self.manual_dir)
+        roots = find_folders(self.manual_dir, extended.is_root, max_depth=5)
+        parts = sorted({part for root in roots if (part := extended.identify(root)[0])})
+        return f" It holds SMIC-E: --variant {' or '.join(parts)} reads it." if parts else ""
 
     def is_root(self, folder: Path) -> bool:
         """Returns whether a folder holds subjects with a folder micro."""

@@ -26,26 +26,14 @@ def _run(arguments: list[str] | None) -> None:
     parser.add_argument("--out", required=True, help="folder in which the release's root folder is made")
     parser.add_argument("--corpus", default="smic", help=f"whose layout: {', '.join(CORPORA)} (default: smic)")
     parser.add_argument("--difficulty", default="medium", help=f"how visible things are: {levels} (default: medium)")
-    parser.add_argument("--subjects", type=int, help="number of subjects (default: as released)")
-    parser.add_argument("--clips", type=int, help="number of clips (default: as released)")
+    parser.add_argument("--subjects", dest="num_subjects", type=int, help="number of subjects (default: as released)")
+    parser.add_argument("--clips", dest="num_clips", type=int, help="number of clips (default: as released)")
     parser.add_argument("--seed", type=int, default=0, help="determines every byte (default: 0)")
     parser.add_argument("--workers", type=int, help="processes (default: one for each processor)")
     parser.add_argument("--exact", action="store_true", help="SMIC: lossless BMP frames, 1 MB each, instead of JPEG")
     parser.add_argument("--quirks", action="store_true", help="add what is known to be wrong in the release")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the frames, 0.2 to 1 (default: 1)")
-    options = parser.parse_args(arguments)
-    render_corpus(
-        options.out,
-        corpus=options.corpus,
-        difficulty=options.difficulty,
-        num_subjects=options.subjects,
-        num_clips=options.clips,
-        seed=options.seed,
-        workers=options.workers,
-        exact=options.exact,
-        quirks=options.quirks,
-        scale=options.scale,
-    )
+    render_corpus(**vars(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":

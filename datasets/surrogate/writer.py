@@ -55,8 +55,6 @@ def write_corpus(plan: CorpusPlan, out: Path, *, workers: int, log: Callable[[st
     """
     root = out / plan.root_name
     partial = out / f".{plan.root_name}.rendering"
-    with _readable_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
     with _readable_errors(out), locked(out, "rendering into", log):
         if root.exists():
             _check_finished(root, plan)
