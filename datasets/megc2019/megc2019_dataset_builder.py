@@ -50,6 +50,9 @@ def _read_picture(path: Path) -> UInt8[np.ndarray, "28 28 3"]:
     try:
         if fault := size_fault(path, MOTION_SIZE):  # known before it is decoded: it may be a bomb
             raise CorpusError(f"{fault}.")
-        return FolderFrames([path])[0]
+        picture = FolderFrames([path])[0]
     except (DecodeError, OSError) as error:
         raise CorpusError(f"{error} To leave such pictures out, build with --skip-unreadable.") from error
+    if picture.shape != (MOTION_SIZE, MOTION_SIZE, 3):
+        raise CorpusError(f"{path} is {picture.shape}; expected motion features of {MOTION_SIZE}x{MOTION_SIZE}.")
+    return picture
