@@ -64,6 +64,7 @@ def build(
     cache_dir: str | Path | None = None,
     workers: int | None = None,
     skip_unreadable: bool = False,
+    keep: bool = False,
     runner: str = PROCESSES,
     beam_options: Sequence[str] = (),
     say: Callable[[str], None] = print,
@@ -84,6 +85,8 @@ def build(
         cache_dir: Where prepared clips are kept; None takes `<data_dir>/cache`.
         workers: Processes, 1 or more; None takes the processors at hand.
         skip_unreadable: Whether a clip with a damaged frame is left out and named, instead of being an error.
+        keep: Whether a clip whose preparation fails (face lost, another person, not alignable, too small, turned) is
+            used all the same; by default it is left out and named.
         runner: What prepares the clips: "processes" of this machine, or a runner of Apache Beam by its name.
         beam_options: Further flags for that runner.
         say: Called with each line of the report.
@@ -118,14 +121,21 @@ def build(
     with unwritable_as_corpus_error(builder_dir), locked(builder_dir.parent, "building in", say):
         for stale in builder_dir.parent.glob("incomplete.*"):  # of builds that were killed
             shutil.rmtree(stale)
-        if _is_built(builder_dir, source, say):
+        if _is_built(builder_dir, source, keep, say):
             return builder_dir
         cached = builder_class(config=config, data_dir=data_dir, cache_dir=cache_dir).prepare(
-            source, workers=workers, skip_unreadable=skip_unreadable, runner=runner, beam_options=beam_options
+            source,
+            workers=workers,
+            skip_unreadable=skip_unreadable,
+            keep=keep,
+            runner=runner,
+            beam_options=beam_options,
         )
         say(f"prepared {len(cached.clips) - cached.num_reused} clips, {cached.num_reused} were ready")
         for clip_id, each in cached.skipped.items():
             say(f"  left out: {clip_id}: {each.detail}")
+        if cached.doubtful:
+            say(f"{len(cached.doubtful)} of the prepared clips are doubtful; the report of a run lists them")
         if not cached.clips:
             raise CorpusError(
                 f"no clip of {source.root} can be used, so there is nothing to build; the first reason is: "
@@ -138,7 +148,7 @@ def build(
     return builder_dir
 
 
-def _is_built(builder_dir: Path, source: Corpus, say: Callable[[str], None]) -> bool:
+def _is_built(builder_dir: Path, source: Corpus, keep: bool, say: Callable[[str], None]) -> bool:
     """Returns whether the dataset is there, complete, and of this very source; removes it if not."""
     from datasets.read import compared_examples, read_metadata
 
@@ -150,12 +160,13 @@ def _is_built(builder_dir: Path, source: Corpus, say: Callable[[str], None]) -> 
     except CorpusError as error:
         say(f"not usable any more, so it is built again: {error}")
     else:
-        if metadata["source_fingerprint"] == source.source_fingerprint():
+        if metadata["source_fingerprint"] == source.source_fingerprint() and metadata.get("kept", False) == keep:
             say(f"built before from the same files: {num_clips} clips in {builder_dir}")
             for clip_id, each in metadata["skipped"].items():
                 say(f"  left out: {clip_id}: {each['detail']}")
             return True
-        say(f"{source.root} has changed since {builder_dir} was built; it is built again")
+        changed = "--keep" if metadata["source_fingerprint"] == source.source_fingerprint() else source.root
+        say(f"{changed} has changed since {builder_dir} was built; it is built again")
     # Renamed first: whatever stops the deletion, half a dataset never keeps the name of a complete one.
     doomed = builder_dir.with_name(f"incomplete.{secrets.token_hex(4)}_{builder_dir.name}")
     builder_dir.rename(doomed)
@@ -223,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sampling", default=defaults.sampling, choices=SAMPLINGS, help="how frames are picked")
     parser.add_argument("--no-register", action="store_true", help="leave out the registration below a pixel")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out clips with a damaged frame")
+    parser.add_argument("--keep", action="store_true", help="use clips whose preparation fails, too")
     parser.add_argument(
         "--runner", default=PROCESSES, help="processes (default), or a runner of Apache Beam, such as FnApiRunner"
     )
@@ -235,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             num_frames=flags.num_frames, crop=flags.crop, mask=flags.mask, sampling=flags.sampling,
             register=not flags.no_register,
         )  # fmt: skip
-        passed_on = ("variant", "data_dir", "cache_dir", "workers", "skip_unreadable", "runner")
+        passed_on = ("variant", "data_dir", "cache_dir", "workers", "skip_unreadable", "keep", "runner")
         build(
             flags.corpus,
             find_manual_dir(flags.corpus, flags.manual_dir),

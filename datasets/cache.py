@@ -19,6 +19,7 @@ from datasets.processes import default_workers, run_tasks
 from datasets.records import ClipRecord, Reason, Unusable
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.vision.options import VisionOptions
+from mer_jax.vision.verdict import Verdict, judge
 
 PROCESSES = "processes"  # the runner that needs no Beam
 _T = TypeVar("_T")
@@ -33,11 +34,15 @@ class CachedCorpus:
         clips: Those that are prepared, in the order of the records.
         skipped: Those that cannot be used, by clip id.
         num_reused: How many of the clips were in the cache already.
+        doubtful: What is doubtful about clips that are used, by clip id.
+        kept: Whether clips whose preparation failed are among `clips`.
     """
 
     clips: tuple[CachedClip, ...]
     skipped: dict[str, Unusable]
     num_reused: int
+    doubtful: dict[str, str] = dataclasses.field(default_factory=dict)
+    kept: bool = False
 
 
 def prepare_corpus(
@@ -47,6 +52,7 @@ def prepare_corpus(
     *,
     workers: int | None = None,
     skip_unreadable: bool = False,
+    keep: bool = False,
     runner: str = PROCESSES,
     beam_options: Sequence[str] = (),
 ) -> CachedCorpus:
@@ -61,6 +67,7 @@ def prepare_corpus(
         cache_dir: Folder of the cache; created if it is missing.
         workers: As in `datasets.build.build`; so are the following.
         skip_unreadable: Whether a frame that cannot be decoded costs only its clip.
+        keep: Whether a clip is used although `mer_jax.vision.verdict` fails its preparation.
         runner: "processes", or the name of one of Apache Beam's runners.
         beam_options: Further flags for that runner.
 
@@ -94,12 +101,20 @@ def prepare_corpus(
                 )
             outcomes[position] = outcome
 
-    done = [(record, outcomes[position]) for position, record in enumerate(records)]
-    return CachedCorpus(
-        tuple(CachedClip(record, outcome.path) for record, outcome in done if outcome.path),
-        {record.clip_id: outcome.unusable for record, outcome in done if outcome.unusable},
-        sum(outcome.was_cached for outcome in outcomes.values()),
-    )
+    clips, skipped, doubtful = [], {}, {}
+    for position, record in enumerate(records):
+        outcome = outcomes[position]
+        told = "; ".join(str(finding) for finding in outcome.findings if finding.level != "note")
+        if outcome.unusable:
+            skipped[record.clip_id] = outcome.unusable
+        elif judge(outcome.findings) is Verdict.FAIL and not keep:
+            skipped[record.clip_id] = Unusable(Reason.UNFIT, told, record)
+        elif outcome.path:
+            clips.append(CachedClip(record, outcome.path))
+            if told:
+                doubtful[record.clip_id] = told
+    reused = sum(outcome.was_cached for outcome in outcomes.values())
+    return CachedCorpus(tuple(clips), skipped, reused, doubtful, kept=keep)
 
 
 def _prepare_on_beam(

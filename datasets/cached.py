@@ -22,6 +22,7 @@ from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.prepare import PreparedClip, clip_weights, prepare_clip
+from mer_jax.vision.verdict import Finding, judge_preparation
 
 CACHE_VERSION = 2  # raise it whenever the content of a cache file changes its form
 
@@ -41,11 +42,19 @@ class CachedClip:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of preparing one clip: its cache file and whether it was there before, or why it cannot be used."""
+    """What came of preparing one clip.
+
+    Attributes:
+        path: Its cache file; None if it could not be prepared.
+        was_cached: Whether the file was there before.
+        unusable: Why it could not be prepared.
+        findings: What is wrong with the prepared clip, see `mer_jax.vision.verdict`.
+    """
 
     path: Path | None = None
     was_cached: bool = False
     unusable: Unusable | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 class ClipPreparer:
@@ -70,8 +79,8 @@ class ClipPreparer:
         try:
             folder = cache_folder(self._cache_dir, record.corpus, self._options)
             path = folder / f"{_key(record, self._options)}.npz"
-            if _read(path) is not None:
-                return Outcome(path, was_cached=True)
+            if (cached := _read(path)) is not None:
+                return Outcome(path, was_cached=True, findings=tuple(judge_preparation(cached)))
             if self._landmarker is None:
                 self._landmarker = FaceLandmarker()
             prepared = prepare_clip(FolderFrames(record.frames), self._options, self._landmarker, apex=record.apex)
@@ -81,7 +90,7 @@ class ClipPreparer:
             return Outcome(unusable=Unusable(Reason.UNREADABLE, str(error), record))
         with unwritable_as_corpus_error(path):
             write_atomically(path, _encode(prepared))
-        return Outcome(path)
+        return Outcome(path, findings=tuple(judge_preparation(prepared)))
 
     def close(self) -> None:
         """Releases the landmarker."""

@@ -33,15 +33,17 @@ class CorpusFacts:
         clips: Facts of every clip, by clip id.
         left_out: Why a clip that the release lists is not in the build, by clip id.
         repaired: One sentence for every repair of a clip.
+        doubtful: What is doubtful about a clip that is used, by clip id.
     """
 
     clips: dict[str, ClipFacts]
     left_out: dict[str, str]
     repaired: tuple[str, ...]
+    doubtful: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """Returns what was left out and repaired as plain values."""
-        return {"left_out": self.left_out, "repaired": list(self.repaired)}
+        return {"left_out": self.left_out, "repaired": list(self.repaired), "doubtful": self.doubtful}
 
 
 def read_facts(builder_dir: str | os.PathLike[str]) -> CorpusFacts:
@@ -58,6 +60,7 @@ def read_facts(builder_dir: str | os.PathLike[str]) -> CorpusFacts:
     findings = metadata.get("findings", {})
     return CorpusFacts(
         clips={clip: ClipFacts(frames, amplitude.get(clip)) for clip, frames in metadata.get("num_frames", {}).items()},
-        left_out={clip: f"{each['reason']}: {each['detail']}" for clip, each in metadata["skipped"].items()},
+        left_out={clip: each["detail"] for clip, each in metadata["skipped"].items()},
         repaired=tuple(sentence for kind in _REPAIRS for sentence in findings.get(kind, ())),
+        doubtful=metadata.get("doubtful", {}),
     )

@@ -22,6 +22,7 @@ def load_corpus(
     manual_dir: str | os.PathLike[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     workers: int | None = None,
+    keep: bool = False,
     say: Callable[[str], None] = print,
 ) -> tuple[Clips, "CorpusFacts"]:
     """Loads the clips of an experiment as its model takes them; builds the corpus first where that is not done yet.
@@ -32,6 +33,7 @@ def load_corpus(
             rendered into `data_dir`.
         data_dir: Folder of built corpora; None takes `$MER_DATA_DIR`, or `data` in the working directory.
         workers: Processes for rendering and preprocessing, 1 or more; None takes the processors at hand.
+        keep: Whether clips whose preparation fails are used, see `datasets.build.build`.
         say: Called with each line of progress.
 
     Returns:
@@ -58,6 +60,7 @@ def load_corpus(
         options=experiment.vision,
         data_dir=data_dir,
         workers=workers,
+        keep=keep,
         say=say,
     )
     from datasets.facts import read_facts  # TFDS takes a second to import

@@ -60,6 +60,7 @@ class Reason(enum.Enum):
     FEW_FRAMES = "too few of its frames"
     NO_FACE = "no face"
     UNREADABLE = "unreadable frame"
+    UNFIT = "unfit after preparation"
 
 
 @dataclasses.dataclass(frozen=True)

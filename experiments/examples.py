@@ -1,6 +1,6 @@
 """Clips that a report shows: one of each class, and clips that were confused with another class."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from datasets.release import why_not_shown
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view, make_face
@@ -20,13 +21,23 @@ from mer_jax.training.checkpoint import read_weights
 PAIRS_SHOWN = 3
 
 
-def pick_faces(clips: Clips, normalization: str) -> list[FaceExample]:
-    """Picks the first clip of each class, as stored and as network input; no clips for motion features."""
+def hidden_faces(clips: Clips) -> dict[int, str]:
+    """Why the face of a clip must not be shown, by position; clips that may be shown are not listed."""
+    return {index: reason for index in range(len(clips)) if (reason := why_not_shown(clips, index))}
+
+
+def pick_faces(clips: Clips, normalization: str, hidden: Collection[int] = ()) -> list[FaceExample]:
+    """Picks the first clip of each class that may be shown, as stored and as network input.
+
+    No clips for motion features.
+    """
     examples = []
     if clips.kind != "faces":
         return examples
     for label, class_name in enumerate(clips.class_names):
-        index = int(np.flatnonzero(clips.label == label)[0])
+        index = next((int(i) for i in np.flatnonzero(clips.label == label) if i not in hidden), None)
+        if index is None:
+            continue
         (fed,) = make_face(jnp.asarray(clips.pictures[index]), normalization)
         examples.append(
             FaceExample(
@@ -45,6 +56,7 @@ def pick_errors(
     clips: Clips,
     result: ProtocolResult,
     checkpoint_folder: Callable[[str, int, int], Path],
+    hidden: Collection[int] = (),
 ) -> list[tuple[ConfusedPair, list[ShownClip]]]:
     """Picks the most confused pairs of classes, each with a recognised, a confused, and a recognised clip of the other.
 
@@ -56,20 +68,24 @@ def pick_errors(
         clips: The corpus.
         result: Result of a protocol that tests original clips, without copies.
         checkpoint_folder: Protocol, seed and fold -> folder of the checkpoints.
+        hidden: Positions of clips whose faces must not be shown.
     """
     if clips.kind != "faces":
         return []
-    shown = []
+    shown, may_show = [], [clips.clip_id.index(name) not in hidden for name in result.clip_id]
     for pair in find_confused_pairs(result)[:PAIRS_SHOWN]:
         true, given = (result.class_names.index(name) for name in (pair.true, pair.given))
-        rows = [_most_certain(result, *answer) for answer in ((true, true), (true, given), (given, given))]
+        rows = [
+            _most_certain(result, np.array(may_show), *answer)
+            for answer in ((true, true), (true, given), (given, given))
+        ]
         show = [_show(experiment, clips, result, row, checkpoint_folder) for row in rows if row is not None]
         shown.append((pair, show))
     return shown
 
 
-def _most_certain(result: ProtocolResult, true: int, given: int) -> int | None:
-    rows = np.flatnonzero((result.true == true) & (result.predicted == given) & (result.copy == 0))
+def _most_certain(result: ProtocolResult, may_show: np.ndarray, true: int, given: int) -> int | None:
+    rows = np.flatnonzero((result.true == true) & (result.predicted == given) & (result.copy == 0) & may_show)
     return int(rows[np.argmax(result.probabilities[rows, given])]) if len(rows) else None
 
 

@@ -36,6 +36,7 @@ _FOLD_PARALLEL = flags.DEFINE_string(
     "accelerator's memory holds, and on a CPU one on each device.",
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write curves for TensorBoard, too (needs tensorboardX).")
+_KEEP = flags.DEFINE_bool("keep", False, "Use clips whose preparation fails (face lost, another person, ...), too.")
 _NO_FACES = flags.DEFINE_bool("no_faces", False, "Keep all faces out of pictures and report.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
@@ -68,6 +69,7 @@ def read_options(command: Sequence[str]) -> RunOptions:
         jobs=_JOBS.value,
         fold_parallel=None if text == "auto" else int(text),
         tensorboard=_TENSORBOARD.value,
+        keep=_KEEP.value,
         no_faces=_NO_FACES.value,
         coordinator=_COORDINATOR.value,
         num_processes=_NUM_PROCESSES.value,

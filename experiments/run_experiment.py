@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from datasets.load import load_corpus
-from experiments.examples import pick_errors, pick_faces
+from experiments.examples import hidden_faces, pick_errors, pick_faces
 from experiments.processes import first_process_first, initialize_processes
 from experiments.progress import RunProgress
 from experiments.recorder import Recorder, count_folds, seconds_by_fold
@@ -50,6 +50,7 @@ class RunOptions:
         jobs: See `mer_jax.train`.
         fold_parallel: See `mer_jax.train`.
         tensorboard: Whether to write curves for TensorBoard.
+        keep: Whether clips whose preparation fails are used all the same.
         no_faces: Whether to keep all faces out of pictures and report.
         coordinator: HOST:PORT of process 0 where several processes train together.
         num_processes: Number of them.
@@ -66,6 +67,7 @@ class RunOptions:
     jobs: int | None = None
     fold_parallel: int | None = None
     tensorboard: bool = False
+    keep: bool = False
     no_faces: bool = False
     coordinator: str | None = None
     num_processes: int | None = None
@@ -106,6 +108,7 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> tuple[Path, l
             manual_dir=options.manual_dir,
             data_dir=options.data_dir,
             workers=options.workers,
+            keep=options.keep,
             say=say,
         )
     check_clips(experiment.model, clips)
@@ -189,17 +192,19 @@ def write_results(
     experiment = results.experiment
     honest = find_honest({result.protocol: result.scores() for result in written})
     shown = next((result for result in written if result.protocol == honest), None)
+    hidden = hidden_faces(clips) if clips.kind == "faces" else {}
     report = write_report(
         folder.path,
         results=written,
         history=history,
         config=config["experiment"],
         environment={**config["environment"], "data": config["data"], "command": config["command"]},
-        faces=pick_faces(clips, experiment.normalization) if show_faces else [],
-        errors=pick_errors(experiment, clips, shown, folder.checkpoint_folder) if shown and show_faces else [],
-        no_faces="" if show_faces else "No faces are shown: the run was made with --no_faces.",
+        faces=pick_faces(clips, experiment.normalization, hidden) if show_faces else [],
+        errors=pick_errors(experiment, clips, shown, folder.checkpoint_folder, hidden) if shown and show_faces else [],
+        no_faces=_why_faces_are_missing(hidden) if show_faces else "No faces are shown: the run has --no_faces.",
         left_out=facts.left_out,
         repaired=facts.repaired,
+        doubtful=facts.doubtful,
         facts=_name_facts(facts),
         missing=[(name, fold) for name, each in folds.items() for fold in each if fold.missing],
     )
@@ -230,6 +235,12 @@ def say(text: str) -> None:
     """Prints one line; of several processes the first one does."""
     if jax.process_index() == 0:
         print(text, flush=True)
+
+
+def _why_faces_are_missing(hidden: Mapping[int, str]) -> str:
+    """What the report says where faces of some or all clips are kept out by the corpus's terms."""
+    reasons = sorted(set(hidden.values()))
+    return f"Faces of {len(hidden)} clips are not shown: {'; '.join(reasons)}." if hidden else ""
 
 
 def _name_facts(facts: "CorpusFacts") -> dict[str, dict[str, float]]:

@@ -19,6 +19,7 @@ from datasets.build import build, default_data_dir, main
 from datasets.builder import ClipConfig
 from datasets.cache import prepare_corpus
 from datasets.cached import read_cached
+from datasets.facts import read_facts
 from datasets.read import checksum_metadata, load_clips, read_metadata
 from datasets.release import known_corpora
 from datasets.smic.release import Smic
@@ -190,6 +191,24 @@ def test_a_clip_without_a_face_is_said_each_time(source, tmp_path):
     _, said = build_again(source, tmp_path / "data")
     assert "built before" in said
     assert f"left out: {clip.name}" in said
+
+
+def test_a_clip_whose_preparation_fails_is_left_out_unless_it_is_kept(source, tmp_path):
+    """Frames that are all the same picture are decoded and hold a face, and show no movement at all."""
+    clip = next((source / "SMIC_all_raw" / "HS" / "s1" / "micro").glob("*/*"))
+    first, *others = sorted(clip.iterdir())
+    for frame in others:
+        frame.write_bytes(first.read_bytes())
+    builder_dir, said = build_again(source, tmp_path / "data")
+    assert f"left out: {clip.name}: all prepared frames are the same picture" in said
+    assert read_metadata(builder_dir)["skipped"][clip.name]["reason"] == "unfit after preparation"
+    facts = read_facts(builder_dir)
+    assert "all prepared frames are the same picture" in facts.left_out[clip.name]
+    assert len(load_clips(builder_dir)) == NUM_CLIPS - 1
+    builder_dir, said = build_again(source, tmp_path / "data", keep=True)
+    assert "--keep has changed since" in said
+    assert len(load_clips(builder_dir)) == NUM_CLIPS
+    assert "all prepared frames are the same picture" in read_facts(builder_dir).doubtful[clip.name]
 
 
 def test_no_usable_clip_is_an_error(source, tmp_path):

@@ -61,6 +61,7 @@ def write_report(
     no_faces: str = "",
     left_out: Mapping[str, str] | None = None,
     repaired: Sequence[str] = (),
+    doubtful: Mapping[str, str] | None = None,
 ) -> Path:
     """Draws the pictures of a run and writes its page.
 
@@ -81,6 +82,7 @@ def write_report(
         no_faces: Why no faces are shown; "" where they are.
         left_out: Why a clip that the release lists was not used, by clip id.
         repaired: One sentence for every repaired clip.
+        doubtful: What is doubtful about a clip that was used, by clip id.
 
     Returns:
         Path of the page.
@@ -130,6 +132,7 @@ def write_report(
         no_faces=no_faces,
         left_out=left_out or {},
         repaired=repaired,
+        doubtful=doubtful or {},
         definitions={LABELS[key]: text for key, text in DEFINITIONS.items()},
         config=json.dumps(config, indent=2, default=str),
         environment=shown,
