@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -297,6 +298,29 @@ class TestReading:
         path.write_text(json.dumps(metadata | {"checksum": checksum_metadata(metadata)}))
         with pytest.raises(CorpusError, match=f"{NUM_CLIPS} clips are there, {NUM_CLIPS - 1} were built"):
             load_clips(path.parent)
+
+    def test_no_flipped_bit_is_believed(self, data_dir, tmp_path):
+        (folder,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0")
+        whole, rng, refused = load_clips(folder), random.Random(0), 0
+        for path in sorted(folder.iterdir()) * 25:
+            content = bytearray(path.read_bytes())
+            bit = rng.randrange(8 * len(content))
+            content[bit // 8] ^= 1 << bit % 8
+            damaged = shutil.copytree(folder, tmp_path / "damaged", dirs_exist_ok=True)
+            (damaged / path.name).write_bytes(content)
+            try:
+                clips = load_clips(damaged)
+            except CorpusError:
+                refused += 1
+                continue
+            assert (clips.fingerprint, clips.subject, clips.clip_id) == (
+                whole.fingerprint,
+                whole.subject,
+                whole.clip_id,
+            )
+            np.testing.assert_array_equal(clips.pictures, whole.pictures)
+            np.testing.assert_array_equal(clips.label, whole.label)
+        assert refused > 50
 
     def test_damaged_records(self, data_dir):
         (path,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0/*.array_record*")
