@@ -263,10 +263,11 @@ SMOKE_RUNS = {
     "peers": "--batch 1 --rounds 1",
     "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",
     "scaling": "--per_subject 1 --batch 8 --rounds 1 --factors 1 2",
+    "small_net": "--batches 2 --rounds 1",
     "train_step": "--batch 2 --rounds 1 --direct",
     "vision": "--clips 1 --rounds 1",
 }
-FAST = ("apex", "coverage", "input", "main_job")
+FAST = ("apex", "coverage", "input", "main_job", "small_net")
 
 
 def test_every_benchmark_has_a_smoke_run():

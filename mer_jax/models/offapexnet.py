@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
+from mer_jax.blocks.small_layers import ConvReluPool2D
 from mer_jax.data.views import check_motion
 from mer_jax.typing import Logits
 
@@ -51,12 +52,12 @@ class OffApexNet(nn.Module):
             ShapeError: Features of another size, or integers.
         """
         check_motion(motion)
+        padding = ((2, 2), (2, 2))  # keeps the size
         paths = []
         for channel, name in enumerate(("horizontal", "vertical")):
             x = motion[..., channel : channel + 1]
             for layer, features in enumerate((6, 16), start=1):
-                x = nn.relu(nn.Conv(features, (5, 5), dtype=self.dtype, name=f"{name}_{layer}")(x))
-                x = nn.max_pool(x, (2, 2), strides=(2, 2))
+                x = ConvReluPool2D(features, (5, 5), padding, dtype=self.dtype, name=f"{name}_{layer}")(x)
             paths.append(x.reshape(*x.shape[:-3], -1))  # *b (7 7 16)
         x = jnp.concatenate(paths, axis=-1)
         for layer in (1, 2):

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
+from mer_jax.blocks.small_layers import BatchNorm2D, ConvRelu2D, conv_relu_norm_pool_streams
 from mer_jax.data.views import check_motion
 from mer_jax.typing import Logits
 
@@ -51,16 +52,14 @@ class STSTNet(nn.Module):
             ShapeError: Features of another size, or integers.
         """
         check_motion(motion)
-        clips = motion.reshape(-1, *motion.shape[-3:])  # pooling with padding takes one leading axis
-        streams = []
-        for number, features in enumerate(self.streams, start=1):
-            x = nn.relu(nn.Conv(features, (3, 3), padding=2, dtype=self.dtype, name=f"conv_{number}")(clips))
-            x = nn.BatchNorm(
-                use_running_average=not is_training, momentum=0.9, dtype=self.dtype, name=f"normalize_{number}"
-            )(x)
-            # Flax takes pairs too, but annotates only strings.
-            x = nn.max_pool(x, (3, 3), (3, 3), ((1, 1), (1, 1)))  # *b 10 10 d  # pyright: ignore[reportArgumentType]
-            streams.append(nn.Dropout(self.dropout, deterministic=not is_training)(x))
+        numbered = list(enumerate(self.streams, start=1))
+        padding = ((2, 2), (2, 2))
+        convs = [ConvRelu2D(d, (3, 3), padding, dtype=self.dtype, name=f"conv_{n}") for n, d in numbered]
+        norms = [BatchNorm2D(momentum=0.9, dtype=self.dtype, name=f"normalize_{n}") for n, _ in numbered]
+        pooled = conv_relu_norm_pool_streams(
+            motion, convs, norms, is_training=is_training, pool_size=(3, 3), pool_padding=((1, 1), (1, 1))
+        )  # of each stream *b 10 10 d
+        streams = [nn.Dropout(self.dropout, deterministic=not is_training)(x) for x in pooled]
         x = nn.avg_pool(jnp.concatenate(streams, axis=-1), (2, 2), strides=(2, 2))
         x = x.reshape(*motion.shape[:-3], -1)  # *b (5 5 16)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(x).astype(jnp.float32)

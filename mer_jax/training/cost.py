@@ -47,10 +47,13 @@ def list_layers(model: nn.Module, num_frames: int, batch: int = 1) -> list[Layer
     calls: list[tuple[tuple[str, ...], str, Any]] = []
 
     def record(call, arguments, keywords, context):
-        if context.method_name != "__call__":
+        path = context.module.path
+        # A layer that others share the work of is not called: its parameters are read.
+        shared = context.method_name == "weights" and path not in [known for known, *_ in calls]
+        if context.method_name != "__call__" and not shared:
             return call(*arguments, **keywords)
         place = len(calls)
-        calls.append((context.module.path, type(context.module).__name__, None))
+        calls.append((path, type(context.module).__name__, None))
         result = call(*arguments, **keywords)
         calls[place] = (*calls[place][:2], jax.tree.leaves(result)[0].shape)
         return result
