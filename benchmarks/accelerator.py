@@ -39,7 +39,7 @@ from benchmarks.timing import (
 )
 from mer_jax.blocks.conv_pool import conv_relu_pool, output_size
 from mer_jax.blocks.grouped_conv import Form, grouped_conv_relu_pool
-from mer_jax.machine import keep_freed_memory
+from mer_jax.system.machine import keep_freed_memory
 
 STEPS_IN_EPOCH = 8
 

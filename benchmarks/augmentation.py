@@ -17,8 +17,8 @@ from benchmarks.lanes import make_clips
 from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
 from mer_jax.config import Augmentation, Optimization
 from mer_jax.data.views import VIEWS
-from mer_jax.machine import keep_freed_memory
 from mer_jax.models import HybridAttention3DNet
+from mer_jax.system.machine import keep_freed_memory
 from mer_jax.training.batches import Data, Items, load_batch
 from mer_jax.training.optim import make_optimizer
 from mer_jax.training.steps import train_step

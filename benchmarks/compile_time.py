@@ -28,7 +28,7 @@ def work(implementation: str, batch: int) -> None:
 
     from benchmarks import paper_net
     from mer_jax.blocks.conv_pool import resolve
-    from mer_jax.files import user_cache_dir
+    from mer_jax.system.files import user_cache_dir
 
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -34,9 +34,9 @@ from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError
-from mer_jax.machine import keep_freed_memory
 from mer_jax.protocols import make_plan
 from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
+from mer_jax.system.machine import keep_freed_memory
 
 TIME_LINE = re.compile(r"^Time: .*$", re.MULTILINE)
 

@@ -21,7 +21,6 @@ import jax
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, report, time_call
-from mer_jax.machine import keep_freed_memory
 from mer_jax.models import (
     DualPath3DNet,
     HybridAttention3DNet,
@@ -29,6 +28,7 @@ from mer_jax.models import (
     SinglePath3DNet,
     SqueezeExcitation3DNet,
 )
+from mer_jax.system.machine import keep_freed_memory
 
 _IN_TURN = (HybridAttention3DNet, DualPath3DNet, SqueezeExcitation3DNet, HybridAttention3DSENet, SinglePath3DNet)
 NETWORKS = {network.__name__: network for network in _IN_TURN}

@@ -7,7 +7,7 @@ The network of `paper_net.py`, float32, batches of 1, 8 and 80 prepared clips.
 
 from benchmarks import paper_net
 from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize, time_interleaved
-from mer_jax.machine import keep_freed_memory
+from mer_jax.system.machine import keep_freed_memory
 
 
 def main() -> None:

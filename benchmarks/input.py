@@ -16,7 +16,7 @@ from benchmarks.lanes import make_clips
 from benchmarks.timing import make_parser, report, summarize, time_interleaved
 from mer_jax.config import Augmentation
 from mer_jax.data.views import VIEWS
-from mer_jax.machine import keep_freed_memory
+from mer_jax.system.machine import keep_freed_memory
 from mer_jax.training.batches import Data, Items, load_batch
 
 

@@ -18,7 +18,7 @@ import jax
 
 from benchmarks import paper_net
 from benchmarks.timing import make_parser, report, time_call
-from mer_jax.machine import keep_freed_memory
+from mer_jax.system.machine import keep_freed_memory
 
 
 def work(implementation: str, batch: int, keep: bool) -> None:

@@ -24,7 +24,7 @@ import jax
 from benchmarks import paper_net, peer_nets
 from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize
 
-# glibc's malloc told to keep what is freed, from outside: what mer_jax.machine does from inside.
+# glibc's malloc told to keep what is freed, from outside: what mer_jax.system.machine does from inside.
 _MALLOC = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(16 << 30),
@@ -51,7 +51,7 @@ def work(name: str, batch: int, training: bool) -> None:
     """Runs the process of one peer: reads a line, executes a step, prints its seconds."""
     if name.startswith(("mer_jax", "flax")):
         if "as it comes" not in name:
-            from mer_jax.machine import keep_freed_memory
+            from mer_jax.system.machine import keep_freed_memory
 
             keep_freed_memory()
         run, weights = peer_nets.make_jax(name.partition(",")[0].split()[1], batch, training=training)

@@ -9,7 +9,7 @@ default the engine trains folds one after another on a CPU, and together on an a
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, median_ratio, report, summarize, time_interleaved
-from mer_jax.machine import keep_freed_memory
+from mer_jax.system.machine import keep_freed_memory
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ import jax
 
 from benchmarks.lanes import make_chunk, make_clips, make_loso
 from benchmarks.timing import make_parser, report, summarize, time_interleaved
-from mer_jax.machine import keep_freed_memory
-from mer_jax.sharding import make_mesh
+from mer_jax.system.devices import make_mesh
+from mer_jax.system.machine import keep_freed_memory
 
 
 def time_devices(number: int, per_subject: int, rounds: int, batch: int) -> None:

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.timing import make_parser, median_ratio, report, summarize
-from mer_jax.machine import keep_freed_memory
 from mer_jax.models import OffApexNet, STSTNet
+from mer_jax.system.machine import keep_freed_memory
 
 
 class FlaxSTSTNet(STSTNet):
@@ -115,9 +115,7 @@ def main() -> None:
     rows = []
     for network, models in PAIRS.items():
         for batch in arguments.batches:
-            programs = {
-                form: make_gradient(model, batch) for form, model in zip(("Flax", "ours"), models, strict=True)
-            }
+            programs = {form: make_gradient(model, batch) for form, model in zip(("Flax", "ours"), models, strict=True)}
             wall, cpu = measure(programs, arguments.rounds)
             for form in programs:
                 row = {"network": network, "batch": batch, "form": form} | summarize(wall[form], clips=batch)

@@ -9,7 +9,7 @@ gigabytes at batch 80 on a CPU.
 
 from benchmarks import paper_net
 from benchmarks.timing import make_parser, matrix_product_rate, median_ratio, report, summarize, time_interleaved
-from mer_jax.machine import keep_freed_memory
+from mer_jax.system.machine import keep_freed_memory
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     ]
     notes = [
         f"batch {arguments.batch}, {arguments.rounds} interleaved rounds; malloc "
-        f"{'keeps freed memory (mer_jax.machine)' if kept else 'as it comes'}; "
+        f"{'keeps freed memory (mer_jax.system.machine)' if kept else 'as it comes'}; "
         f"matrix product {peak / 1e9:.0f} GFLOP/s",
     ]
     report(rows, arguments.json, notes=notes, batch=arguments.batch, matrix_product=peak, mallopt=kept)

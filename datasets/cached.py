@@ -17,7 +17,7 @@ import numpy as np
 
 from datasets.records import ClipRecord, Reason, Unusable
 from mer_jax.errors import CorpusError, DecodeError, NoFaceError
-from mer_jax.files import write_atomically
+from mer_jax.system.files import write_atomically
 from mer_jax.vision.frames import FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions

@@ -17,7 +17,7 @@ from datasets.read import load_clips
 from mer_jax.data.clips import Clips
 from mer_jax.data.motion import quantize
 from mer_jax.errors import ConfigError
-from mer_jax.files import write_atomically
+from mer_jax.system.files import write_atomically
 from mer_jax.vision.flow import motion_features
 from mer_jax.vision.options import VisionOptions
 

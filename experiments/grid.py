@@ -34,8 +34,8 @@ from experiments.run_folder import FINISHED, locked
 from experiments.tables import write_tables
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, MerError
-from mer_jax.files import output_folder, write_atomically
 from mer_jax.protocols import check_protocols
+from mer_jax.system.files import output_folder, write_atomically
 
 # Source: table 1 of the paper, its corpora in the order of its tables.
 CORPORA = ("casme_squared", "smic", "samm", "casme2")

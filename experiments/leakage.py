@@ -20,10 +20,10 @@ from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError
 from mer_jax.evaluation.gap import find_reference
 from mer_jax.evaluation.leakage import measure_leakage, to_json
-from mer_jax.files import write_atomically
 from mer_jax.protocols import SUBJECT_DISJOINT
 from mer_jax.report.leakage import draw_leakage, make_leak_table
 from mer_jax.report.page import load_template
+from mer_jax.system.files import write_atomically
 
 PROTOCOLS = ("paper", "clip", "subject", "loso")
 

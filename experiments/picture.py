@@ -29,9 +29,9 @@ from mer_jax.errors import ConfigError, near_names
 from mer_jax.evaluation.gap import find_honest
 from mer_jax.evaluation.predictions import read_predictions
 from mer_jax.evaluation.results import ProtocolResult
-from mer_jax.files import write_atomically
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.overview import AnsweredClip, draw_overview
+from mer_jax.system.files import write_atomically
 from mer_jax.training.train import fingerprint
 from mer_jax.vision.frames import FolderFrames
 

@@ -26,10 +26,10 @@ from mer_jax.evaluation.audit import write_folds
 from mer_jax.evaluation.gap import find_honest, summarize
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import ProtocolResult, write_metrics
-from mer_jax.files import seal, user_cache_dir, write_atomically
-from mer_jax.machine import keep_freed_memory
 from mer_jax.protocols import check_protocols
 from mer_jax.report.page import write_report
+from mer_jax.system.files import seal, user_cache_dir, write_atomically
+from mer_jax.system.machine import keep_freed_memory
 from mer_jax.training.program import check_clips, check_model
 from mer_jax.training.train import Results, fingerprint, is_baseline, make_plans, train
 

@@ -30,8 +30,8 @@ import mer_jax
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
-from mer_jax.files import is_sealed, output_folder, seal, write_atomically
 from mer_jax.models import describe_model
+from mer_jax.system.files import is_sealed, output_folder, seal, write_atomically
 from mer_jax.training.train import checkpoint_folder, fingerprint
 
 _PACKAGES = (

@@ -31,10 +31,10 @@ from mer_jax.evaluation.published import (
     find_published,
     load_published,
 )
-from mer_jax.files import write_atomically
 from mer_jax.report.page import load_template
 from mer_jax.report.paper_figure import draw_paper_figure
 from mer_jax.report.table import Table, footnote_mark
+from mer_jax.system.files import write_atomically
 
 CORPUS_NAMES = {"casme_squared": "CAS(ME)^2", "smic": "SMIC", "samm": "SAMM", "casme2": "CASME II"}
 NET_OF_MODEL = {

@@ -10,9 +10,9 @@ from mer_jax.data.clips import Clips
 from mer_jax.evaluation.audit import AuditError, audit_predictions, audit_run, check_folds, read_folds, write_folds
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import write_metrics
-from mer_jax.files import seal
 from mer_jax.models.ststnet import STSTNet
 from mer_jax.protocols import make_plan
+from mer_jax.system.files import seal
 from mer_jax.training.train import train
 from tests.toy_results import NAMES, make_result, smic_like
 

@@ -318,7 +318,7 @@ import jaxtyping
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec as P
 from mer_jax.blocks.conv_pool import conv_relu_pool
-from mer_jax.sharding import make_mesh
+from mer_jax.system.devices import make_mesh
 
 keys = jax.random.split(jax.random.key(0), 3)
 x, kernel = jax.random.normal(keys[0], (16, 6, 8, 9, 1)), jax.random.normal(keys[1], (3, 3, 3, 1, 5))

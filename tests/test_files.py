@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import ConfigError
-from mer_jax.files import checksum_array, is_sealed, natural_key, output_folder, seal
+from mer_jax.system.files import checksum_array, is_sealed, natural_key, output_folder, seal
 
 
 @pytest.mark.parametrize(

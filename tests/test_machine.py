@@ -7,7 +7,7 @@ import pytest
 
 FAULTS = """
 import ctypes, resource, sys
-from mer_jax.machine import keep_freed_memory
+from mer_jax.system.machine import keep_freed_memory
 
 if "keep" in sys.argv:
     assert keep_freed_memory()

@@ -13,10 +13,10 @@ from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import ProtocolResult, write_metrics
-from mer_jax.files import seal
 from mer_jax.models import HybridAttention3DNet, STSTNet
 from mer_jax.report.figures import FaceExample
 from mer_jax.report.overview import AnsweredClip, draw_overview
+from mer_jax.system.files import seal
 from mer_jax.training.train import fingerprint
 from mer_jax.vision.options import VisionOptions
 

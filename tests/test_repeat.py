@@ -9,7 +9,7 @@ from experiments.config_files import find_config, known_configs, load_config, ov
 from experiments.repeat import PredictionsDifferError, compare_predictions, read_record
 from mer_jax.errors import ConfigError
 from mer_jax.evaluation.predictions import write_predictions
-from mer_jax.files import seal
+from mer_jax.system.files import seal
 from tests.toy_results import make_result
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from datasets.facts import read_facts
-from mer_jax.files import seal
+from mer_jax.system.files import seal
 from mer_jax.training.checkpoint import read_weights
 
 ROOT = Path(__file__).parents[1]

@@ -17,8 +17,8 @@ from experiments.run_folder import (
 )
 from mer_jax.config import Experiment
 from mer_jax.errors import ConfigError
-from mer_jax.files import seal
 from mer_jax.models import DualPath3DNet
+from mer_jax.system.files import seal
 from mer_jax.training.train import fingerprint
 from mer_jax.vision.options import VisionOptions
 from tests.toy_training import make_clips

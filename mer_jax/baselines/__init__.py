@@ -13,8 +13,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from mer_jax.discovery import find_classes
 from mer_jax.errors import near_names
+from mer_jax.system.discovery import find_classes
 
 _BASELINES = find_classes(Path(__file__).parent)
 

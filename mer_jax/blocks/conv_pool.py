@@ -35,7 +35,7 @@ from mer_jax.blocks.conv_pool_derivatives import Size3, differentiable
 from mer_jax.blocks.grouped_conv import Form, grouped_conv_relu_pool, num_separate
 from mer_jax.errors import ConfigError, ShapeError, near_names
 from mer_jax.native import conv_pool as native
-from mer_jax.sharding import DATA, over_data
+from mer_jax.system.devices import DATA, over_data
 
 IMPLEMENTATIONS = ("auto", "native", "fused", "batched", "direct")
 

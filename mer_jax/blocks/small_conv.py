@@ -27,9 +27,9 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from mer_jax.blocks.small_pool import NO_PADDING, PLACE, Padding, Size2, max_pool, pooled_size
+from mer_jax.blocks.small_pool import NO_PADDING, PLACE, Padding, Size2, max_pool
 from mer_jax.errors import ConfigError, ShapeError, near_names
-from mer_jax.sharding import DATA
+from mer_jax.system.devices import DATA
 
 IMPLEMENTATIONS = ("auto", "tiled", "plain")
 EPSILON = 1e-5  # added to variances, as in `nn.BatchNorm`

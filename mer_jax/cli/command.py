@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mer_jax.errors import MerError
-from mer_jax.files import printable
+from mer_jax.system.files import printable
 
 # The operating system's reasons for refusing to write.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mer_jax.errors import MerError
-from mer_jax.files import output_folder, printable
+from mer_jax.system.files import output_folder, printable
 from mer_jax.vision.options import CROPS, FACES, MASKS, SAMPLINGS, TURNS, VisionOptions
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from mer_jax.data.clips import Clips
 from mer_jax.errors import MerError
 from mer_jax.evaluation.predictions import read_predictions
 from mer_jax.evaluation.results import STATISTICS, ProtocolResult
-from mer_jax.files import is_sealed, natural_key, seal, write_atomically
 from mer_jax.protocols import Plan
+from mer_jax.system.files import is_sealed, natural_key, seal, write_atomically
 
 FOLDS, PREDICTIONS, METRICS = "folds.json", "predictions.csv", "metrics.json"
 SIDES = ("train", "validation", "test")

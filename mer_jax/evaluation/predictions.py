@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from mer_jax.errors import near_names
 from mer_jax.evaluation.metrics import PredictionsError
 from mer_jax.evaluation.results import ProtocolResult
-from mer_jax.files import natural_key, write_atomically
+from mer_jax.system.files import natural_key, write_atomically
 
 FIXED_COLUMNS = (
     "clip_id", "subject", "corpus", "provenance", "protocol", "fold", "seed", "copy", "true", "predicted"

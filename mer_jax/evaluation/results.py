@@ -17,7 +17,7 @@ from mer_jax.data.clips import PROVENANCES
 from mer_jax.evaluation import calibration, metrics
 from mer_jax.evaluation.intervals import people_intervals, wilson_interval
 from mer_jax.evaluation.metrics import PredictionsError, Statistics
-from mer_jax.files import write_atomically
+from mer_jax.system.files import write_atomically
 
 # Scores with an interval, a baseline, a mean over folds and a spread over seeds.
 STATISTICS: Statistics = {"accuracy": metrics.accuracy, "uf1": metrics.uf1, "uar": metrics.uar}

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mer_jax.discovery import find_classes
 from mer_jax.errors import ConfigError, near_names
+from mer_jax.system.discovery import find_classes
 
 _NETWORKS = find_classes(Path(__file__).parent)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 import jaxlib.version
 
-from mer_jax.files import user_cache_dir, write_atomically
+from mer_jax.system.files import user_cache_dir, write_atomically
 
 SOURCES = ("conv_pool.cc", "conv_pool_loops.h")  # the first is compiled and includes the others
 # No -march and no -ffast-math: the sources name their instruction sets, and the order of sums is theirs.

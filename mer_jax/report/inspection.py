@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 import mer_jax
-from mer_jax.files import printable, write_atomically
 from mer_jax.report.page import load_template
+from mer_jax.system.files import printable, write_atomically
 from mer_jax.vision.contact_sheet import draw_clip, encode_jpeg, encode_png, stack_sheets
 from mer_jax.vision.inspection import InspectedClip, Inspection
 from mer_jax.vision.libraries import cv2, load_mediapipe

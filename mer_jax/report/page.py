@@ -21,9 +21,9 @@ from mer_jax.evaluation.published import (
     select_published,
 )
 from mer_jax.evaluation.results import DEFINITIONS, FoldSummary, ProtocolResult
-from mer_jax.files import natural_key, write_atomically
 from mer_jax.report import figures
 from mer_jax.report.mistakes import ShownClip, draw_difficulty, draw_errors
+from mer_jax.system.files import natural_key, write_atomically
 
 LABELS = {
     "accuracy": "Accuracy",

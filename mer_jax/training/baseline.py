@@ -7,8 +7,8 @@ import numpy as np
 
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
-from mer_jax.machine import one_blas_thread
 from mer_jax.protocols import Plan, refuse_copies
+from mer_jax.system.machine import one_blas_thread
 from mer_jax.training.fit import FoldResult
 from mer_jax.training.program import check_clips
 

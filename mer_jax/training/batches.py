@@ -18,7 +18,7 @@ from mer_jax.config import Augmentation
 from mer_jax.data.augment import augment_clip
 from mer_jax.data.views import View
 from mer_jax.protocols import Plan
-from mer_jax.sharding import over_data
+from mer_jax.system.devices import over_data
 from mer_jax.typing import Mask, PRNGKey
 
 # The fields of these two are checked by nobody: jax.tree puts placeholders of its own into them.

@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from mer_jax.errors import CheckpointError
-from mer_jax.files import checksum_array, is_sealed, seal
+from mer_jax.system.files import checksum_array, is_sealed, seal
 
 SCHEMA_VERSION = 3  # 3: checksums
 ROOM_FOR_METADATA = 2**20  # bytes

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
 from mer_jax.errors import MemoryLimitError
-from mer_jax.sharding import FOLD, replicate, round_up
+from mer_jax.system.devices import FOLD, replicate, round_up
 from mer_jax.training import lanes as compiled_lanes
 from mer_jax.training.checkpoint import FoldCheckpoints
 from mer_jax.training.program import Lane, Program

@@ -21,7 +21,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from mer_jax.sharding import branch, lanes_sharding, over_lanes, replicated_sharding, shard_batch
+from mer_jax.system.devices import branch, lanes_sharding, over_lanes, replicated_sharding, shard_batch
 from mer_jax.training.batches import Data, Items, copy_keys, deal_batches, in_batches, load_batch
 from mer_jax.training.compiled import Compiled
 from mer_jax.training.losses import cross_entropy, example_loss, weighted_mean

@@ -15,7 +15,7 @@ from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view, input_shapes
 from mer_jax.errors import ConfigError
 from mer_jax.protocols import Plan, refuse_copies
-from mer_jax.sharding import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
+from mer_jax.system.devices import DATA, FOLD, free_bytes, lanes_that_fit, make_mesh, replicate, round_up
 from mer_jax.training import lanes as compiled_lanes
 from mer_jax.training.batches import Data, Items, pad_items
 from mer_jax.training.losses import class_weights

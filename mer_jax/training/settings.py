@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from mer_jax.config import Augmentation, Optimization
 from mer_jax.data.views import View
-from mer_jax.sharding import DATA, round_up
+from mer_jax.system.devices import DATA, round_up
 
 
 @dataclasses.dataclass(frozen=True)

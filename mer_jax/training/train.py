@@ -17,9 +17,9 @@ from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, NonFiniteLossError
 from mer_jax.evaluation.results import FoldSummary, ProtocolResult
-from mer_jax.machine import count_processors
 from mer_jax.protocols import Plan, make_plan, refuse_copies
-from mer_jax.sharding import DATA, FOLD, in_any_process, make_mesh
+from mer_jax.system.devices import DATA, FOLD, in_any_process, make_mesh
+from mer_jax.system.machine import count_processors
 from mer_jax.training.baseline import fit_baseline
 from mer_jax.training.checkpoint import FoldCheckpoints
 from mer_jax.training.collect import collect_folds, summarize_folds

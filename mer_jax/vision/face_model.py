@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mer_jax.errors import FaceModelError
-from mer_jax.files import user_cache_dir, write_atomically
+from mer_jax.system.files import user_cache_dir, write_atomically
 
 FILE_NAME = "face_landmarker.task"
 FILE_SIZE = 3_758_596  # bytes

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from mer_jax.errors import DecodeError
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 from mer_jax.vision.libraries import cv2, quiet_opencv
 
 FRAME_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff")

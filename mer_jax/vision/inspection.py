@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mer_jax.errors import DecodeError
-from mer_jax.files import printable
+from mer_jax.system.files import printable
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.quality import ClipQuality, inspect_clip, summarise_corpus

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mer_jax.errors import DecodeError
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 from mer_jax.vision.camera import record_camera
 from mer_jax.vision.frames import FRAME_SUFFIXES, FolderFrames, FrameSource
 from mer_jax.vision.tiff import TIFF_SUFFIXES, StackFrames, count_pages

@@ -17,7 +17,7 @@ def find_classes(folder: Path) -> dict[str, str]:
         Names of classes and of modules, sorted by class.
 
     Example:
-        >>> find_classes(Path(__file__).parent / "baselines")
+        >>> find_classes(Path(__file__).parents[1] / "baselines")
         {'LbpTop': 'lbptop', 'LinearFlow': 'linearflow'}
     """
     found = {}
