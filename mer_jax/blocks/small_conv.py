@@ -5,9 +5,9 @@ For motion features of 28x28 pixels XLA's convolutions and pools are slow on a C
 * A convolution is one matrix product of all patches. Streams that read the same pictures share it: their filters are
   concatenated.
 * Batches are worked on in tiles of some clips, which stay in the cache from the patches to the pool.
-* Normalisation with a positive scale is monotone, so it commutes with the maximum. The sums for the batch statistics and
-  the pooled maximum are taken in one pass, and only pooled features are normalised. Where a scale is negative, the
-  minimum is pooled.
+* Normalisation with a positive scale is monotone, so it commutes with the maximum. The sums for the batch statistics
+  and the pooled maximum are taken in one pass, and only pooled features are normalised. Where a scale is negative,
+  the minimum is pooled.
 * The backward pass keeps the output of the convolution and the place of each maximum, and makes the patches again.
 
 On GPUs and TPUs, and where devices share a batch, the same functions use XLA's convolution on the whole batch.
@@ -39,7 +39,7 @@ _TILE = 1 << 19  # numbers in the patches and outputs of a tile: about 2 MB, of 
 
 
 def resolve(implementation: str = "auto") -> str:
-    """What `implementation` stands for here: `tiled` on a CPU, else, and in a mesh whose devices share a batch, `plain`.
+    """What `implementation` stands for: `tiled` on a CPU whose devices do not share batches in a mesh, else `plain`.
 
     Args:
         implementation: One of `IMPLEMENTATIONS`.
@@ -145,8 +145,8 @@ def conv_relu_norm_pool(
         implementation: One of `IMPLEMENTATIONS`.
 
     Returns:
-        Pooled features in the type of the convolution, and the mean and the biased variance that they were normalised with, in
-        float32 or wider.
+        Pooled features in the type of the convolution; the mean and the biased variance that they were normalised
+        with, in float32 or wider.
 
     Raises:
         ConfigError: An unknown implementation, or pool padding as wide as the window.
