@@ -15,7 +15,7 @@ from mer_jax.blocks.small_conv import conv_relu, conv_relu_norm_pool, conv_relu_
 from mer_jax.blocks.small_layers import BatchNorm2D, ConvRelu2D, ConvReluPool2D
 from mer_jax.blocks.small_pool import max_pool
 from mer_jax.errors import ConfigError, ShapeError
-from mer_jax.sharding import make_mesh
+from mer_jax.system.devices import make_mesh
 
 NONE, ONE, TWO = ((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 2), (2, 2))
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
