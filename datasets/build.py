@@ -28,6 +28,7 @@ from datasets.release import import_builder, known_corpora
 from datasets.report import make_report
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.files import printable
 from mer_jax.vision.options import CROPS, MASKS, SAMPLINGS, VisionOptions
 
 if TYPE_CHECKING:
@@ -240,7 +241,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--beam_options", default="", help="further flags for that runner, in one text")
     flags = parser.parse_args(arguments)
-    sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
 
     def command() -> None:
         options = VisionOptions(
@@ -253,6 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             find_manual_dir(flags.corpus, flags.manual_dir),
             options=options,
             beam_options=shlex.split(flags.beam_options),
+            say=lambda line: print(printable(line)),
             **{name: getattr(flags, name) for name in passed_on},
         )
 

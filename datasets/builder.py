@@ -5,7 +5,6 @@ read as array_record, which TFDS handles with NumPy alone.
 """
 
 import dataclasses
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,10 +15,11 @@ import tensorflow_datasets as tfds
 
 from datasets.cache import CachedCorpus, prepare_corpus
 from datasets.cached import CachedClip, read_cached
-from datasets.read import SPLIT, checksum_example, checksum_metadata
+from datasets.read import SPLIT, checksum_example
 from datasets.records import Corpus
 from datasets.release import Release
 from mer_jax.errors import CorpusError
+from mer_jax.files import seal
 from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
 from mer_jax.vision.options import VisionOptions
 
@@ -211,7 +211,7 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             self.info.metadata["quality"][record.clip_id] = dict(quality)
             self.info.metadata["checksums"][record.clip_id] = checksum_example(example)
             yield record.clip_id, example
-        self.info.metadata["checksum"] = checksum_metadata(json.loads(json.dumps(self.info.metadata)))
+        self.info.metadata["checksum"] = seal(self.info.metadata)["checksum"]
 
 
 def _identity(marker: Mapping[str, Any] | None) -> dict[str, Any] | None:

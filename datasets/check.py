@@ -22,6 +22,7 @@ from datasets.release import find_release
 from datasets.report import CorpusReport, make_report
 from mer_jax.cli.command import run_command
 from mer_jax.errors import MerError
+from mer_jax.files import printable
 from mer_jax.sizes import MOTION_SIZE
 
 _TAIL = 64  # bytes at the end of a file that are looked at; cameras append a few after the end of a JPEG
@@ -134,7 +135,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_corpus_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     flags = parser.parse_args(arguments)
-    sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in any encoding
     found: list[Check] = []
 
     def command() -> None:
@@ -145,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if flags.json:
                 print(json.dumps({"corpus": flags.corpus, "usable": False, "error": str(error)}))
             raise
-        print(json.dumps(found[0].to_json(), indent=1) if flags.json else "\n".join(found[0].lines()))
+        lines = [json.dumps(found[0].to_json(), indent=1)] if flags.json else map(printable, found[0].lines())
+        print("\n".join(lines))
 
     code = run_command(command, on_interrupt="interrupted")
     return code or int(not found[0].is_usable)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mer_jax.errors import CorpusError
+from mer_jax.files import natural_key
 from mer_jax.vision.frames import FRAME_SUFFIXES
 
 SURROGATE_MARKER = "SURROGATE.json"
@@ -30,16 +31,6 @@ def normalize_name(name: str) -> str:
         True
     """
     return re.sub(r"[ _-]+", "_", name.strip()).casefold()
-
-
-def natural_key(name: str) -> tuple[tuple[int, str], ...]:
-    """Sort key that puts `s2` before `s10`.
-
-    Example:
-        >>> sorted(["s10", "s2"], key=natural_key)
-        ['s2', 's10']
-    """
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name.casefold()))
 
 
 def subfolders(folder: Path) -> list[Path]:

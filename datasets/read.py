@@ -14,6 +14,7 @@ from datasets.records import ClipRecord
 from datasets.release import find_release
 from mer_jax.data.clips import Clips
 from mer_jax.errors import CorpusError
+from mer_jax.files import is_sealed
 
 SPLIT = "clips"  # TFDS reserves "all"
 # What a build has to say about itself to be read.
@@ -36,12 +37,6 @@ def checksum_example(example: Mapping[str, Any]) -> str:
             text = value.decode() if isinstance(value, bytes) else value
             digest.update(f"{name} {text if isinstance(text, str) else int(text)!r}\n".encode())
     return digest.hexdigest()[:32]
-
-
-def checksum_metadata(metadata: Mapping[str, Any]) -> str:
-    """Identifies what a build says about itself, in 32 hexadecimal digits."""
-    content = json.dumps({key: value for key, value in metadata.items() if key != "checksum"}, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def load_clips(builder_dir: str | os.PathLike[str], *, scheme: str | None = None) -> Clips:
@@ -149,6 +144,6 @@ def read_metadata(builder_dir: str | os.PathLike[str]) -> dict[str, Any]:
         raise CorpusError(
             f"{path} does not say {', '.join(lacking)}: another version of this program built it. {_REBUILD}"
         )
-    if metadata["checksum"] != checksum_metadata(metadata):
+    if not is_sealed(metadata):
         raise CorpusError(f"{path} is damaged: its checksum differs. {_REBUILD}")
     return metadata

@@ -21,12 +21,13 @@ from datasets.builder import ClipConfig
 from datasets.cache import prepare_corpus
 from datasets.cached import read_cached
 from datasets.facts import read_facts
-from datasets.read import checksum_metadata, load_clips, read_metadata
+from datasets.read import load_clips, read_metadata
 from datasets.release import known_corpora
 from datasets.smic.release import Smic
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.files import seal
 from mer_jax.vision.options import VisionOptions
 
 OPTIONS = VisionOptions(num_frames=4, register=False)
@@ -291,11 +292,11 @@ class TestReading:
         path.write_text(json.dumps(metadata))
         with pytest.raises(CorpusError, match=r"metadata\.json is damaged: its checksum differs"):
             load_clips(path.parent)
-        path.write_text(json.dumps(metadata | {"checksum": checksum_metadata(metadata)}))
+        path.write_text(json.dumps(seal(metadata)))
         with pytest.raises(CorpusError, match=f"clip '{first}' is not what was built: its checksum differs"):
             load_clips(path.parent)
         del metadata["checksums"][first]
-        path.write_text(json.dumps(metadata | {"checksum": checksum_metadata(metadata)}))
+        path.write_text(json.dumps(seal(metadata)))
         with pytest.raises(CorpusError, match=f"{NUM_CLIPS} clips are there, {NUM_CLIPS - 1} were built"):
             load_clips(path.parent)
 

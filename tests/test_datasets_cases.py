@@ -252,6 +252,14 @@ class TestCommands:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("CASME II (selected, 3class)")
 
+    def test_names_of_files_cannot_steer_the_terminal(self, tmp_path, capsys):
+        root = write_casme2(tmp_path)
+        write_frames(root / "sub01" / "EP09_09\x1b[31m", range(3))
+        assert main(["casme2", "--manual_dir", str(tmp_path)]) == 0
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        assert r"EP09_09\x1b[31m is in no row of the annotation" in out
+
     def test_a_home_folder_is_expanded(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("MER_FACE_MODEL", str(find_face_model()))
         monkeypatch.setenv("HOME", str(tmp_path))

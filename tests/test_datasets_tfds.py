@@ -10,11 +10,12 @@ import tensorflow_datasets as tfds
 
 from datasets.build import build
 from datasets.casme2.release import Casme2
-from datasets.read import checksum_example, checksum_metadata, load_clips, read_metadata
+from datasets.read import checksum_example, load_clips, read_metadata
 from datasets.smic.release import Smic
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.files import seal
 from tests.corpora import write_casme2
 from tests.documents import ROOT
 
@@ -83,7 +84,7 @@ class TestProvenance:
         forged = shutil.copytree(data_dir / "surrogate_smic/hs/2.0.0", tmp_path / "smic/hs/2.0.0")
         metadata = json.loads((forged / "metadata.json").read_text())
         metadata |= {"provenance": "licensed"}
-        (forged / "metadata.json").write_text(json.dumps(metadata | {"checksum": checksum_metadata(metadata)}))
+        (forged / "metadata.json").write_text(json.dumps(seal(metadata)))
         with pytest.raises(CorpusError, match=r"clip '.*' is surrogate, not licensed"):
             load_clips(forged)
 

@@ -11,12 +11,13 @@ import re
 from pathlib import Path
 
 from datasets.discovery import check_manual_dir
-from datasets.folders import find_folders, find_marker, list_files, natural_key, subfolders
+from datasets.folders import find_folders, find_marker, list_files, subfolders
 from datasets.records import ClipRecord, Corpus, Published, Reason, Unusable
 from datasets.report import Findings
 from datasets.schemes import THREE
 from datasets.spreadsheet import CellError, Row, find_header, open_sheets, table_rows
 from mer_jax.errors import CorpusError
+from mer_jax.files import natural_key
 
 FLOW_PART = "flow_features"
 COLUMNS = {

@@ -9,7 +9,6 @@ import dataclasses
 from pathlib import Path
 
 from datasets.casme2.release import Casme2
-from datasets.folders import natural_key
 from datasets.megc2019.flow_features import FLOW_PART, read_flow_features
 from datasets.records import ClipRecord, Corpus, Published
 from datasets.release import Publication, Release
@@ -18,6 +17,7 @@ from datasets.samm.release import Samm
 from datasets.schemes import MEGC_2019, THREE, Composite, by_name
 from datasets.smic.release import Smic
 from mer_jax.errors import CorpusError
+from mer_jax.files import natural_key
 
 _PARTS: dict[str, type[Release]] = {"casme2": Casme2, "samm": Samm, "smic": Smic}
 _BY_CLASS = {"negative": 250, "positive": 109, "surprise": 83}

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from datasets.annotated import AnnotatedRelease, Annotation, Key, Tree
-from datasets.folders import enter_doubled, find_folders, natural_key, normalize_name, subfolders
+from datasets.folders import enter_doubled, find_folders, normalize_name, subfolders
 from datasets.records import ClipRecord, Corpus, Reason, Unusable
 from datasets.report import Findings
 from datasets.schemes import THREE
 from datasets.smic.extended import SmicExtended
 from datasets.smic.names import CLASS_OF_TOKEN, CLIP, LENGTHS, PUBLISHED, SCHEMES, SUBJECT, clip_id_of
+from mer_jax.files import natural_key
 
 _FORMS = {"smic_all_raw": "raw", "smic_all_cropped": "cropped"}
 
