@@ -85,7 +85,8 @@ def _pool(x: Array, sign: Array | None, size: Size2, padding: Padding) -> Array:
 
 @_pool.defjvp
 def _pool_jvp(size, padding, primals, tangents):
-    pooled, place = _first_max(*primals, size, padding)
+    x, sign = primals
+    pooled, place = _first_max(x, sign, size, padding)
     place = checkpoint_name(place, PLACE)
     (ph, pw), (b, height, width, c) = size, pooled.shape
     windows = _whole_windows(tangents[0], size, padding, 0).reshape(b, height, ph, width, pw, c)
