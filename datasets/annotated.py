@@ -28,7 +28,7 @@ from datasets.release import Release
 from datasets.report import Findings
 from datasets.spreadsheet import CellError, Row, Sheet, find_header, table_rows
 from mer_jax.errors import CorpusError, near_names
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 
 _RELEASE_DEPTH = 5  # levels below the given folder; archives unpacked into folders of their own name add some
 

@@ -28,7 +28,7 @@ from datasets.release import import_builder, known_corpora
 from datasets.report import make_report
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, CorpusError
-from mer_jax.files import printable
+from mer_jax.system.files import printable
 from mer_jax.vision.options import CROPS, MASKS, SAMPLINGS, VisionOptions
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from datasets.read import SPLIT, checksum_example
 from datasets.records import Corpus
 from datasets.release import Release
 from mer_jax.errors import CorpusError
-from mer_jax.files import seal
 from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
+from mer_jax.system.files import seal
 from mer_jax.vision.options import VisionOptions
 
 NO_APEX = -1

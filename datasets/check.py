@@ -22,8 +22,8 @@ from datasets.release import find_release
 from datasets.report import CorpusReport, make_report
 from mer_jax.cli.command import run_command
 from mer_jax.errors import MerError
-from mer_jax.files import printable
 from mer_jax.sizes import MOTION_SIZE
+from mer_jax.system.files import printable
 
 _TAIL = 64  # bytes at the end of a file that are looked at; cameras append a few after the end of a JPEG
 _LINES = 20  # damaged frames that a person is shown

@@ -9,7 +9,7 @@ from typing import Any
 from datasets.folders import COPY_SUFFIX, describe_folder, list_files, walk
 from datasets.spreadsheet import Sheet, open_sheets
 from mer_jax.errors import CorpusError
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 
 _ANNOTATION_DEPTH = 3  # levels below the given folder
 _GUESS = 90  # ranks from here on are guesses

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mer_jax.errors import CorpusError
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 from mer_jax.vision.frames import FRAME_SUFFIXES
 
 SURROGATE_MARKER = "SURROGATE.json"

@@ -14,7 +14,7 @@ from datasets.records import ClipRecord
 from datasets.release import find_release
 from mer_jax.data.clips import Clips
 from mer_jax.errors import CorpusError
-from mer_jax.files import is_sealed
+from mer_jax.system.files import is_sealed
 
 SPLIT = "clips"  # TFDS reserves "all"
 # What a build has to say about itself to be read.

@@ -9,7 +9,7 @@ from typing import Any
 from datasets.records import Corpus
 from datasets.schemes import Composite, Scheme
 from mer_jax.errors import CorpusError
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 
 # Kinds of findings in the order in which they are printed, and the word that a line begins with.
 FINDINGS = {

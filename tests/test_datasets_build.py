@@ -27,7 +27,7 @@ from datasets.smic.release import Smic
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
-from mer_jax.files import seal
+from mer_jax.system.files import seal
 from mer_jax.vision.options import VisionOptions
 
 OPTIONS = VisionOptions(num_frames=4, register=False)

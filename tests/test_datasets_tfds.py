@@ -15,7 +15,7 @@ from datasets.smic.release import Smic
 from datasets.smic.smic_dataset_builder import Builder
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import ConfigError, CorpusError
-from mer_jax.files import seal
+from mer_jax.system.files import seal
 from tests.corpora import write_casme2
 from tests.documents import ROOT
 

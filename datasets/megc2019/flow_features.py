@@ -17,7 +17,7 @@ from datasets.report import Findings
 from datasets.schemes import THREE
 from datasets.spreadsheet import CellError, Row, find_header, open_sheets, table_rows
 from mer_jax.errors import CorpusError
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 
 FLOW_PART = "flow_features"
 COLUMNS = {

@@ -17,7 +17,7 @@ from datasets.samm.release import Samm
 from datasets.schemes import MEGC_2019, THREE, Composite, by_name
 from datasets.smic.release import Smic
 from mer_jax.errors import CorpusError
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 
 _PARTS: dict[str, type[Release]] = {"casme2": Casme2, "samm": Samm, "smic": Smic}
 _BY_CLASS = {"negative": 250, "positive": 109, "surprise": 83}

@@ -21,7 +21,7 @@ from datasets.report import Findings
 from datasets.schemes import THREE
 from datasets.smic.extended import SmicExtended
 from datasets.smic.names import CLASS_OF_TOKEN, CLIP, LENGTHS, PUBLISHED, SCHEMES, SUBJECT, clip_id_of
-from mer_jax.files import natural_key
+from mer_jax.system.files import natural_key
 
 _FORMS = {"smic_all_raw": "raw", "smic_all_cropped": "cropped"}
 
