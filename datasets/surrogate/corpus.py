@@ -87,12 +87,7 @@ def render_corpus(
         raise ConfigError(f"workers is {workers}; expected 1 or more")
     release = CORPORA[corpus]
     options = CorpusOptions(
-        difficulty=difficulty,
-        num_subjects=release.num_subjects if num_subjects is None else num_subjects,
-        num_clips=release.num_clips if num_clips is None else num_clips,
-        seed=seed,
-        exact=exact,
-        quirks=quirks,
-        scale=scale,
-    )
+        difficulty, release.num_subjects if num_subjects is None else num_subjects,
+        release.num_clips if num_clips is None else num_clips, seed, exact, quirks, scale,
+    )  # fmt: skip
     return write_corpus(release.plan(options), Path(out).expanduser(), workers=workers, log=log)

@@ -84,35 +84,21 @@ class SmicRelease:
 
 HS = SmicRelease()
 HS_CROPPED = dataclasses.replace(
-    HS,
-    title="SMIC (cropped)",
-    root_name="SMIC_all_cropped",
-    file_name="reg_image{:06d}.bmp",
-    variant="cropped",
+    HS, title="SMIC (cropped)", root_name="SMIC_all_cropped", file_name="reg_image{:06d}.bmp", variant="cropped",
     is_cropped=True,
-)
+)  # fmt: skip
 # Eight subjects were filmed by two slower cameras as well. NIR's classes are not published, and are taken to be VIS'.
 VIS = SmicRelease(
-    title="SMIC VIS",
-    camera="VIS",
-    file_name="{:05d}.bmp",
+    title="SMIC VIS", camera="VIS", file_name="{:05d}.bmp",
     geometry=dataclasses.replace(GEOMETRY, fps=25.0, duration_s=(0.24, 0.38, 0.52)),
     class_counts={"positive": 28, "negative": 23, "surprise": 20},
     subject_counts={name: SUBJECT_COUNTS[name] for name in ("s11", "s12", "s13", "s14", "s15", "s18", "s19", "s20")},
-    counter_range=(6_245, 30_000),
-    gap_range=(200, 2_000),
-    variant="vis",
-    stream=40_000,
-    turning_point=100_000,
-)
+    counter_range=(6_245, 30_000), gap_range=(200, 2_000), variant="vis", stream=40_000, turning_point=100_000,
+)  # fmt: skip
 NIR = dataclasses.replace(
-    VIS,
-    title="SMIC NIR",
-    camera="NIR",
-    geometry=dataclasses.replace(VIS.geometry, is_gray=True, noise=4.0),
-    variant="nir",
-    stream=50_000,
-)
+    VIS, title="SMIC NIR", camera="NIR", geometry=dataclasses.replace(VIS.geometry, is_gray=True, noise=4.0),
+    variant="nir", stream=50_000,
+)  # fmt: skip
 
 
 def plan_smic(options: CorpusOptions, release: SmicRelease = HS) -> CorpusPlan:
@@ -158,16 +144,9 @@ def plan_smic(options: CorpusOptions, release: SmicRelease = HS) -> CorpusPlan:
     if options.quirks:
         subjects, documents, quirks = _add_quirks(subjects, release)
     return CorpusPlan(
-        "smic",
-        release.title,
-        release.root_name,
-        geometry.scaled(options.scale),
-        options,
-        tuple(subjects),
-        documents,
-        tuple(quirks),
-        release.variant,
-    )
+        "smic", release.title, release.root_name, geometry.scaled(options.scale), options, tuple(subjects), documents,
+        tuple(quirks), release.variant,
+    )  # fmt: skip
 
 
 def _subject_names(count: int, release: SmicRelease) -> list[str]:
