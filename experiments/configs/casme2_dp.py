@@ -3,7 +3,7 @@
     python -m experiments.run --config casme2_dp.py
 
 Purpose: the paper's two paths without attention, which `ha`, `se` and `hase` have to improve on.
-Time: not measured yet.
+Time: at most 13 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
 .612 (90 of 147 clips). The paper prints an accuracy of .9335, with copies of test clips in training.
 """

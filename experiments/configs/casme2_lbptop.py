@@ -3,7 +3,7 @@
     python -m experiments.run --config casme2_lbptop.py
 
 Purpose: the field's hand-crafted texture baseline.
-Time: not measured yet.
+Time: at most 1 minute of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
 .612 (90 of 147 clips).
 """

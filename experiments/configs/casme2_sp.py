@@ -4,7 +4,7 @@
 
 Purpose: the one-path network that table 2 of the paper compares with; its layers are not published, so their
 sizes are ours.
-Time: not measured yet.
+Time: at most 16 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
 .612 (90 of 147 clips). The paper prints an accuracy of .9366, with copies of test clips in training.
 """

@@ -3,7 +3,7 @@
     python -m experiments.run --config casme_squared_dp.py
 
 Purpose: the paper's two paths without attention, which `ha`, `se` and `hase` have to improve on.
-Time: not measured yet.
+Time: at most 29 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering happy gives .468
 (167 of 357 clips). The paper prints an accuracy of .9368, with copies of test clips in training.
 """

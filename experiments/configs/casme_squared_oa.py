@@ -4,7 +4,7 @@
 
 Purpose: a small network of the motion from onset to apex, to compare with networks of whole clips; the apex is
 annotated.
-Time: not measured yet.
+Time: at most 13 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering happy gives .468
 (167 of 357 clips).
 """

@@ -7,7 +7,7 @@ DIR is then their folder.
 
 Purpose: the baseline that a network has to beat; motion from onset to apex; the apex is annotated, and spotted
 in SMIC.
-Time: not measured yet.
+Time: at most 8 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
 .566 (250 of 442 clips).
 """

@@ -7,7 +7,7 @@ DIR is then their folder.
 
 Purpose: a small network of the motion from onset to apex, to compare with networks of whole clips; the apex is
 annotated, and spotted in SMIC.
-Time: not measured yet.
+Time: at most 458 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
 .566 (250 of 442 clips). STSTNet's authors print a UF1 of .7196 and a UAR of .7096 for it under `loso`.
 """

@@ -4,7 +4,7 @@
 
 Purpose: a likely ancestor of the paper's networks (Reddy et al., IJCNN 2019): eyes and mouth in two paths,
 joined before the dense layers.
-Time: not measured yet.
+Time: at most 12 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
 .692 (92 of 133 clips).
 """

@@ -3,7 +3,7 @@
     python -m experiments.run --config samm_se.py
 
 Purpose: the paper's variant with squeeze-and-excitation in each path instead of hybrid attention.
-Time: not measured yet.
+Time: at most 12 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
 .692 (92 of 133 clips). The paper prints an accuracy of .9335, with copies of test clips in training.
 """

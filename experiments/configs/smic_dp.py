@@ -3,7 +3,7 @@
     python -m experiments.run --config smic_dp.py
 
 Purpose: the paper's two paths without attention, which `ha`, `se` and `hase` have to improve on.
-Time: not measured yet.
+Time: at most 13 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: accuracy .805 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
 answering negative gives .427 (70 of 164 clips). The paper prints an accuracy of .9155, with copies of test
 clips in training.

@@ -4,7 +4,7 @@
 
 Purpose: a likely ancestor of the paper's networks (Reddy et al., IJCNN 2019): eyes and mouth in two paths,
 joined after the dense layers.
-Time: not measured yet.
+Time: at most 13 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: accuracy .793 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
 answering negative gives .427 (70 of 164 clips).
 """

@@ -3,7 +3,7 @@
     python -m experiments.run --config smic_lbptop.py
 
 Purpose: the field's hand-crafted texture baseline.
-Time: not measured yet.
+Time: at most 1 minute of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: accuracy .683 under `subject`, .707 under `loso`, on the SURROGATE (medium, seed 0); not run on a
 licensed copy. Always answering negative gives .427 (70 of 164 clips).
 """

@@ -4,8 +4,8 @@
 
 Purpose: a small network of the motion from onset to apex, to compare with networks of whole clips; the apex is
 spotted.
-Time: not measured yet.
-Expect: accuracy .860 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
+Time: at most 6 minutes of training on two cores (benchmarks.configs, 2026-11-26).
+Expect: accuracy .854 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
 answering negative gives .427 (70 of 164 clips).
 """
 

@@ -4,7 +4,7 @@
 
 Purpose: a likely ancestor of the paper's networks (Reddy et al., IJCNN 2019): one 3D convolution over the whole
 face.
-Time: not measured yet.
+Time: at most 8 minutes of training on two cores (benchmarks.configs, 2026-11-26).
 Expect: accuracy .774 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
 answering negative gives .427 (70 of 164 clips).
 """
