@@ -66,15 +66,17 @@ def check_equal(ours, reference, arguments, **close):
     """Compares all results and, from random cotangents, the gradients of all arguments."""
     close = close or CLOSE
 
+    leaves, tree = jax.tree.flatten(jax.eval_shape(reference, *arguments))
+    # Drawn outside of both programs, which might round them differently.
+    cotangents = [draw(leaf.shape, 10 + number).astype(leaf.dtype) for number, leaf in enumerate(leaves)]
+
     def evaluate(function):
         @jax.jit
-        def run(*arguments):
+        def run(arguments, cotangents):
             results, transpose = jax.vjp(function, *arguments)
-            leaves, tree = jax.tree.flatten(results)
-            cotangents = [draw(leaf.shape, 10 + number).astype(leaf.dtype) for number, leaf in enumerate(leaves)]
             return results, transpose(jax.tree.unflatten(tree, cotangents))
 
-        return run(*arguments)
+        return run(arguments, cotangents)
 
     for one, other in zip(*(jax.tree.leaves(evaluate(each)) for each in (ours, reference)), strict=True):
         assert one.shape == other.shape
