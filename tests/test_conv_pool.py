@@ -76,7 +76,8 @@ def assert_same(got, expected, atol):
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=[pytest.mark.slow] * (i in (2, 4, 5, 8)), id=str(i)) for i, c in enumerate(CASES)]
+    "case",
+    [pytest.param(c, marks=[pytest.mark.slow] * (i in (1, 2, 3, 4, 5, 6, 8)), id=str(i)) for i, c in enumerate(CASES)],
 )
 def test_all_equal_direct_in_value_and_gradient(case):
     *sizes, pool_size, pool_stride = case
@@ -302,6 +303,7 @@ def test_unknown_implementation_is_refused():
         conv_relu_pool(x, kernel, bias, implementation="fusd")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_each_device_works_on_its_own_clips():
     """Eight devices have to be asked for before JAX starts, so in a process of its own."""

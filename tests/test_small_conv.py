@@ -317,7 +317,7 @@ def test_batch_normalisation_is_that_of_flax(is_training):
 # --- networks -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "STSTNet")) for name in PAIRS])
 def test_network_is_the_one_of_flax(name):
     """The same first weights to the bit, dropout, logits, running statistics and gradients."""
     flax, ours = PAIRS[name]
