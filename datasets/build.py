@@ -219,6 +219,13 @@ def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", "--config", dest="variant", metavar="NAME", help=told)
 
 
+def _split_options(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"got --beam_options {text}: {error}; expected flags as a shell reads them") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     defaults = VisionOptions()
@@ -252,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flags.corpus,
             find_manual_dir(flags.corpus, flags.manual_dir),
             options=options,
-            beam_options=shlex.split(flags.beam_options),
+            beam_options=_split_options(flags.beam_options),
             say=lambda line: print(printable(line)),
             **{name: getattr(flags, name) for name in passed_on},
         )

@@ -446,6 +446,8 @@ class TestCommand:
         monkeypatch.delenv("MER_MANUAL_DIR", raising=False)
         assert self.run("smic") == 1
         assert "expected --manual_dir or MER_MANUAL_DIR" in capsys.readouterr().err
+        assert main(["smic", "--manual_dir", str(tmp_path), "--beam_options", "'"]) == 1
+        assert "No closing quotation; expected flags as a shell reads them" in capsys.readouterr().err
         assert self.run("casme", "--manual_dir", tmp_path) == 1
         assert "no corpus is called 'casme'" in capsys.readouterr().err
 
