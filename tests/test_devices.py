@@ -99,7 +99,7 @@ def test_a_run_killed_on_four_devices_goes_on_on_one(one, tmp_path):
     )
     wait_for_epochs(tmp_path / "killed", 6, process)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=150)
     done = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     assert "goes on from the checkpoint of epoch" in done.stderr
@@ -156,7 +156,7 @@ def test_an_interrupted_process_stops_the_other(first, one, tmp_path):
     processes = start_two(one.parent, folder, *ENDLESS)
     wait_for_epochs(folder, 2, processes[0])
     processes[first].send_signal(signal.SIGINT)
-    outputs = [process.communicate(timeout=60) for process in processes]
+    outputs = [process.communicate(timeout=150) for process in processes]
     assert [process.returncode for process in processes] == [130, 130], outputs
     assert ("another process stops" in "".join(outputs[0])) == (first == 1)  # it alone speaks
 
@@ -165,7 +165,7 @@ def test_an_interrupted_process_stops_the_other(first, one, tmp_path):
 def test_a_process_interrupted_between_protocols_stops_the_other(one, tmp_path):
     program = ("-c", INTERRUPTED_BETWEEN_PROTOCOLS)
     processes = start_two(one.parent, tmp_path / "two", program=program)
-    outputs = [process.communicate(timeout=60) for process in processes]
+    outputs = [process.communicate(timeout=150) for process in processes]
     assert [process.returncode for process in processes] == [130, 130], outputs
 
 
@@ -176,7 +176,7 @@ def test_a_process_that_cannot_write_stops_the_other(one, tmp_path):
     wait_for_epochs(folder, 2, processes[0])
     folder.rename(tmp_path / "gone")
     folder.write_text("no folder")
-    outputs = [process.communicate(timeout=60) for process in processes]
+    outputs = [process.communicate(timeout=150) for process in processes]
     assert [process.returncode for process in processes] == [1, 130], outputs
     assert "\nerror: " in outputs[0][1], outputs
     assert "Traceback" not in "".join(outputs[1]), outputs
