@@ -15,9 +15,10 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from datasets.cached import CachedClip, ClipPreparer, Outcome, cache_folder, unwritable_as_corpus_error
-from datasets.processes import default_workers, run_tasks
+from datasets.processes import run_tasks
 from datasets.records import ClipRecord, Reason, Unusable
 from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.system.machine import count_processors
 from mer_jax.vision.options import VisionOptions
 from mer_jax.vision.verdict import Verdict, judge
 
@@ -80,7 +81,7 @@ def prepare_corpus(
         FaceModelError: The face model is needed and missing.
     """
     options.validate()
-    workers = default_workers() if workers is None else workers
+    workers = count_processors() if workers is None else workers
     with unwritable_as_corpus_error(cache_dir):
         for corpus in {record.corpus for record in records}:
             folder = cache_folder(cache_dir, corpus, options)

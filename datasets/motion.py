@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from datasets.cached import sign, unwritable_as_corpus_error, verify
-from datasets.processes import default_workers
 from datasets.read import load_clips
 from mer_jax.data.clips import Clips
 from mer_jax.data.motion import quantize
 from mer_jax.errors import ConfigError
 from mer_jax.system.files import write_atomically
+from mer_jax.system.machine import count_processors
 from mer_jax.vision.flow import motion_features
 from mer_jax.vision.options import VisionOptions
 
@@ -79,7 +79,7 @@ def compute_motion(
     flow = _read(path)
     if flow is None:
         say(f"optical flow from onset to apex of {len(clips)} clips")
-        with ThreadPoolExecutor(workers or default_workers()) as pool:  # OpenCV works outside of Python's lock
+        with ThreadPoolExecutor(workers or count_processors()) as pool:  # OpenCV works outside of Python's lock
             flow = np.stack(list(pool.map(lambda clip: quantize(motion_features(clip[0], clip[apex])), clips.pictures)))
         content = io.BytesIO()
         np.save(content, flow)

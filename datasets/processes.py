@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import multiprocessing
-import os
 import signal
 import sys
 import traceback
@@ -17,11 +16,6 @@ from mer_jax.errors import CorpusError, MerError
 from mer_jax.vision.libraries import cv2
 
 _DONE = None  # sent after the last result of an item; results themselves are tuples of one
-
-
-def default_workers() -> int:
-    """Returns the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_tasks(

@@ -18,10 +18,10 @@ import pytest
 from datasets.cache import prepare_corpus
 from datasets.cached import read_cached
 from datasets.folders import list_frames
-from datasets.processes import default_workers
 from datasets.records import ClipRecord, Reason
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import CorpusError
+from mer_jax.system.machine import count_processors
 from mer_jax.vision.options import VisionOptions
 
 OPTIONS = VisionOptions(num_frames=4)
@@ -253,9 +253,9 @@ def test_a_script_without_a_main_guard_may_call_it(records, tmp_path):
 
 def test_the_processors_of_this_process_are_counted(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 9}, raising=False)
-    assert default_workers() == 3
+    assert count_processors() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
-    assert default_workers() == 7
+    assert count_processors() == 7
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert default_workers() == 1
+    assert count_processors() == 1

@@ -5,11 +5,11 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets.processes import default_workers
 from datasets.surrogate import casme2, casme_squared, samm, smic, smic_extended
 from datasets.surrogate.plan import CorpusOptions, CorpusPlan
 from datasets.surrogate.writer import write_corpus
 from mer_jax.errors import ConfigError, near_names
+from mer_jax.system.machine import count_processors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ def render_corpus(
     """
     if corpus not in CORPORA:
         raise ConfigError(f"no surrogate of corpus {corpus!r}; {near_names(corpus, CORPORA)}")
-    workers = default_workers() if workers is None else workers
+    workers = count_processors() if workers is None else workers
     if workers < 1:
         raise ConfigError(f"workers is {workers}; expected 1 or more")
     release = CORPORA[corpus]
