@@ -1,4 +1,4 @@
-"""Reads releases of folders of frames with labels beside them: joins rows and folders, cuts clips, reports the rest.
+"""Reads annotated releases: matches annotation rows with clip folders, cuts clips, and reports mismatches.
 
 Rows and folders match one to one in no release, and some rows make no sense. All of that is reported, and what can be
 used is used. No path is ever made of the content of a row: a row is looked up among the folders that are there.
@@ -147,7 +147,7 @@ class AnnotatedRelease(Release):
         return Annotation(clip_id, subject, key, own | labels, row.place(), onset, apex, offset)
 
     def subject_number(self, name: str) -> int | None:
-        """Returns the number in the name of a subject's folder; None if it is no such name."""
+        """Returns the subject number in a folder name; None if the name is not a subject's."""
         match = self.subject_pattern.fullmatch(normalize_name(name))
         return int(match.group(1)) if match else None
 
@@ -185,7 +185,7 @@ class AnnotatedRelease(Release):
         return table_rows(sheet, header, columns)
 
     def list_folders(self, root: Path, findings: Findings) -> dict[Key, Path]:
-        """Lists the clip folders of a tree; reports those of no subject and those that are there twice."""
+        """Lists the clip folders of a tree; reports folders without a subject and duplicates."""
         folders: dict[Key, Path] = {}
         for subject_folder in subfolders(root):
             number = self.subject_number(subject_folder.name)

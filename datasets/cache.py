@@ -1,4 +1,4 @@
-"""Stage one of every build: each clip is prepared once and kept, whatever happens to the process.
+"""Stage one of every build: prepares each clip once and caches it, so that an interrupted build can continue.
 
 Finding a face and registering its frames is the slow part of a build; `datasets.cached` keeps its result. A second
 build, another scheme or corpus with the same clips, or a run after an interruption continues with what is there.
