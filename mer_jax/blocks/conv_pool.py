@@ -1,12 +1,13 @@
 """3D convolution, ReLU and 3D max pooling as one function.
 
-One mathematics, four implementations:
+One mathematics, five implementations:
 
 | name | what it is | fast on |
 |---|---|---|
 | `native` | C++ through JAX's foreign function interface, `mer_jax.native` | CPUs with a compiler |
 | `fused` | pure JAX, for few channels one loop that keeps intermediates in registers | CPUs |
 | `batched` | pure JAX, all clips at once or in chunks | GPUs, TPUs |
+| `pallas` | Pallas kernels that keep the convolution in registers, `mer_jax.blocks.pallas_conv` | NVIDIA GPUs |
 | `direct` | XLA's own 3D convolution and pooling, what `nn.Conv` and `nn.max_pool` compile to | to compare with |
 
 All agree to rounding, and of equal maxima the first one gets the gradient, as in XLA's own pool. Each gives the same
@@ -37,7 +38,7 @@ from mer_jax.errors import ConfigError, ShapeError, near_names
 from mer_jax.native import conv_pool as native
 from mer_jax.system.devices import DATA, over_data
 
-IMPLEMENTATIONS = ("auto", "native", "fused", "batched", "direct")
+IMPLEMENTATIONS = ("auto", "native", "fused", "batched", "pallas", "direct")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,6 +214,10 @@ def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
         ConfigError: Unknown, or `native` where it cannot be used.
     """
     _check_implementation(implementation)
+    if implementation == "pallas" and jax.default_backend() != "gpu":
+        raise ConfigError(
+            f"got implementation='pallas', which is for NVIDIA GPUs, and this is a {jax.default_backend()}; expected 'auto'"
+        )
     if implementation not in ("auto", "native"):
         return implementation
     on_cpu = jax.default_backend() == "cpu"
@@ -279,6 +284,10 @@ def conv_relu_pool(
         function = functools.partial(_direct, pool_size=pool_size, pool_stride=pool_stride)
     elif name == "native":
         function = _Native(pool_size, pool_stride)
+    elif name == "pallas":
+        from mer_jax.blocks.pallas_conv import PallasConv  # takes a third of a second to import
+
+        function = PallasConv(pool_size, pool_stride)
     else:
         form = Form(pool_size, pool_stride, chunk or 0, "masked")
         if name == "fused":

@@ -62,9 +62,19 @@ def sample_bilinear(
     top = jnp.minimum(y.astype(jnp.int32), height - 2)
     left = jnp.minimum(x.astype(jnp.int32), width - 2)
     dy, dx = y - top, x - left
-    flat = clip.reshape(frames, -1)
-    index = (top * width + left).reshape(-1)
-    corners = [flat.at[:, index + step].get(mode="promise_in_bounds") for step in (0, 1, width, width + 1)]
+    index = top * width + left
+    steps = (0, 1, width, width + 1)
+
+    def by_pixel(clip, index):
+        flat = clip.reshape(frames, -1)
+        return [flat.at[:, index.reshape(-1) + step].get(mode="promise_in_bounds") for step in steps]
+
+    def along_one_axis(clip, index):
+        # Where a gather takes the same pixel of all frames, XLA transposes the whole clip twice on a GPU.
+        flat, frame = clip.reshape(-1), jnp.arange(frames)[:, None] * (height * width)
+        return [flat.at[frame + index.reshape(-1) + step].get(mode="promise_in_bounds") for step in steps]
+
+    corners = jax.lax.platform_dependent(clip, index, cpu=by_pixel, default=along_one_axis)
     weights = [(1 - dy) * (1 - dx), (1 - dy) * dx, dy * (1 - dx), dy * dx]
     products = [corner * weight.reshape(-1) for corner, weight in zip(corners, weights, strict=True)]
     return functools.reduce(jnp.add, products).reshape(frames, *y.shape)
