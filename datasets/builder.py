@@ -18,9 +18,10 @@ from datasets.cached import CachedClip, read_cached
 from datasets.read import SPLIT, checksum_example
 from datasets.records import Corpus
 from datasets.release import Release
+from mer_jax.data.stored import STORED
 from mer_jax.errors import CorpusError
-from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
 from mer_jax.system.files import seal
+from mer_jax.vision.crop import face_points
 from mer_jax.vision.options import VisionOptions
 
 NO_APEX = -1
@@ -114,16 +115,17 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """
         return prepare_corpus(corpus.records, self.builder_config.options, self._cache_dir, **settings)
 
-    def open_clip(self, clip: CachedClip) -> tuple[np.ndarray, np.ndarray, Mapping[str, float]]:
-        """Returns pictures, the positions of their frames, and quality figures of a prepared clip."""
+    def open_clip(self, clip: CachedClip) -> tuple[np.ndarray, np.ndarray, np.ndarray, Mapping[str, float]]:
+        """Returns pictures, landmarks in their pixels, the positions of their frames, and quality figures of a clip."""
         prepared = read_cached(clip)
-        return prepared.faces, prepared.frame_indices, prepared.quality
+        points = face_points(prepared.landmarks, self.builder_config.options.crop)
+        return prepared.faces, points, prepared.frame_indices, prepared.quality
 
     def _info(self) -> tfds.core.DatasetInfo:
         features, metadata = tfds.features, self.get_metadata()
         title, stored = self.RELEASE.title, self.RELEASE.stored(self.builder_config.part)
         num_frames = self.builder_config.options.num_frames
-        shape = {"faces": (num_frames, FACE_SIZE, FACE_SIZE), "motion": (MOTION_SIZE, MOTION_SIZE, 3)}[stored]
+        shape = tuple(num_frames if isinstance(n, str) else n for n in STORED[stored])
         description = metadata.description or ""
         if self.PROVENANCE == _SURROGATE:
             description = (
@@ -140,6 +142,8 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 {
                     # BYTES: the default encoding writes 8-bit pixels as varints, half as large again.
                     stored: features.Tensor(shape=shape, dtype=np.uint8, encoding=features.Encoding.BYTES),
+                    # The 68 iBUG points, x then y, in pixels of the face; NaN for pictures without one.
+                    "landmarks": features.Tensor(shape=(68, 2), dtype=np.float32),
                     **{field: features.Text() for field in self.RELEASE.labels},
                     "subject": features.Text(),
                     "clip_id": features.Text(),
@@ -193,9 +197,10 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, corpus: Corpus, cached: CachedCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
         stored = self.RELEASE.stored(corpus.part)
         for clip in cached.clips:
-            record, (pictures, frame_indices, quality) = clip.record, self.open_clip(clip)
+            record, (pictures, landmarks, frame_indices, quality) = clip.record, self.open_clip(clip)
             example = {
                 stored: pictures,
+                "landmarks": landmarks,
                 **{field: record.labels.get(field, "") for field in self.RELEASE.labels},
                 "subject": record.subject,
                 "clip_id": record.clip_id,

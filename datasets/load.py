@@ -43,6 +43,16 @@ def load_corpus(
         CorpusError: The folder is no such corpus, cannot be read, or has no clip of one of the classes.
         ConfigError: An unknown corpus or variant, or clips that the model's view cannot be computed from.
     """
+    from datasets.motion import check_source, load_view  # TFDS takes a second to import
+
+    view, release = find_view(experiment.model), find_release(experiment.corpus)
+    variant = release.find_variant(experiment.variant or None)
+    check_source(view, experiment.vision, release.stored(variant.part or release.parts[0]), experiment.corpus)
+    if getattr(experiment.model, "needs_action_units", False) and not release.has_action_units:
+        raise ConfigError(
+            f"{type(experiment.model).__name__} is trained with action units, and the owners of {release.title} coded "
+            "none; use a corpus with them, such as casme2, samm or casme_squared"
+        )
     data_dir = Path(data_dir).expanduser() if data_dir else default_data_dir()
     manual_dir = manual_dir or os.environ.get("MER_MANUAL_DIR")
     if manual_dir:
@@ -63,22 +73,12 @@ def load_corpus(
         keep=keep,
         say=say,
     )
-    from datasets.facts import read_facts  # TFDS takes a second to import
-    from datasets.motion import load_motion
-    from datasets.read import load_clips
+    from datasets.facts import read_facts
 
-    scheme = find_release(experiment.corpus).find_variant(experiment.variant or None).scheme.name
-    stored = find_view(experiment.model).stored
-    if stored == "motion":
-        motion_dir = data_dir / "motion"
-        clips = load_motion(builder_dir, experiment.vision, motion_dir, scheme=scheme, workers=workers, say=say)
-    else:
-        clips = load_clips(builder_dir, scheme=scheme)
-    if clips.kind != stored:
-        raise ConfigError(
-            f"{type(experiment.model).__name__} takes {stored}, and the variant {experiment.variant!r} of "
-            f"{experiment.corpus} holds {clips.kind}; use another variant or another model"
-        )
+    scheme = variant.scheme.name
+    clips = load_view(
+        builder_dir, view, experiment.vision, data_dir / "motion", scheme=scheme, workers=workers, say=say
+    )
     absent = [name for name, count in zip(clips.class_names, clips.class_counts(), strict=True) if not count]
     if absent:
         raise CorpusError(

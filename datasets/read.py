@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from datasets.records import ClipRecord
 from datasets.release import find_release
+from mer_jax.data.action_units import encode_action_units
 from mer_jax.data.clips import Clips
 from mer_jax.errors import CorpusError
 from mer_jax.system.files import is_sealed
@@ -61,6 +62,7 @@ def load_clips(builder_dir: str | os.PathLike[str], *, scheme: str | None = None
     records: list[ClipRecord | None] = [None] * len(clip_ids)
     label = np.full(len(clip_ids), -1, np.int32)
     pictures = np.empty(0, np.uint8)
+    landmarks = np.empty((len(clip_ids), 68, 2), np.float32)
     for record, example in compared_examples(builder_dir):
         picture = example[metadata["stored"]]
         if not len(pictures):
@@ -69,7 +71,7 @@ def load_clips(builder_dir: str | os.PathLike[str], *, scheme: str | None = None
         class_name = chosen.classify(record)
         if class_name is not None:
             records[position], label[position] = record, chosen.class_names.index(class_name)
-            pictures[position] = picture
+            pictures[position], landmarks[position] = picture, example["landmarks"]
     taken = [record for record in records if record is not None]
     if not taken:
         raise CorpusError(
@@ -88,6 +90,8 @@ def load_clips(builder_dir: str | os.PathLike[str], *, scheme: str | None = None
         provenance=metadata["provenance"],
         fingerprint=hashlib.sha256(content.encode()).hexdigest()[:32],
         corpus_name=metadata["corpus"],
+        action_units=encode_action_units([record.labels.get("action_units", "") for record in taken]),
+        landmarks=landmarks[label >= 0],
     )
 
 

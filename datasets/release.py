@@ -63,6 +63,7 @@ class Release(abc.ABC):
         default_part: Part of a variant that names none; None takes the first that is there.
         schemes: Class schemes by name, see `datasets.schemes.by_name`; the first is the default.
         labels: Label fields of its clips.
+        has_action_units: Whether the owners coded action units.
         version: Of the built data; raise it when the same release is built differently.
         release_notes: By version.
         instructions: Which files to unpack into `manual_dir`.
@@ -76,8 +77,12 @@ class Release(abc.ABC):
     default_part: ClassVar[str | None] = None
     schemes: ClassVar[Mapping[str, Scheme]]
     labels: ClassVar[tuple[str, ...]] = LABELS
-    version: ClassVar[str] = "2.0.0"
-    release_notes: ClassVar[Mapping[str, str]] = {"2.0.0": "All annotated labels of all clips."}
+    has_action_units: ClassVar[bool] = True
+    version: ClassVar[str] = "2.1.0"
+    release_notes: ClassVar[Mapping[str, str]] = {
+        "2.1.0": "The landmarks of each clip.",
+        "2.0.0": "All annotated labels of all clips.",
+    }
     instructions: ClassVar[str]
     homepage: ClassVar[str]
     publication: ClassVar[Publication] = Publication()

@@ -62,10 +62,10 @@ def test_select_refuses_positions_that_do_not_exist(positions):
         (
             {"pictures": np.zeros((4, 3, 128, 64), np.uint8)},
             ShapeError,
-            "got pictures as uint8 of shape .*expected faces",
+            "got pictures as uint8 of shape .*expected uint8: faces",
         ),
         ({"pictures": np.zeros((4, 3, 128, 128), np.float32)}, ShapeError, "got pictures as float32"),
-        ({"pictures": np.zeros((4, 27, 28, 3), np.uint8)}, ShapeError, "or motion features, uint8 of shape"),
+        ({"pictures": np.zeros((4, 27, 28, 3), np.uint8)}, ShapeError, "faces of shape .* or patches of shape"),
         ({"pictures": np.zeros((4, 28), np.uint8)}, ShapeError, "got pictures as uint8 of shape"),
         ({"label": np.zeros(4, np.int64)}, ShapeError, "labels are int64"),
         ({"label": np.zeros(3, np.int32)}, ShapeError, "label has 3 entries for 4 clips"),

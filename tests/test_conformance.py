@@ -25,6 +25,8 @@ import mer_jax.blocks
 import mer_jax.models
 from mer_jax.blocks.conv_pool import Convolution
 from mer_jax.config import Experiment
+from mer_jax.data.action_units import ACTION_UNITS
+from mer_jax.data.targets import KEPT_COLLECTIONS, LOSSES, make_targets, takes_targets
 from mer_jax.data.views import VIEWS, find_view, input_shapes
 from mer_jax.errors import ConfigError, ShapeError
 
@@ -94,7 +96,8 @@ def make_narrow(model):
             return tuple(min(each, 8) for each in value)
         return min(value, 8) if type(value) is int else value
 
-    fields = [each for each in public_fields(model) if each.name != "num_classes"]
+    kept = {"num_classes", *(each.name for each in dataclasses.fields(find_view(model)))}
+    fields = [each for each in public_fields(model) if each.name not in kept]
     return model(**{each.name: narrow(each.default) for each in fields if each.default is not dataclasses.MISSING})
 
 
@@ -109,7 +112,7 @@ def make_case(name):
     @jax.jit
     def init(key):
         variables = module.init(key, *inputs, **options)
-        return {name: value for name, value in variables.items() if name != "intermediates"}
+        return {name: value for name, value in variables.items() if name in KEPT_COLLECTIONS}
 
     variables = init(jax.random.key(1))
     result = jax.jit(lambda variables: module.apply(variables, *inputs, **options))(variables)
@@ -276,7 +279,7 @@ def test_bfloat16_is_for_the_arithmetic_alone(case):
     half = case.module.clone(dtype=jnp.bfloat16) if hasattr(case.module, "dtype") else case.module
     inputs = tuple(each.astype(jnp.bfloat16) for each in case.inputs)
     variables = jax.eval_shape(lambda: half.init(jax.random.key(0), *inputs, **case.options))
-    kept = {key: value for key, value in variables.items() if key != "intermediates"}
+    kept = {key: value for key, value in variables.items() if key in KEPT_COLLECTIONS}
     assert {leaf.dtype for leaf in jax.tree.leaves(kept)} <= {jnp.dtype("float32")}
     result, seen = jax.jit(
         lambda variables: half.apply(
@@ -306,7 +309,28 @@ def test_shape_and_parameter_count(name):
     )
     assert logits.shape == (2, classes)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
-    assert {*variables} <= {"params", "batch_stats", "intermediates"}, "other collections are not trained or kept"
+    known = {*KEPT_COLLECTIONS, LOSSES, "intermediates"}
+    assert {*variables} <= known, "other collections are not trained or kept"
+
+
+@pytest.mark.parametrize("name", [name for name, model in sorted(MODELS.items()) if takes_targets(model())])
+@pytest.mark.parametrize("coded", [True, False])
+def test_a_training_step_with_targets(name, coded):
+    """Its terms are finite and reach the weights, with coded action units and without any."""
+    case = make_case(name)
+    units = jnp.asarray(np.random.default_rng(0).integers(0, 2, (2, len(ACTION_UNITS)))) if coded else None
+    targets = make_targets(jnp.array([0, 1]), jnp.array([1.0, 2.0]), units, 0.5)
+    state = {key: value for key, value in case.variables.items() if key != "params"}
+
+    @jax.jit
+    def step(params):
+        options = {"is_training": True, "targets": targets, "rngs": {"dropout": jax.random.key(0)}}
+        return case.apply({**state, "params": params}, mutable=[*state, LOSSES], **options)
+
+    logits, changed = step(case.variables["params"])
+    assert logits.shape == case.result.shape
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((logits, changed)))
+    assert {*changed} - {LOSSES} == {*state}, "a collection that is not there from the start cannot be kept"
 
 
 def test_other_numbers_of_classes(model_case):

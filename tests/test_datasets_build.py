@@ -71,7 +71,7 @@ def build_again(source, data_dir, **changes):
 class TestWhatIsBuilt:
     @pytest.fixture
     def builder_dir(self, ready):
-        return ready / "surrogate_smic" / ClipConfig.make("hs", OPTIONS).name / "2.0.0"
+        return ready / "surrogate_smic" / ClipConfig.make("hs", OPTIONS).name / "2.1.0"
 
     def test_clips_are_the_prepared_ones_sorted(self, builder_dir, rendered, ready):
         clips = load_clips(builder_dir)
@@ -151,7 +151,7 @@ class TestBuildingAgain:
     @pytest.mark.parametrize("damaged", ["*.array_record*", "metadata.json", "dataset_info.json", "features.json"])
     @pytest.mark.parametrize("how", ["lost", "truncated"])
     def test_a_damaged_dataset_is_built_anew(self, rendered, data_dir, damaged, how):
-        (path,) = (data_dir / "surrogate_smic").glob(f"hs*/2.0.0/{damaged}")
+        (path,) = (data_dir / "surrogate_smic").glob(f"hs*/2.1.0/{damaged}")
         if how == "lost":
             path.unlink()
         else:
@@ -161,13 +161,13 @@ class TestBuildingAgain:
         assert len(load_clips(builder_dir)) == NUM_CLIPS
 
     def test_an_empty_version_folder_is_no_dataset(self, rendered, tmp_path, ready):
-        (tmp_path / "surrogate_smic" / ClipConfig.make("hs", OPTIONS).name / "2.0.0").mkdir(parents=True)
+        (tmp_path / "surrogate_smic" / ClipConfig.make("hs", OPTIONS).name / "2.1.0").mkdir(parents=True)
         builder_dir, _ = build_again(rendered, tmp_path, cache_dir=ready / "cache")
         assert len(load_clips(builder_dir)) == NUM_CLIPS
 
     def test_what_a_killed_build_left_is_cleared_away(self, rendered, data_dir):
-        (version,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0")
-        stale = version.rename(version.with_name("incomplete.ABCDEF_2.0.0"))
+        (version,) = (data_dir / "surrogate_smic").glob("hs*/2.1.0")
+        stale = version.rename(version.with_name("incomplete.ABCDEF_2.1.0"))
         _, said = build_again(rendered, data_dir)
         assert "built before" not in said
         assert not stale.exists()
@@ -277,7 +277,7 @@ class TestReading:
 
     @pytest.mark.parametrize("lacking", ["labels", "checksums", "skipped", "source_fingerprint"])
     def test_what_an_older_version_built(self, data_dir, lacking):
-        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0/metadata.json")
+        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.1.0/metadata.json")
         metadata = json.loads(path.read_text())
         del metadata[lacking]
         path.write_text(json.dumps(metadata))
@@ -285,7 +285,7 @@ class TestReading:
             load_clips(path.parent)
 
     def test_other_content_than_was_built(self, data_dir):
-        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0/metadata.json")
+        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.1.0/metadata.json")
         metadata = json.loads(path.read_text())
         first = min(metadata["checksums"])
         metadata["checksums"][first] = "0" * 32
@@ -301,7 +301,7 @@ class TestReading:
             load_clips(path.parent)
 
     def test_no_flipped_bit_is_believed(self, data_dir, tmp_path):
-        (folder,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0")
+        (folder,) = (data_dir / "surrogate_smic").glob("hs*/2.1.0")
         whole, rng, refused = load_clips(folder), random.Random(0), 0
         for path in sorted(folder.iterdir()) * 25:
             content = bytearray(path.read_bytes())
@@ -324,7 +324,7 @@ class TestReading:
         assert refused > 50
 
     def test_damaged_records(self, data_dir):
-        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.0.0/*.array_record*")
+        (path,) = (data_dir / "surrogate_smic").glob("hs*/2.1.0/*.array_record*")
         content = bytearray(path.read_bytes())
         content[len(content) // 3 : len(content) // 3 + 4000] = bytes(4000)
         path.write_bytes(content)
@@ -397,7 +397,7 @@ def test_two_builds_at_once_make_one_dataset(rendered, tmp_path):
     told = "".join(stdout for _, stdout, _ in results)
     assert told.count(f"built {NUM_CLIPS} clips in ") == 1
     assert told.count("built before from the same files") == 1
-    (builder_dir,) = (tmp_path / "surrogate_smic").glob("hs*/2.0.0")
+    (builder_dir,) = (tmp_path / "surrogate_smic").glob("hs*/2.1.0")
     assert len(load_clips(builder_dir)) == NUM_CLIPS
 
 
@@ -411,7 +411,7 @@ def test_a_full_disk_while_the_dataset_is_written(rendered, tmp_path, ready):
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert re.search(r"CorpusError: cannot write .*Make room there", done.stderr), done.stderr
-    assert not [path for path in (tmp_path / "data").rglob("*") if path.name.startswith(("incomplete", "2.0.0"))]
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.name.startswith(("incomplete", "2.1.0"))]
 
 
 class TestCommand:

@@ -93,7 +93,7 @@ class TestFlowFeatures:
     def test_pictures_come_back_bit_by_bit(self, top, tmp_path, header):
         self.write_labels(top, self.ROWS, header)
         builder_dir = self.build(top, tmp_path)
-        assert builder_dir == tmp_path / "data" / "megc2019" / "flow_features" / "2.0.0"
+        assert builder_dir == tmp_path / "data" / "megc2019" / "flow_features" / "2.1.0"
         features = load_clips(builder_dir)
         assert features.clip_id == ("casme2_sub01_EP02_01f", "samm_006_1_2", "smic_s1_ne_01")  # as in the composite
         assert features.subject == ("casme2_sub01", "samm_006", "smic_s1")

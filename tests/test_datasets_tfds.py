@@ -47,7 +47,7 @@ def data_dir(surrogate, recordings, tmp_path_factory):
     licensed = build("smic", recordings, data_dir=data_dir, workers=1, say=silent)
     before = {path: path.read_bytes() for path in licensed.iterdir()}
     built = build("smic", surrogate, data_dir=data_dir, workers=1, say=silent)
-    assert (licensed, built) == (data_dir / "smic/hs/2.0.0", data_dir / "surrogate_smic/hs/2.0.0")
+    assert (licensed, built) == (data_dir / "smic/hs/2.1.0", data_dir / "surrogate_smic/hs/2.1.0")
     assert {path: path.read_bytes() for path in licensed.iterdir()} == before
     return data_dir
 
@@ -81,7 +81,7 @@ class TestProvenance:
             )
 
     def test_a_forged_provenance_is_noticed(self, data_dir, tmp_path):
-        forged = shutil.copytree(data_dir / "surrogate_smic/hs/2.0.0", tmp_path / "smic/hs/2.0.0")
+        forged = shutil.copytree(data_dir / "surrogate_smic/hs/2.1.0", tmp_path / "smic/hs/2.1.0")
         metadata = json.loads((forged / "metadata.json").read_text())
         metadata |= {"provenance": "licensed"}
         (forged / "metadata.json").write_text(json.dumps(seal(metadata)))
@@ -101,7 +101,7 @@ print(builder.info.full_name, len(clips), clips[0]["faces"].shape, clips[0]["emo
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told, _, emotion = done.stdout.strip().rpartition(" ")
-    assert told == f"smic/hs/2.0.0 {NUM_CLIPS} (18, 128, 128)"
+    assert told == f"smic/hs/2.1.0 {NUM_CLIPS} (18, 128, 128)"
     assert emotion in Smic.schemes["3class"].class_names
 
 

@@ -177,7 +177,7 @@ def test_clips_from_arrays_keep_what_they_are_given():
         ({"labels": [0.5, 1.0, 2.0]}, "got labels of type float64, expected class indices or class names"),
         ({"labels": [0, 1]}, "label has 2 entries for 3 clips"),
         ({"subjects": [1]}, "subject has 1 entries for 3 clips"),
-        ({"pictures": np.zeros((3, 2, 64, 64), np.uint8)}, "expected faces, uint8 of shape"),
+        ({"pictures": np.zeros((3, 2, 64, 64), np.uint8)}, "expected uint8: faces of shape"),
         ({"clip_ids": ["a", "a", "b"]}, "clip id 'a' occurs 2 times"),
     ],
 )

@@ -39,11 +39,11 @@ class Builder(ClipBuilder):
                 clips.append(CachedClip(record, record.frames[0]))
         return CachedCorpus(tuple(clips), skipped, num_reused=len(clips))
 
-    def open_clip(self, clip: CachedClip) -> tuple[np.ndarray, np.ndarray, Mapping[str, float]]:
-        """Returns pictures, the positions of their frames, and quality figures of a prepared clip."""
+    def open_clip(self, clip: CachedClip) -> tuple[np.ndarray, np.ndarray, np.ndarray, Mapping[str, float]]:
+        """Returns what the builder of faces does; motion features have no landmarks."""
         if self.RELEASE.stored(self.builder_config.part) == "faces":
             return super().open_clip(clip)
-        return _read_picture(clip.path), np.zeros(1, np.int64), {}
+        return _read_picture(clip.path), np.full((68, 2), np.nan, np.float32), np.zeros(1, np.int64), {}
 
 
 def _read_picture(path: Path) -> UInt8[np.ndarray, "28 28 3"]:

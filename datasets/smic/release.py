@@ -39,6 +39,7 @@ class Smic(AnnotatedRelease):
     """SMIC: spontaneous micro-expressions of 16 people at 100 frames per second."""
 
     name = "smic"
+    has_action_units = False
     title = "SMIC"
     parts = ("hs", "vis", "nir", "hs_e", "vis_e", "nir_e")
     default_part = "hs"

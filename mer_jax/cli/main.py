@@ -8,10 +8,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mer_jax.cli import audit, compare, inspect, models, score
+from mer_jax.cli import audit, compare, inspect, models, published, score
 from mer_jax.cli.command import run_command
 
-COMMANDS = {"inspect": inspect, "models": models, "score": score, "compare": compare, "audit": audit}
+COMMANDS = {
+    "inspect": inspect,
+    "models": models,
+    "score": score,
+    "compare": compare,
+    "audit": audit,
+    "published": published,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

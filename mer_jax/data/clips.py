@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from mer_jax.data.action_units import ACTION_UNITS, NOT_CODED, encode_action_units
+from mer_jax.data.stored import describe_kinds, find_kind
 from mer_jax.errors import CorpusError, ShapeError
-from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
 
 PROVENANCES = ("licensed", "surrogate", "unstated")
 
@@ -24,7 +25,8 @@ class Clips:
 
     Attributes:
         pictures: 8-bit pictures, one entry per clip: whole gray faces uint8 [n, t, 128, 128], frame 0 the onset; or
-            motion features uint8 [n, 28, 28, 3]: horizontal flow, vertical flow and strain, 128 where nothing moves.
+            motion features uint8 [n, 28, 28, 3]: horizontal flow, vertical flow and strain, 128 where nothing moves;
+            or another kind of `mer_jax.data.stored`.
         label: class of each clip, int32 [n], an index into `class_names`.
         subject: person seen in each clip. Subject-disjoint protocols keep all clips of a person on one side.
         clip_id: unique name of each clip.
@@ -34,6 +36,10 @@ class Clips:
             where nobody said.
         fingerprint: identifies these arrays, labels and names; printed into every result.
         corpus_name: name of the whole, such as "smic".
+        action_units: int8 [n, u], see `mer_jax.data.action_units`; -1 in the rows of clips that were not coded, which
+            is the default.
+        landmarks: the 68 iBUG points of each clip, float32 [n, 68, 2], x then y in pixels of the 128x128 face, NaN
+            where they are not known, which is the default. Networks get them as patches only.
 
     Raises:
         ShapeError: Arrays of another shape or type, or columns of unequal length.
@@ -50,6 +56,8 @@ class Clips:
     provenance: str
     fingerprint: str
     corpus_name: str
+    action_units: Any = None  # an array once created
+    landmarks: Any = None  # likewise
 
     @classmethod
     def from_arrays(
@@ -63,12 +71,13 @@ class Clips:
         corpora: Sequence[Any] | np.ndarray = (),
         corpus_name: str = "arrays",
         provenance: str = "unstated",
+        action_units: Sequence[str] = (),
     ) -> "Clips":
         """Creates clips from arrays in memory.
 
         Args:
             pictures: whole faces, uint8 [n, t, 128, 128], gray values from 0 to 255, frame 0 the onset; or motion
-                features, uint8 [n, 28, 28, 3].
+                features, uint8 [n, 28, 28, 3], or another kind of `mer_jax.data.stored`.
             labels: class of each clip: names, or indices into `class_names` from 0.
             subjects: person in each clip, names or numbers.
             class_names: all classes in order; by default the sorted names, or "0", "1", ... up to the largest index.
@@ -76,6 +85,7 @@ class Clips:
             corpora: corpus of each clip; by default `corpus_name`.
             corpus_name: name printed in results.
             provenance: one of `PROVENANCES`; printed in results.
+            action_units: as coders wrote them, such as "4+L10"; "" for a clip that was not coded. By default none was.
 
         Raises:
             ShapeError: Arrays of another shape or type, or columns of unequal length.
@@ -109,6 +119,9 @@ class Clips:
         digest = hashlib.sha256(f"{pictures.dtype} {pictures.shape}\0".encode())
         digest.update(np.ascontiguousarray(pictures).data)
         digest.update(repr((label.tolist(), columns, names, provenance)).encode())
+        coded = encode_action_units(action_units) if len(action_units) else None
+        if coded is not None:
+            digest.update(coded.tobytes())
         return cls(
             pictures=pictures,
             label=label,
@@ -117,9 +130,16 @@ class Clips:
             provenance=provenance,
             fingerprint=digest.hexdigest()[:32],
             corpus_name=corpus_name,
+            action_units=coded,
         )
 
     def __post_init__(self):
+        for name, default in (
+            ("action_units", np.full((len(self.pictures), len(ACTION_UNITS)), NOT_CODED, np.int8)),
+            ("landmarks", np.full((len(self.pictures), 68, 2), np.nan, np.float32)),
+        ):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
         self._check_shapes()
         unlabelled = np.flatnonzero((self.label < 0) | (self.label >= len(self.class_names)))
         if unlabelled.size:
@@ -139,12 +159,9 @@ class Clips:
 
     def _check_shapes(self) -> None:
         shape, dtype = self.pictures.shape, self.pictures.dtype
-        is_faces = len(shape) == 4 and shape[2:] == (FACE_SIZE, FACE_SIZE)
-        if dtype != np.uint8 or not (is_faces or shape[1:] == (MOTION_SIZE, MOTION_SIZE, 3)):
+        if dtype != np.uint8 or find_kind(shape[1:]) is None:
             raise ShapeError(
-                f"got pictures as {dtype} of shape {shape}; expected faces, uint8 of shape (clips, frames, "
-                f"{FACE_SIZE}, {FACE_SIZE}), or motion features, uint8 of shape (clips, {MOTION_SIZE}, {MOTION_SIZE}, "
-                "3). "
+                f"got pictures as {dtype} of shape {shape}; expected uint8: {describe_kinds()}. "
                 "`mer_jax.vision.prepare.prepare_clip` makes faces from frames; `mer_jax.data.motion.quantize` stores "
                 "motion features in 8 bits."
             )
@@ -152,7 +169,17 @@ class Clips:
             raise ShapeError(
                 f"labels are {self.label.dtype} of shape {self.label.shape}; expected int32 of shape (clips,)."
             )
-        for name in ("label", "subject", "clip_id", "corpus"):
+        if self.action_units.dtype != np.int8 or self.action_units.shape[1:] != (len(ACTION_UNITS),):
+            raise ShapeError(
+                f"action units are {self.action_units.dtype} of shape {self.action_units.shape}; expected int8 "
+                f"(clips, {len(ACTION_UNITS)}) from `mer_jax.data.action_units.encode_action_units`."
+            )
+        if self.landmarks.dtype != np.float32 or self.landmarks.shape[1:] != (68, 2):
+            raise ShapeError(
+                f"landmarks are {self.landmarks.dtype} of shape {self.landmarks.shape}; expected float32 of shape "
+                "(clips, 68, 2)."
+            )
+        for name in ("label", "subject", "clip_id", "corpus", "action_units", "landmarks"):
             if len(getattr(self, name)) != len(self.pictures):
                 raise ShapeError(
                     f"{name} has {len(getattr(self, name))} entries for {len(self.pictures)} clips; "
@@ -166,18 +193,23 @@ class Clips:
 
     @property
     def kind(self) -> str:
-        """What `pictures` holds: "faces" or "motion"."""
-        return "faces" if self.pictures.shape[2:] == (FACE_SIZE, FACE_SIZE) else "motion"
+        """What `pictures` holds, such as "faces" or "motion"; see `mer_jax.data.stored`."""
+        return find_kind(self.pictures.shape[1:]) or ""
 
     @property
     def num_frames(self) -> int:
-        """Frames in each clip after sampling; 1 for motion features."""
+        """Frames in each clip after sampling; 1 for pictures of motion."""
         return self.pictures.shape[1] if self.kind == "faces" else 1
 
     @functools.cached_property
     def num_subjects(self) -> int:
         """Number of people."""
         return len(set(self.subject))
+
+    @property
+    def has_action_units(self) -> bool:
+        """Whether action units of some clip are known."""
+        return bool((self.action_units != NOT_CODED).any())
 
     def class_counts(self) -> Int[np.ndarray, " k"]:
         """Number of clips of each class, in the order of `class_names`."""
@@ -211,5 +243,7 @@ class Clips:
             subject=take(self.subject),
             clip_id=take(self.clip_id),
             corpus=take(self.corpus),
+            action_units=self.action_units[indices],
+            landmarks=self.landmarks[indices],
             fingerprint=digest.hexdigest()[: len(self.fingerprint)],
         )

@@ -1,8 +1,8 @@
 """A corpus on the device, and batches out of it.
 
-Clips live on the device in 8 bits: faces, or pictures of motion features. A batch is
-gathered by index inside the compiled program; there faces are augmented, normalised
-and cut into halves, and motion features are scaled. Each device loads its own share.
+Clips live on the device in 8 bits, whole faces or another kind of pictures. A batch is
+gathered by index inside the compiled program; there clips are augmented and made into
+the inputs of the network by its view. Each device loads its own share.
 """
 
 from typing import Any
@@ -15,8 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool
 
 from mer_jax.config import Augmentation
-from mer_jax.data.augment import augment_clip
-from mer_jax.data.views import View
+from mer_jax.data.view import View
 from mer_jax.protocols import Plan
 from mer_jax.system.devices import over_data
 from mer_jax.typing import Mask, PRNGKey
@@ -26,10 +25,11 @@ from mer_jax.typing import Mask, PRNGKey
 
 @struct.dataclass
 class Data:
-    """A corpus on the device: whole faces [n, t, h, w] or motion features [n, h, w, 3], and labels."""
+    """A corpus on the device: stored pictures, see `mer_jax.data.stored`, labels and action units."""
 
-    pictures: Any  # UInt8[Array, "n _ _ _"]
+    pictures: Any  # UInt8[Array, "n ..."]
     label: Any  # Int[Array, " n"]
+    action_units: Any = None  # Int8[Array, "n u"], see `mer_jax.data.action_units`; None where nobody needs them
 
 
 @struct.dataclass
@@ -55,24 +55,23 @@ def load_batch(
         data: the corpus.
         items: b of them.
         keys: one for each item.
-        augmented: which items are augmented; motion features never are.
+        augmented: which items are augmented.
         view: of the model.
         augment: amounts of augmentation.
         normalization: see `mer_jax.data.views`.
 
     Returns:
-        The inputs of the model: upper and lower halves [b, t, 64, 128, 1], or motion
-        features [b, 28, 28, 3].
+        The inputs of the model, with a leading axis b.
     """
     if not view.is_augmented:
         return view.make(data.pictures[items.clip], normalization)
 
-    def load(clip, keys, augmented, faces):
+    def load(clip, keys, augmented, pictures):
         def one(item):
             clip, key, is_augmented = item
-            face = faces[clip].astype(jnp.float32)
-            face = lax.cond(is_augmented, lambda: augment_clip(key, face, augment), lambda: face)
-            return view.make(face, normalization)
+            picture = pictures[clip].astype(jnp.float32)
+            picture = lax.cond(is_augmented, lambda: view.augment(key, picture, augment), lambda: picture)
+            return view.make(picture, normalization)
 
         # One clip at a time stays in a CPU's cache; an accelerator wants the whole batch.
         batch_size = None if jax.default_backend() == "cpu" else clip.shape[0]

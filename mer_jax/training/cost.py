@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mer_jax.data.targets import KEPT_COLLECTIONS
 from mer_jax.data.views import find_view, input_shapes
 from mer_jax.evaluation.score_text import lay_out
 from mer_jax.models import compiler_options, reference_form
@@ -159,7 +160,7 @@ def _eval_variables(model: nn.Module, num_frames: int, batch: int) -> Any:
         return model.init(jax.random.key(0), *inputs, is_training=False)
 
     variables = jax.eval_shape(init, *input_shapes(model, num_frames, batch))
-    return {name: value for name, value in variables.items() if name != "intermediates"}
+    return {name: value for name, value in variables.items() if name in KEPT_COLLECTIONS}
 
 
 def _own_parameters(params: Any, path: tuple[str, ...]) -> int:

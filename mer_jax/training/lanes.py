@@ -70,7 +70,10 @@ def run_epoch(
     shuffled = jax.tree.map(lambda a: a[order], lane.train)
     batches = deal_batches(shuffled, settings.steps_per_epoch, settings.batch_size)
     keys = jax.random.split(batch_key, settings.steps_per_epoch)
-    train_batch = functools.partial(_train_batch, lane=lane, data=data, optimizer=optimizer, settings=settings)
+    progress = state.epoch / limits.epochs
+    train_batch = functools.partial(
+        _train_batch, lane=lane, data=data, progress=progress, optimizer=optimizer, settings=settings
+    )
     carry, outputs = lax.scan(
         lambda carry, batch: train_batch(carry, batch),
         (state.params, state.model_state, state.opt_state),
@@ -132,6 +135,7 @@ def _train_batch(
     *,
     lane: LaneData,
     data: Data,
+    progress: Float[Array, ""],
     optimizer: optax.GradientTransformation,
     settings: Settings,
 ):
@@ -155,6 +159,8 @@ def _train_batch(
             model=settings.model,
             optimizer=optimizer,
             loss=functools.partial(example_loss, optimization=settings.optimization),
+            action_units=None if data.action_units is None else data.action_units[items.clip],
+            progress=progress,
         )
 
     def keep():  # padding alone: Adam's momentum must not move the weights

@@ -12,6 +12,8 @@ from jax.sharding import Mesh
 
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
+from mer_jax.data.stored import fits
+from mer_jax.data.targets import KEPT_COLLECTIONS, LOSSES
 from mer_jax.data.views import find_view, input_shapes
 from mer_jax.errors import ConfigError
 from mer_jax.protocols import Plan, refuse_copies
@@ -98,17 +100,17 @@ def check_model(model: nn.Module, num_frames: int) -> None:
         num_frames: Frames of a clip.
 
     Raises:
-        ConfigError: The network keeps collections other than batch statistics.
+        ConfigError: The network keeps a collection that training does not know.
         ShapeError: It cannot take clips of that many frames.
     """
     variables = jax.eval_shape(
         lambda *inputs: model.init(jax.random.key(0), *inputs, is_training=False),
         *input_shapes(model, num_frames),
     )
-    if others := set(variables) - {"params", "batch_stats"}:
+    if others := set(variables) - {*KEPT_COLLECTIONS, LOSSES}:
         raise ConfigError(
             f"{type(model).__name__} keeps the collections {', '.join(sorted(others))}; "
-            "expected params, and batch_stats at most"
+            f"expected {', '.join(KEPT_COLLECTIONS)} at most, and {LOSSES} for terms of the loss"
         )
 
 
@@ -120,14 +122,29 @@ def check_clips(model: Any, clips: Clips) -> None:
         clips: The corpus.
 
     Raises:
-        ConfigError: The model takes another kind of pictures or answers another number of classes, or a class has no
-            clip.
+        ConfigError: The model takes another kind or size of pictures, longer clips or action units that the clips have
+            not, or answers another number of classes.
     """
     view, name = find_view(model), type(model).__name__
     if view.stored != clips.kind:
         raise ConfigError(
             f"the model {name} takes {view.name}, made from {view.stored}; the clips are {clips.kind}; choose another "
             "--config"
+        )
+    if fits(clips.pictures.shape[1:], view.stored_dims()) is None:
+        raise ConfigError(
+            f"the model {name} takes {view.name} made from pictures of shape {view.stored_dims()}; those of the clips "
+            f"have shape {clips.pictures.shape[1:]}; make them for this model, or change its {view}"
+        )
+    if view.stored == "faces" and clips.num_frames < view.least_frames:
+        raise ConfigError(
+            f"the model {name} takes {view.name} of at least {view.least_frames} frames; the clips have "
+            f"{clips.num_frames}; set --config.vision.num_frames={view.least_frames} or more"
+        )
+    if getattr(model, "needs_action_units", False) and not clips.has_action_units:
+        raise ConfigError(
+            f"the model {name} is trained with action units, and no clip of {clips.corpus_name} has any; use a corpus "
+            "whose owners coded them (casme2, samm, casme_squared, megc2019)"
         )
     if model.num_classes != len(clips.class_names):
         raise ConfigError(
@@ -159,7 +176,7 @@ def make_program(
     """
     check_clips(experiment.model, clips)
     view = find_view(experiment.model)
-    if not view.is_augmented:
+    if not view.has_copies:
         refuse_copies(plans[0], type(experiment.model).__name__)
     lanes = tuple(
         Lane(plan.protocol, experiment.seed + number, index, fold.name, len(plan.folds))
@@ -193,7 +210,8 @@ def make_program(
 
 def load_data(clips: Clips, mesh: Mesh) -> Data:
     """Puts a corpus onto every device, once for all protocols."""
-    return replicate(mesh, Data(pictures=clips.pictures, label=clips.label))
+    action_units = clips.action_units if clips.has_action_units else None
+    return replicate(mesh, Data(pictures=clips.pictures, label=clips.label, action_units=action_units))
 
 
 def choose_num_slots(program: Program, asked: int | None) -> int:

@@ -8,7 +8,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from mer_jax.config import Augmentation, Optimization
-from mer_jax.data.views import View
+from mer_jax.data.view import View
 from mer_jax.system.devices import DATA, round_up
 
 

@@ -9,6 +9,7 @@ import optax
 from flax import struct
 from jaxtyping import Array
 
+from mer_jax.data.targets import LOSSES
 from mer_jax.typing import PRNGKey
 
 
@@ -20,7 +21,7 @@ class TrainState:
 
     Attributes:
         params: weights after `epoch` epochs.
-        model_state: the model's other collections, such as `batch_stats`; often empty.
+        model_state: the model's other collections, such as `batch_stats` and `class_stats`; often empty.
         opt_state: of the optimiser.
         epoch: epochs done.
         best_params: weights after the epoch that is to be tested: the one with the lowest
@@ -66,7 +67,7 @@ def init_state(
         optimizer: whose state is made.
         num_watched: test items that the diagnostic `test_best` watches; 0 switches it off.
     """
-    variables = model.init(key, *inputs, is_training=False)
+    variables = {name: value for name, value in model.init(key, *inputs, is_training=False).items() if name != LOSSES}
     params = variables.pop("params")
     watched = None
     if num_watched:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from mer_jax.data.targets import LOSSES, make_targets, sum_terms, takes_targets
 from mer_jax.training.losses import cross_entropy
 from mer_jax.typing import Labels, Logits, PerClip, PRNGKey
 
@@ -25,8 +26,12 @@ def train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     loss: Callable[[Logits, Labels], PerClip] = cross_entropy,
+    action_units: Int[Array, "b u"] | None = None,
+    progress: Float[Array, ""] | float = 0.0,
 ) -> tuple[Any, Any, optax.OptState, Float[Array, "b k"]]:
     """Updates the weights on one batch.
+
+    The loss is that of the logits and the terms that the model sows, see `mer_jax.data.targets`.
 
     Args:
         params: Weights.
@@ -39,11 +44,15 @@ def train_step(
         key: Key of dropout.
         model: Linen module.
         optimizer: Optax transformation.
-        loss: Loss of each example.
+        loss: Loss of each example; a model's own method `example_loss` takes its place.
+        action_units: Of each item, see `mer_jax.data.action_units`; None if no clip has any.
+        progress: Share of the epochs that are done, 0 to below 1.
 
     Returns:
         The new weights, collections and optimiser state, and the logits before the update.
     """
+    targets = make_targets(labels, weights, action_units, progress)
+    example_loss = getattr(model, "example_loss", loss)
 
     def mean_loss(params):
         output: Any = model.apply(
@@ -51,12 +60,15 @@ def train_step(
             *inputs,
             is_training=True,
             rngs={"dropout": key},
-            mutable=list(model_state),
+            mutable=[*model_state, LOSSES],
+            **({"targets": targets} if takes_targets(model) else {}),
         )
         logits, new_state = output
+        new_state = dict(new_state)
+        terms = sum_terms(new_state.pop(LOSSES, {}), targets.real)
         logits = logits.astype(jnp.float32)
-        real = jnp.maximum((weights > 0).sum(), 1)
-        return (loss(logits, labels) * weights).sum() / real, (logits, new_state)
+        number = jnp.maximum(targets.real.sum(), 1)
+        return (example_loss(logits, labels) * weights).sum() / number + terms, (logits, new_state)
 
     gradients, (logits, model_state) = jax.grad(mean_loss, has_aux=True)(params)
     updates, opt_state = optimizer.update(gradients, opt_state, params)

@@ -181,7 +181,7 @@ def make_plans(experiment: Experiment, clips: Clips) -> dict[str, list[Plan]]:
         ]
         for name in experiment.protocols
     }
-    if is_baseline(experiment.model) or not find_view(experiment.model).is_augmented:
+    if is_baseline(experiment.model) or not find_view(experiment.model).has_copies:
         for each in plans.values():
             refuse_copies(each[0], type(experiment.model).__name__)
     return plans

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from mer_jax.sizes import MOTION_SIZE
+from mer_jax.sizes import MOTION_SIZE, PATCH_SIZE
 from mer_jax.vision.libraries import cv2
 
 FLOW_METHODS = ("tvl1", "farneback")
@@ -91,3 +91,34 @@ def motion_features(
     flow = optical_flow(onset, apex, method)
     planes = np.dstack([flow, optical_strain(flow)])
     return cv2.resize(planes, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def flow_maps(onset: Face, apex: Face, size: int, method: str = "tvl1") -> Float32[np.ndarray, "{size} {size} 4"]:
+    """Computes horizontal flow, vertical flow, strain and magnitude of the flow between two frames.
+
+    Args:
+        onset: As in `motion_features`.
+        apex: As in `motion_features`.
+        size: Height and width of the result.
+        method: As in `optical_flow`.
+    """
+    flow = optical_flow(onset, apex, method)
+    magnitude = np.hypot(flow[..., 0], flow[..., 1])
+    return cv2.resize(np.dstack([flow, optical_strain(flow), magnitude]), (size, size), interpolation=cv2.INTER_AREA)
+
+
+def landmark_patches(
+    picture: Float32[np.ndarray, "h w"], points: Float32[np.ndarray, "p 2"], size: int = PATCH_SIZE
+) -> Float32[np.ndarray, "p {size} {size}"]:
+    """Cuts a square around each landmark; beyond the edge, the outermost pixel is repeated.
+
+    Args:
+        picture: One value a pixel, such as the magnitude of the flow.
+        points: x then y, in pixels; rounded to the nearest pixel.
+        size: Height and width of a patch, odd.
+    """
+    half = size // 2
+    padded = np.pad(picture, half, mode="edge")
+    rows = np.clip(np.round(points[:, 1]).astype(int), 0, picture.shape[0] - 1)
+    columns = np.clip(np.round(points[:, 0]).astype(int), 0, picture.shape[1] - 1)
+    return np.stack([padded[y : y + size, x : x + size] for y, x in zip(rows, columns, strict=True)])
