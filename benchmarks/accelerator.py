@@ -4,12 +4,10 @@
 
 On the network of `paper_net.py`, in interleaved rounds:
 
-1. Implementations of the convolution: XLA's own and the batched form, each in default float32
-   (TF32 on a GPU that has it), in full float32, and in bfloat16.
-2. The gradient of its kernel: masked (no gather) and gathered.
-3. Chunks of 8, 16 and 40 clips, and the whole batch.
-4. An epoch of steps as one scan, and as a loop of calls.
-5. Folds together and one after another: a separate command, `benchmarks.protocol`.
+1. Implementations of the convolution, with the gradient of its kernel: Pallas kernels, the batched form in default
+   float32 (TF32 on a GPU that has it), in full float32 and in bfloat16, its gradient by a gather, and XLA's own.
+2. An epoch of steps as one scan, and as a loop of calls.
+3. Folds together and one after another: a separate command, `benchmarks.protocol`.
 
 Each row also shows its shares of the two rooflines: the device's own matrix product in the
 type of the row, and its memory bandwidth, by the bytes that XLA counts.
@@ -19,6 +17,7 @@ only shows that the script works.
 """
 
 import functools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +36,7 @@ from benchmarks.timing import (
     summarize,
     time_interleaved,
 )
-from mer_jax.blocks.conv_pool import conv_relu_pool, output_size
+from mer_jax.blocks.conv_pool import IMPLEMENTATIONS, conv_relu_pool, output_size
 from mer_jax.blocks.grouped_conv import Form, grouped_conv_relu_pool
 from mer_jax.system.machine import keep_freed_memory
 
@@ -54,40 +53,39 @@ class Measured(NamedTuple):
 
 def front_programs(batch: int) -> dict[str, Measured]:
     """Value and gradient of one path up to its pool."""
-    t, h, w = output_size((paper_net.FRAMES, paper_net.HEIGHT, paper_net.WIDTH), paper_net.KERNEL, paper_net.POOL)
-    used = [o * p + k - 1 for o, p, k in zip((t, h, w), paper_net.POOL, paper_net.KERNEL, strict=True)]
+    window = {"pool_size": paper_net.POOL}
+    size = output_size((paper_net.FRAMES, paper_net.HEIGHT, paper_net.WIDTH), paper_net.KERNEL, paper_net.POOL)
+    used = [o * p + k - 1 for o, p, k in zip(size, paper_net.POOL, paper_net.KERNEL, strict=True)]
 
-    def direct(x, kernel, bias):
-        return conv_relu_pool(x, kernel, bias, pool_size=paper_net.POOL, implementation="direct")
-
-    def grouped(x, kernel, bias, chunk=0, gradient="masked"):
+    def gathered(x, kernel, bias):
         x = x[:, : used[0], : used[1], : used[2]]
-        return grouped_conv_relu_pool(x, kernel, bias, Form(paper_net.POOL, paper_net.POOL, chunk, gradient))
+        return grouped_conv_relu_pool(x, kernel, bias, Form(paper_net.POOL, paper_net.POOL, 0, "gather"))
 
+    form = {name: functools.partial(conv_relu_pool, implementation=name, **window) for name in IMPLEMENTATIONS}
     forms = {
-        "direct": (direct, jnp.float32, None),
-        "direct, full float32": (direct, jnp.float32, "highest"),
-        "direct, bfloat16": (direct, jnp.bfloat16, None),
-        "batched": (grouped, jnp.float32, None),
-        "batched, full float32": (grouped, jnp.float32, "highest"),
-        "batched, bfloat16": (grouped, jnp.bfloat16, None),
-        "batched, gathered gradient": (functools.partial(grouped, gradient="gather"), jnp.float32, None),
+        "pallas": (form["pallas"], jnp.float32, None),
+        "pallas, bfloat16": (form["pallas"], jnp.bfloat16, None),
+        "batched": (form["batched"], jnp.float32, None),
+        "batched, full float32": (form["batched"], jnp.float32, "highest"),
+        "batched, bfloat16": (form["batched"], jnp.bfloat16, None),
+        "batched, gathered gradient": (gathered, jnp.float32, None),
+        "direct": (form["direct"], jnp.float32, None),
     }
-    for chunk in (8, 16, 40):
-        if chunk < batch:
-            form = functools.partial(grouped, chunk=chunk)
-            forms[f"batched, chunks of {chunk}, bfloat16"] = (form, jnp.bfloat16, None)
     programs = {}
-    for name, (form, dtype, precision) in forms.items():
+    for name, (function, dtype, precision) in forms.items():
+        if name.startswith("pallas") and jax.default_backend() != "gpu":
+            continue
         x = paper_net.make_batch(batch)[0][0].astype(dtype)
         kernel = jax.random.normal(jax.random.key(1), (*paper_net.KERNEL, 1, paper_net.FEATURES)).astype(dtype)
         bias = jnp.zeros(paper_net.FEATURES, dtype)
 
-        def loss(kernel, bias, x, form=form):
-            return (form(x, kernel, bias).astype(jnp.float32) ** 2).sum()
+        def loss(kernel, bias, x, function=function):
+            return (function(x, kernel, bias).astype(jnp.float32) ** 2).sum()
 
+        start = time.perf_counter()
         with jax.default_matmul_precision(precision):
             gradient = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(kernel, bias, x).compile()
+        print(f"compiled {name} in {time.perf_counter() - start:.1f} s", flush=True)
         programs[name] = Measured(functools.partial(gradient, kernel, bias, x), dtype, _bytes(gradient))
     return programs
 

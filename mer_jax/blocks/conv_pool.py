@@ -202,9 +202,9 @@ def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
     """Returns the implementation that runs on this machine.
 
     On a CPU, `auto` is `native` if that can be used, else `fused`: they are the fastest for every size in
-    `benchmarks/conv_pool.py`. Elsewhere it is `batched`. This choice is not measured, since no GPU was available:
-    the step is bound by how often it reads and writes the output of the convolution, which `direct` does more often,
-    and the backward pass of its pool scatters. `benchmarks/accelerator.py` measures it.
+    `benchmarks/conv_pool.py`. On an NVIDIA GPU it is `pallas`, which `benchmarks/accelerator.py` measured on an H200
+    (benchmarks/RESULTS.md); kernels with many weights go through `batched` there. Elsewhere it is `batched`, which is
+    not measured on a TPU.
 
     Args:
         implementation: One of `IMPLEMENTATIONS`.
@@ -214,15 +214,13 @@ def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
         ConfigError: Unknown, or `native` where it cannot be used.
     """
     _check_implementation(implementation)
-    if implementation == "pallas" and jax.default_backend() != "gpu":
-        raise ConfigError(
-            f"got implementation='pallas', which is for NVIDIA GPUs, and this is a {jax.default_backend()}; expected 'auto'"
-        )
+    if implementation == "pallas" and (reason := _why_no_pallas()):
+        raise ConfigError(f"got implementation='pallas', which cannot be used: {reason}; expected 'auto'")
     if implementation not in ("auto", "native"):
         return implementation
     on_cpu = jax.default_backend() == "cpu"
     if implementation == "auto" and not on_cpu:
-        return "batched"
+        return "batched" if _why_no_pallas() else "pallas"
     if not on_cpu:
         reason = f"it is for CPUs, and this is a {jax.default_backend()}"
     elif jnp.finfo(dtype).bits > 32:
@@ -235,6 +233,14 @@ def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
         raise ConfigError(f"got implementation='native', which cannot be used: {reason}; expected 'auto' or 'fused'")
     native.note_absence(reason)
     return "fused"
+
+
+def _why_no_pallas() -> str:
+    if jax.default_backend() != "gpu":
+        return f"it is for NVIDIA GPUs, and this is a {jax.default_backend()}"
+    from mer_jax.blocks import pallas_conv  # takes a third of a second to import
+
+    return pallas_conv.why_not_here()
 
 
 def conv_relu_pool(
@@ -284,8 +290,8 @@ def conv_relu_pool(
         function = functools.partial(_direct, pool_size=pool_size, pool_stride=pool_stride)
     elif name == "native":
         function = _Native(pool_size, pool_stride)
-    elif name == "pallas":
-        from mer_jax.blocks.pallas_conv import PallasConv  # takes a third of a second to import
+    elif name == "pallas" and (implementation == name or _is_for_pallas(kernel.shape)):
+        from mer_jax.blocks.pallas_conv import PallasConv
 
         function = PallasConv(pool_size, pool_stride)
     else:
@@ -294,6 +300,12 @@ def conv_relu_pool(
             form = Form(pool_size, pool_stride, 1, "gather", num_separate(kernel, pool_size, pool_stride))
         function = functools.partial(grouped_conv_relu_pool, form=form)
     return _on_own_clips(function, x.shape[0])(x, kernel, bias).reshape(*batch, *out, kernel.shape[-1])
+
+
+def _is_for_pallas(kernel: tuple[int, ...]) -> bool:
+    from mer_jax.blocks import pallas_conv
+
+    return pallas_conv.is_suitable(kernel)
 
 
 def _on_own_clips(function, clips: int):

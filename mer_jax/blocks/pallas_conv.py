@@ -25,7 +25,7 @@ from mer_jax.blocks.grouped_conv import Form
 
 # Sizes of one program of the grid, by `benchmarks/accelerator.py`: columns of the convolution, filters, and output
 # frames. A thread keeps so many sums, maxima and positions of each of its columns in registers.
-_COLUMNS = 256
+_COLUMNS = 128
 _FILTERS = 8
 _FRAMES = 4
 _WARPS = 4
@@ -40,6 +40,17 @@ _NO_PLACE = np.iinfo(np.int32).max
 def is_suitable(kernel: tuple[int, ...]) -> bool:
     """Whether a kernel [kt kh kw c d] is small enough for programs without loops over its weights."""
     return math.prod(kernel[:4]) <= _MOST_WEIGHTS
+
+
+def why_not_here() -> str:
+    """Why the kernels cannot run on the default device; empty where they can."""
+    device = jax.devices()[0]
+    capability = getattr(device, "compute_capability", None)
+    if device.platform != "gpu" or capability is None:
+        return f"it is for NVIDIA GPUs, and this is a {device.platform}"
+    if float(capability) < 8:
+        return f"it needs compute capability 8.0, and the {device.device_kind} has {capability}"
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)
