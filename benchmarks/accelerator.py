@@ -1,6 +1,6 @@
 """Which implementations are fast on a GPU or TPU?
 
-    python -m benchmarks.accelerator [--batch 80] [--rounds 7] [--folds 16] [--json FILE]
+    python -m benchmarks.accelerator [--batch 80] [--rounds 7] [--folds 16] [--forms pallas batched] [--json FILE]
 
 On the network of `paper_net.py`, in interleaved rounds:
 
@@ -18,7 +18,7 @@ only shows that the script works.
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +51,7 @@ class Measured(NamedTuple):
     bytes: float  # that XLA counts as read and written
 
 
-def front_programs(batch: int) -> dict[str, Measured]:
+def front_programs(batch: int, only: Sequence[str] = ()) -> dict[str, Measured]:
     """Value and gradient of one path up to its pool."""
     window = {"pool_size": paper_net.POOL}
     size = output_size((paper_net.FRAMES, paper_net.HEIGHT, paper_net.WIDTH), paper_net.KERNEL, paper_net.POOL)
@@ -73,6 +73,8 @@ def front_programs(batch: int) -> dict[str, Measured]:
     }
     programs = {}
     for name, (function, dtype, precision) in forms.items():
+        if only and name not in only:
+            continue
         if name.startswith("pallas") and jax.default_backend() != "gpu":
             continue
         x = paper_net.make_batch(batch)[0][0].astype(dtype)
@@ -138,6 +140,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=16, help="folds in the printed command of benchmarks.protocol")
     parser.add_argument("--anyway", action="store_true", help="run without an accelerator too")
     parser.add_argument("--trace", type=Path, help="write a profile of each program below this folder")
+    parser.add_argument("--forms", nargs="+", default=[], help="only these convolutions, and no epochs")
     arguments = parser.parse_args()
     keep_freed_memory()  # before JAX has threads
     if jax.default_backend() == "cpu" and not arguments.anyway:
@@ -148,10 +151,11 @@ def main() -> None:
     flops = paper_net.count_flops(arguments.batch, training=True)
     front = 2 * paper_net.count_convolution(arguments.batch)  # forward and kernel gradient of one path
     rows = []
-    for make, work, clips in (
-        (front_programs, front, arguments.batch),
+    parts = [
+        (functools.partial(front_programs, only=arguments.forms), front, arguments.batch),
         (epoch_programs, STEPS_IN_EPOCH * flops, STEPS_IN_EPOCH * arguments.batch),
-    ):
+    ]
+    for make, work, clips in parts[: 1 if arguments.forms else 2]:
         programs = make(arguments.batch)
         seconds = time_interleaved({name: program.run for name, program in programs.items()}, arguments.rounds)
         first = next(iter(seconds))

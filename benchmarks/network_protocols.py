@@ -112,14 +112,16 @@ def main() -> None:
     protocols = ", ".join(arguments.protocols)
     notes = [f"SURROGATE SMIC, {arguments.epochs} epochs, batch {arguments.batch}, protocols {protocols}"]
     if in_grid and "loso" in arguments.protocols:
+        first = sum(row["until first epochs, s"] for row in in_grid) / len(in_grid)
+        rest = sum(row["s"] for row in in_grid) / len(in_grid) - first
         work = {name: clips * people for name, (clips, people) in CORPORA.items()}
-        runs = (
-            BATCHES * sum(EPOCHS) / arguments.epochs * NUM_NETWORKS / len(in_grid) * sum(work.values()) / work["SMIC"]
-        )
-        seconds = wall * len(in_grid) / len(rows) * runs
+        scale = (
+            sum(work.values()) / work["SMIC"] * sum(EPOCHS) / arguments.epochs
+        )  # of training, in 8 runs of a network
+        seconds = NUM_NETWORKS * BATCHES * (len(CORPORA) * len(EPOCHS) * first + scale * rest) / arguments.at_once
         notes.append(
-            f"the 64 runs of the grid, extrapolated by clips times people: {seconds / 60:.0f} min, "
-            f"{arguments.at_once} at once (compiling counted as often)"
+            f"the 64 runs of the grid, extrapolated (training by clips times people and epochs, compiling by run): "
+            f"{seconds / 60:.0f} min, {arguments.at_once} at once"
         )
     notes.append(f"wall clock of all: {wall:.0f} s, Python's start and reading the data included")
     report(shown, arguments.json, notes=notes, wall_s=wall)

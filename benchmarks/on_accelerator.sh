@@ -3,7 +3,7 @@
 #
 #   benchmarks/on_accelerator.sh OUT [--tiny]
 #
-# In about six minutes on one H100 or H200, each part with a time limit and a log of its own below OUT, and an overview
+# In about eight minutes on one H100 or H200, each part with a time limit and a log of its own below OUT, and an overview
 # in OUT/summary.txt. Exits with 1 if a part failed or ran into its limit; the others still run.
 #
 #   PYTHON   a Python 3.11 to 3.13 with JAX for the device; default python3
@@ -41,6 +41,7 @@ part() {
     tee -a "$out/summary.txt"
 }
 
+cache=$(mktemp -d) # of compiled programs, for the part that runs the same ones three times
 built=()
 [[ -n ${BUILT:-} ]] && built=(--built "$BUILT")
 : >"$out/summary.txt"
@@ -59,15 +60,16 @@ if [[ $tiny == --tiny ]]; then
     --clips 12 --protocols loso "${built[@]}" --json "$out/networks.json"
   part resume 300 "$python" -m benchmarks.resume --epochs 4 --subjects 4 --per_subject 3 --json "$out/resume.json"
 else
-  part folds 75 "$python" -m benchmarks.protocol --folds 16 --rounds 5 --together_only --trace "$out/trace" \
+  part folds 120 "$python" -m benchmarks.protocol --folds 16 --rounds 5 --together_only --trace "$out/trace" \
     --json "$out/folds.json"
   # The five networks of the paper, both protocols, 200 epochs: 5 of the 80 runs of the grid and its baseline.
-  part networks 150 "$python" -m benchmarks.network_protocols --epochs 200 --at_once 5 "${built[@]}" \
+  part networks 240 "$python" -m benchmarks.network_protocols --epochs 200 --at_once 5 "${built[@]}" \
     --json "$out/networks.json"
-  part resume 70 "$python" -m benchmarks.resume --json "$out/resume.json"
-  part tests 60 "${engine[@]}" tests/test_pallas_conv.py tests/test_training_lanes.py tests/test_training_train.py \
+  part convolution 60 "$python" -m benchmarks.accelerator --rounds 5 --forms pallas batched "batched, bfloat16" \
+    --json "$out/convolution.json"
+  part resume 120 env JAX_COMPILATION_CACHE_DIR="$cache" "$python" -m benchmarks.resume --json "$out/resume.json"
+  part tests 120 "${engine[@]}" tests/test_pallas_conv.py tests/test_training_lanes.py tests/test_training_train.py \
     tests/test_small_conv.py tests/test_checkpoint.py
-  part convolution 100 "$python" -m benchmarks.accelerator --rounds 5 --json "$out/convolution.json"
 fi
 for log in folds networks resume tests convolution; do printf '\n== %s\n' "$log" && tail -n 40 "$out/$log.log"; done
 cat "$out/summary.txt"

@@ -260,8 +260,10 @@ SMOKE_RUNS = {
     "input": "--batch 2 --rounds 1",
     "main_job": "",
     "memory": "--batch 8",
+    "network_protocols": "--networks DualPath3DNet --epochs 1 --clips 12 --protocols loso",
     "peers": "--batch 1 --rounds 1",
     "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",
+    "resume": "--epochs 4 --subjects 4 --per_subject 3",
     "scaling": "--per_subject 1 --batch 8 --rounds 1 --factors 1 2",
     "small_net": "--batches 2 --rounds 1",
     "train_step": "--batch 2 --rounds 1 --direct",
@@ -272,6 +274,17 @@ FAST = ("apex", "coverage", "input", "main_job", "small_net")
 
 def test_every_benchmark_has_a_smoke_run():
     assert sorted(SMOKE_RUNS) == COMMANDS
+
+
+@pytest.mark.slow
+def test_every_part_for_an_accelerator_runs_on_a_cpu(tmp_path):
+    environment = os.environ | {"PYTHON": sys.executable, "MER_DATA_DIR": str(tmp_path / "data")}
+    command = ["benchmarks/on_accelerator.sh", str(tmp_path / "out"), "--tiny"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    summary = (tmp_path / "out" / "summary.txt").read_text().splitlines()
+    assert [line.split()[0] for line in summary] == ["tests", "convolution", "folds", "networks", "resume"]
+    assert all(line.endswith("done") for line in summary)
 
 
 # Stands in for `make` in the clone that benchmarks.main_job makes: its run takes minutes and needs the package index.

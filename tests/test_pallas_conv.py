@@ -1,5 +1,6 @@
 """The Pallas kernels against XLA's own operations: compiled on an NVIDIA GPU, interpreted elsewhere."""
 
+import contextlib
 import functools
 
 import jax
@@ -56,6 +57,18 @@ def test_folds_as_an_axis_equal_one_after_another():
     both = jax.vmap(lambda kernel: differentiate(function, x, kernel, bias))(jnp.stack([kernel, -kernel]))
     alone = differentiate(function, x, -kernel, bias)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-5, atol=1e-5), both, alone)
+
+
+@pytest.mark.parametrize("case", CASES, ids=["several windows", "overlap"])
+def test_the_kernels_can_be_lowered_for_a_gpu(case):
+    x, kernel, bias = make_case(*case)
+    gradient = jax.jit(jax.grad(lambda kernel: PallasConv(*case[4:])(x, kernel, bias).sum()))
+    with contextlib.ExitStack() as stack:
+        if hasattr(jax.sharding, "AbstractDevice"):  # JAX 0.11 asks for a device, and takes one that is not there
+            gpu = jax.sharding.AbstractDevice(platform="gpu", device_kind="NVIDIA H200", num_cores=None)
+            stack.enter_context(jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), (), abstract_device=gpu)))
+        text = gradient.trace(kernel).lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("gpu$xla.gpu.triton") == 2  # the maxima, and the gradient of the filters
 
 
 def test_not_a_number_is_not_hidden():

@@ -238,8 +238,10 @@ def resolve(implementation: str, dtype: DTypeLike = jnp.float32) -> str:
 def _why_no_pallas() -> str:
     if jax.default_backend() != "gpu":
         return f"it is for NVIDIA GPUs, and this is a {jax.default_backend()}"
-    from mer_jax.blocks import pallas_conv  # takes a third of a second to import
-
+    try:
+        from mer_jax.blocks import pallas_conv  # takes a third of a second to import
+    except ImportError as error:
+        return f"this release of JAX has no Pallas for Triton ({error})"
     return pallas_conv.why_not_here()
 
 
