@@ -261,6 +261,7 @@ SMOKE_RUNS = {
     "main_job": "",
     "memory": "--batch 8",
     "peers": "--batch 1 --rounds 1",
+    "protocols_beside_peers": "--folds 2 --epochs 1 --batches 200 --rounds 1 --only STSTNet LinearFlow",
     "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",
     "scaling": "--per_subject 1 --batch 8 --rounds 1 --factors 1 2",
     "small_net": "--batches 2 --rounds 1",
