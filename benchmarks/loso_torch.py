@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from flax.traverse_util import flatten_dict
@@ -318,7 +319,7 @@ def check_network(name: str) -> None:
     variables = jax.jit(lambda key: ours.init(key, *inputs, is_training=False))(jax.random.key(0))
     # Away from zero biases and unit scales, which would hide what is exchanged.
     rng = np.random.default_rng(0)
-    variables = jax.tree.map(lambda a: np.asarray(a) + 0.02 * rng.standard_normal(a.shape, np.float32), dict(variables))
+    variables = jax.tree.map(lambda a: a + 0.02 * rng.standard_normal(a.shape, np.float32), dict(variables))
     network = make_network(name)
     load_weights(name, network, variables)
     number = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
@@ -339,7 +340,7 @@ def check_network(name: str) -> None:
         logits, _ = without_dropout.apply(
             {**variables, "params": params}, *inputs, is_training=True, mutable=["batch_stats"]
         )
-        return (cross_entropy(logits, clips.label) * weights).mean()
+        return (cross_entropy(logits, jnp.asarray(clips.label)) * weights).mean()
 
     gradients = jax.jit(jax.grad(mean_loss))(variables["params"])
     in_torch = make_network(name)
