@@ -262,6 +262,7 @@ SMOKE_RUNS = {
     "memory": "--batch 8",
     "network_protocols": "--networks DualPath3DNet --epochs 1 --clips 12 --protocols loso",
     "peers": "--batch 1 --rounds 1",
+    "protocols_beside_peers": "--folds 2 --epochs 1 --batches 200 --rounds 1 --only STSTNet LinearFlow",
     "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",
     "resume": "--epochs 4 --subjects 4 --per_subject 3",
     "scaling": "--per_subject 1 --batch 8 --rounds 1 --factors 1 2",
