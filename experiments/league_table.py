@@ -187,7 +187,8 @@ def write_league(out: Path, known: Mapping[str, type], count: Callable[[str], in
     rows = collect_rows(out, known, count)
     table = make_table(rows, description)
     provenance = "surrogate" if table.surrogate else "licensed"
-    picture = draw_league([_bar(row) for row in rows if row.honest], table.title, provenance, line=LINE)
+    title = f"{table.title}{', settings changed' if table.changed else ''}"
+    picture = draw_league([_bar(row) for row in rows if row.honest], title, provenance, line=LINE)
     write_atomically(out / "league.csv", table.to_csv())
     write_atomically(out / "league.md", table.to_markdown())
     write_atomically(out / "league.png", picture)

@@ -61,5 +61,5 @@ def draw_league(bars: Sequence[LeagueBar], title: str, provenance: str, *, line:
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     if bars:
-        figure.legend(loc="outside lower center", fontsize=9, frameon=False, ncols=1)
+        figure.legend(loc="outside upper center", fontsize=9, frameon=False, ncols=3)
     return finish_figure(figure, title, provenance)
