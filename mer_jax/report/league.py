@@ -37,7 +37,7 @@ def draw_league(bars: Sequence[LeagueBar], title: str, provenance: str, *, line:
     Returns:
         A PNG.
     """
-    figure, axes = make_figure(1, 1, size=(9.0, 1.8 + 0.3 * max(1, len(bars))))
+    figure, axes = make_figure(1, 1, size=(13.0, 1.8 + 0.3 * max(1, len(bars))))
     axis = axes[0, 0]
     for place, bar in enumerate(bars):
         if bar.interval:
@@ -61,5 +61,5 @@ def draw_league(bars: Sequence[LeagueBar], title: str, provenance: str, *, line:
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     if bars:
-        figure.legend(loc="outside upper center", fontsize=9, frameon=False, ncols=3)
+        figure.legend(loc="outside right upper", fontsize=9, frameon=False)
     return finish_figure(figure, title, provenance)
