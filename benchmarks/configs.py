@@ -35,7 +35,6 @@ from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError
 from mer_jax.protocols import make_plan
-from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
 from mer_jax.system.machine import keep_freed_memory
 
 TIME_LINE = re.compile(r"^Time: .*$", re.MULTILINE)
@@ -92,9 +91,8 @@ def make_random_clips(experiment: Experiment) -> Clips:
     """Makes random clips of the size and shape that an experiment trains on."""
     counts, num_subjects = count_corpus(experiment)
     rng, n = np.random.default_rng(0), sum(counts)
-    is_motion = find_view(experiment.model).stored == "motion"
     frames = experiment.vision.num_frames
-    shape = (MOTION_SIZE, MOTION_SIZE, 3) if is_motion else (frames, FACE_SIZE, FACE_SIZE)
+    shape = [frames if isinstance(size, str) else size for size in find_view(experiment.model).stored_dims()]
     return Clips.from_arrays(
         rng.integers(0, 256, (n, *shape), np.uint8),
         rng.permutation(np.repeat(np.arange(len(counts)), counts)),

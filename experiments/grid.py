@@ -12,25 +12,22 @@ reason is printed at the end. Every call writes the tables again at its end (`py
 """
 
 import argparse
-import contextlib
 import hashlib
 import itertools
 import json
 import os
 import re
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from experiments.config_files import configure
-from experiments.run_folder import FINISHED, locked
+from experiments.run_folder import FINISHED
+from experiments.runner import Job, Runner
 from experiments.tables import write_tables
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, MerError
@@ -44,11 +41,6 @@ BASELINE = "sp"  # of table 2; no part of the 64
 AXES = {"batch_size": (80, 100), "epochs": (200, 250)}
 # For the columns of the tables. The paper mentions no early stopping, which would make both lengths the same.
 FIXED = {"protocols": "('paper','loso')", "patience": "0"}
-POLL_S = 5.0  # between two looks at a run that another process executes
-FAILURE = "failure.txt"
-LOG = "log.txt"
-# Of the log, as the reason of a run that was killed.
-LAST_LINES = 5
 
 
 @dataclass(frozen=True)
@@ -132,108 +124,6 @@ def select_runs(runs: Sequence[GridRun], *, only: str = "", shard: str = "0/1") 
     mixed = sorted(wanted, key=lambda run: hashlib.sha256(run.name.encode()).digest())
     mine = set(mixed[int(match[1]) :: int(match[2])])
     return [run for run in wanted if run in mine]
-
-
-class Runner:
-    """Executes runs, several at a time, and collects their failures."""
-
-    def __init__(self, grid: Grid, jobs: int):
-        self._grid, self._jobs = grid, jobs
-        self._children: set[subprocess.Popen] = set()
-        self._lock = threading.Lock()
-        self._stopping = False
-        self._done = 0
-        self.seconds = 0.0  # of the runs themselves, summed
-
-    def execute(self) -> None:
-        """Executes all runs that are not finished, and waits for them."""
-        left = [run for run in self._grid.runs if not self._is_finished(run)]
-        if self._grid.runs and len(left) < len(self._grid.runs):
-            print(f"{len(self._grid.runs) - len(left)} of {len(self._grid.runs)} runs are finished", flush=True)
-        self._total = len(left)
-        try:
-            with ThreadPoolExecutor(self._jobs) as pool:
-                try:
-                    for future in [pool.submit(self._execute, run) for run in left]:
-                        future.result()
-                except BaseException:
-                    self._stop()
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-        finally:
-            self._stop()
-
-    def failures(self) -> dict[str, str]:
-        """Returns the reason of every failed run of this call, by name."""
-        paths = {run.name: self._grid.folder(run) / FAILURE for run in self._grid.runs}
-        return {name: path.read_text().strip() for name, path in paths.items() if path.exists()}
-
-    def _is_finished(self, run: GridRun) -> bool:
-        return (self._grid.folder(run) / FINISHED).exists()
-
-    def _execute(self, run: GridRun) -> None:
-        folder = self._grid.folder(run)
-        self._wait_for_others(folder, run.name)
-        if self._stopping or self._is_finished(run):
-            return
-        failure = folder / FAILURE
-        failure.unlink(missing_ok=True)
-        start = time.perf_counter()
-        with (folder / LOG).open("ab") as log:
-            with self._lock:
-                if self._stopping:
-                    return
-                child = subprocess.Popen(
-                    self._grid.command(run),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C reaches this process only, which passes it on once
-                )
-                self._children.add(child)
-            code = child.wait()
-        with self._lock:
-            self._children.discard(child)
-            seconds = time.perf_counter() - start
-            self.seconds += seconds
-            self._done += 1
-            if not self._stopping:
-                if code:
-                    write_atomically(failure, f"{_find_reason(folder / LOG, code)}\n")
-                word = "FAILED" if code else "done"
-                print(f"[{self._done}/{self._total}] {run.name}: {word} after {seconds / 60:.1f} minutes", flush=True)
-
-    def _wait_for_others(self, folder: Path, name: str) -> None:
-        """Waits until no other process executes the run: another shard, or a child of a grid that was killed."""
-        told = False
-        while not self._stopping:
-            try:
-                with locked(folder):
-                    return
-            except ConfigError:
-                if not told:
-                    print(f"{name}: another process is in it; waiting for that one", flush=True)
-                told = True
-                time.sleep(POLL_S)
-
-    def _stop(self) -> None:
-        with self._lock:
-            self._stopping = True
-            children = list(self._children)
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                child.send_signal(signal.SIGINT)  # the run saves what it has
-        for child in children:
-            child.wait()
-
-
-def _find_reason(log: Path, code: int) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    errors = [line for line in lines if line.startswith("error: ")]
-    if code > 0 and errors:
-        return errors[-1].removeprefix("error: ")
-    ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{ended}; the log ends with: {' | '.join(lines[-LAST_LINES:])}"
 
 
 def describe_grid(overrides: dict[str, str], baseline: bool) -> dict[str, Any]:
@@ -331,7 +221,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     open_grid(grid.out, describe_grid(overrides, flags.baseline))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
-    runner = Runner(grid, flags.jobs)
+    runner = Runner([Job(run.name, grid.folder(run), grid.command(run)) for run in grid.runs], flags.jobs)
     runner.execute()
     print(f"the runs took {runner.seconds:.0f} s; the grid's own work {time.process_time():.1f} s", flush=True)
     print(f"tables: {write_tables(grid.out)}", flush=True)

@@ -1,4 +1,4 @@
-"""`mer models`: list the networks and their cost, or the layers of one."""
+"""`mer models`: list networks and baselines by family with their cost, or the layers of one."""
 
 import argparse
 import sys
@@ -36,11 +36,14 @@ def _models(flags: argparse.Namespace) -> None:
 
 
 def _list_networks(num_frames: int, batch: int | None) -> None:
-    from mer_jax import models
+    from mer_jax import baselines, models
+    from mer_jax.data.views import find_view
+    from mer_jax.evaluation.published import VERDICTS, find_system_of
     from mer_jax.evaluation.score_text import lay_out
     from mer_jax.training import cost
 
-    header = ("network", "input", "parameters", "FLOPs a clip", *([f"memory at batch {batch}"] if batch else []))
+    header = ("family", "network", "input", "published", "parameters", "FLOPs a clip")
+    header += (f"memory at batch {batch}",) if batch else ()
     rows, refused = [], []
     for name in models.__all__:
         model = models.find_model(name)()
@@ -54,7 +57,18 @@ def _list_networks(num_frames: int, batch: int | None) -> None:
             print(f"compiling {name}", file=sys.stderr)
             memory = [f"{cost.measure_step_memory(model, num_frames, batch) / 2**20:,.0f} MiB"]
         size = cost.describe_input(model, num_frames)
-        rows.append((name, size, f"{count:,}", cost.format_count(flops), *memory))
-    print(lay_out(header, rows, num_left=2))
+        system = find_system_of(name)
+        verdict = system.verdict if system else ""
+        rows.append((models.family_of(model), name, size, verdict, f"{count:,}", cost.format_count(flops), *memory))
+    for name in baselines.__all__:
+        owner, system = getattr(baselines, name), find_system_of(name)
+        empty = ("",) * (len(header) - 4)
+        rows.append((models.family_of(owner), name, find_view(owner).name, system.verdict if system else "", *empty))
+    first = {family: place for place, (family, *_) in reversed(list(enumerate(rows)))}
+    rows.sort(key=lambda row: (first[row[0]], row[1]))
+    shown = [("" if at and rows[at - 1][0] == row[0] else row[0], *row[1:]) for at, row in enumerate(rows)]
+    print(lay_out(header, shown, num_left=4))
+    for verdict in dict.fromkeys(row[3] for row in rows if row[3]):
+        print(f"{verdict}: {VERDICTS[verdict]}")
     for line in refused:
         print(line)

@@ -75,6 +75,7 @@ class Face(FaceView):
     """The whole face [*b, t, 128, 128, 1]."""
 
     name = "face"
+    title = "whole face"
 
     def inputs(self) -> tuple[Input, ...]:
         """One input."""
@@ -100,6 +101,7 @@ class Halves(FaceView):
     """Upper and lower half of the face, [*b, t, 64, 128, 1] each."""
 
     name = "halves"
+    title = "halves of the face"
 
     def inputs(self) -> tuple[Input, ...]:
         """Upper, then lower half."""
@@ -128,6 +130,7 @@ class Dynamic(FaceView):
     """
 
     name = "dynamic"
+    title = "dynamic image"
 
     picture_size: int = 112
     frame_weights: str = "corrected"
@@ -163,6 +166,7 @@ class Pair(FaceView):
     """
 
     name = "pair"
+    title = "onset and apex"
 
     picture_size: int = 112
 

@@ -51,6 +51,7 @@ class Motion(FlowMapView):
     """Motion features [*b, 28, 28, 3]: horizontal flow, vertical flow and strain from onset to apex."""
 
     name = "motion"
+    title = "motion features"
     stored = "motion"
     is_augmented = False
 
@@ -78,6 +79,7 @@ class FlowMaps(FlowMapView):
     """
 
     name = "flow_maps"
+    title = "flow maps"
     stored = "flow_maps"
 
     picture_size: int = 112
@@ -110,6 +112,7 @@ class FlowSet(FlowMapView):
     """
 
     name = "flow_set"
+    title = "sets of flow"
     stored = "flow_set"
 
     num_flows: int = 8
@@ -149,6 +152,7 @@ class Patches(FlowView):
     """
 
     name = "patches"
+    title = "landmark patches"
     stored = "patches"
 
     patch_points: str = "brows_mouth"

@@ -37,12 +37,14 @@ class View(abc.ABC):
 
     Attributes:
         name: Name that models state.
+        title: What it is, for lists of networks.
         stored: Kind of `Clips` that it is computed from, see `mer_jax.data.stored`.
         is_augmented: Whether clips are augmented in training.
         has_copies: Whether augmented copies differ enough from their clips for protocol `paper`.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     stored: ClassVar[str]
     is_augmented: ClassVar[bool] = True
     has_copies: ClassVar[bool] = False

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, near_names
 from mer_jax.system.discovery import find_classes
 
@@ -49,6 +50,21 @@ def find_model(name: str) -> type[Any]:
         if known.lower() == name.lower():
             return __getattr__(known)
     raise ConfigError(f"no network is called {name!r}; {near_names(name, _NETWORKS)}")
+
+
+def family_of(model: Any) -> str:
+    """Returns the family that a network or baseline is listed in: its attribute `family`, or what it takes.
+
+    Args:
+        model: The network or baseline, or its class.
+
+    Example:
+        >>> family_of(find_model("ststnet")), family_of(find_model("dualpath3dnet"))
+        ('motion features', "the paper's")
+    """
+    if hasattr(model, "fit_predict"):
+        return "baselines"
+    return getattr(model, "family", "") or find_view(model).title
 
 
 def compiler_options(model: Any) -> dict[str, Any]:

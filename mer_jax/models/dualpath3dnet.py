@@ -39,6 +39,7 @@ class DualPath3DNet(nn.Module):
     """
 
     view: ClassVar[str] = "halves"
+    family: ClassVar[str] = "the paper's"
 
     num_classes: int = 3
     conv: Convolution = Convolution(8, (3, 3, 3), (4, 8, 8))

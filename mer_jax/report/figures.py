@@ -105,7 +105,7 @@ def draw_curves(history: Sequence[Mapping[str, Any]], entries: Entries) -> bytes
     handles = [
         axes[0, 0].plot([], [], color=BLUE, label="training")[0],
         axes[0, 0].plot([], [], color=VERMILLION, linestyle="--", label="validation")[0],
-        axes[0, 0].plot([], [], "o", color=INK, markersize=5, label="epoch chosen on validation")[0],
+        axes[0, 0].plot([], [], "o", color=INK, markersize=5, label="epoch that is tested")[0],
     ]
     axes[0, 0].legend(handles=handles, fontsize=9, framealpha=0.9)
     return finish_figure(figure, "Training curves (without the test side)", _provenance(entries))
@@ -199,9 +199,13 @@ def draw_faces(faces: Sequence[FaceExample], provenance: str) -> bytes:
 def _draw_run(axis: Axes, records: list, quantity: str, best_epoch: int | None, num_runs: int) -> None:
     epochs = [record["epoch"] for record in records]
     alpha = max(0.35, 1 - 0.08 * (num_runs - 1))
+    train = [record[f"train_{quantity}"] for record in records]
+    axis.plot(epochs, train, color=BLUE, linewidth=1.3, alpha=alpha)
     validation = [record[f"validation_{quantity}"] for record in records]
-    axis.plot(epochs, [record[f"train_{quantity}"] for record in records], color=BLUE, linewidth=1.3, alpha=alpha)
-    axis.plot(epochs, validation, color=VERMILLION, linewidth=1.3, linestyle="--", alpha=alpha)
+    if None in validation:  # no clip validates: the last epoch is tested
+        validation = train
+    else:
+        axis.plot(epochs, validation, color=VERMILLION, linewidth=1.3, linestyle="--", alpha=alpha)
     if best_epoch is not None and best_epoch in epochs:
         axis.plot(best_epoch, validation[epochs.index(best_epoch)], "o", color=INK, markersize=4.5, zorder=3)
 

@@ -52,6 +52,7 @@ def train_step(
         The new weights, collections and optimiser state, and the logits before the update.
     """
     targets = make_targets(labels, weights, action_units, progress)
+    known: dict[str, Any] = {"targets": targets} if takes_targets(model) else {}
     example_loss = getattr(model, "example_loss", loss)
 
     def mean_loss(params):
@@ -61,7 +62,7 @@ def train_step(
             is_training=True,
             rngs={"dropout": key},
             mutable=[*model_state, LOSSES],
-            **({"targets": targets} if takes_targets(model) else {}),
+            **known,
         )
         logits, new_state = output
         new_state = dict(new_state)
