@@ -61,7 +61,7 @@ def eyes_and_mouth(
 # rows 42 to 48 and columns 30 to 51 and 80 to 100, and the corners of the mouth lie at row 92, columns 48 and 88.
 _EYES = (slice(8, 11), (slice(5, 12), slice(16, 23)))
 _AREA = 14
-_AREAS = (((3, 2), (3, 12)), ((13, 3), (13, 11)))  # top and left edge: eyes with brows, then corners of the mouth
+_AREAS = (((3, 1), (3, 13)), ((13, 3), (13, 11)))  # top and left edge: eyes with brows, then corners of the mouth
 
 
 def blank_eyes(motion: Float[Array, "*b 28 28 c"]) -> Float[Array, "*b 28 28 c"]:
