@@ -5,15 +5,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mer_jax.data.targets import make_targets
 
 from mer_jax import models
 from mer_jax.blocks.inception import neighbourhood_maximum
 from mer_jax.blocks.multi_scale_conv import MultiScaleConv2D
 from mer_jax.blocks.region import blank_eyes, join_areas
 from mer_jax.blocks.tiles import split_tiles, stack_tiles
+from mer_jax.data.targets import make_targets
 from mer_jax.data.views import input_shapes
 from mer_jax.errors import ShapeError
+from mer_jax.models.dualatme import cosine
 
 
 def make_motion(batch=3, key=0):
@@ -45,6 +46,7 @@ def test_learnet_accretes_from_the_left_neighbour():
     image = jax.random.normal(jax.random.key(0), (2, 32, 32, 1))
     variables = init(model, image)
 
+    @jax.jit
     def run(variables):
         _, seen = model.apply(variables, image, is_training=False, capture_intermediates=True)
         return seen["intermediates"]["columns"]["__call__"][0]
@@ -124,7 +126,7 @@ def test_bdcn_keeps_class_statistics_and_augments_training_alone():
         targets = make_targets(labels, weights, progress=progress)
         return model.apply(variables, maps, is_training=True, targets=targets, mutable=["class_stats"])
 
-    plain = model.apply(variables, maps, is_training=False)
+    plain = jax.jit(lambda: model.apply(variables, maps, is_training=False))()
     first, changed = train(variables, 0.0)
     np.testing.assert_allclose(first, plain, atol=1e-5)  # no strength at the start
     later, _ = train({**variables, **changed}, 1.0)
@@ -142,11 +144,11 @@ def test_bdcn_keeps_class_statistics_and_augments_training_alone():
 def test_laenet_is_ststnet_that_does_not_see_the_eyes():
     motion = make_motion()
     variables = init(models.LAENet(), motion)
-    np.testing.assert_allclose(
-        models.LAENet().apply(variables, motion, is_training=False),
-        models.STSTNet().apply(variables, blank_eyes(motion), is_training=False),
-        atol=1e-6,
+    got, expected = (
+        jax.jit(lambda x, model=model: model.apply(variables, x, is_training=False))(x)
+        for model, x in ((models.LAENet(), motion), (models.STSTNet(), blank_eyes(motion)))
     )
+    np.testing.assert_allclose(got, expected, atol=1e-6)
     blinked = motion.at[..., 8:11, 5:12, :].add(1.0).at[..., 8:11, 16:23, :].add(-1.0)
     np.testing.assert_array_equal(blank_eyes(blinked), blank_eyes(motion))
     assert 0 < (blank_eyes(jnp.ones((28, 28, 3))) == 0).mean() < 0.06
@@ -167,19 +169,32 @@ def test_areas_are_cut_from_eyes_and_mouth():
 
 def test_dual_atme_draws_its_branches_together():
     motion = make_motion()
-    model = models.DualATME()
-    variables = init(model, motion)
 
-    def train(model):
-        rngs, mutable = {"dropout": jax.random.key(1)}, ["batch_stats", "losses"]
-        return model.apply(variables, motion, is_training=True, rngs=rngs, mutable=mutable)[1]
+    def sown(model, is_training):
+        def run():
+            variables = model.init(jax.random.key(0), motion, is_training=False)
+            rngs, mutable = {"dropout": jax.random.key(1)}, ["batch_stats", "losses"]
+            return model.apply(variables, motion, is_training=is_training, rngs=rngs, mutable=mutable)[1]
 
-    (term,) = train(model)["losses"]["similarity"]
-    assert term.shape == (3,)
-    assert ((term >= 0) & (term <= 2 * model.similarity)).all()
-    assert "losses" not in train(model.clone(similarity=0.0))
-    _, kept = model.apply(variables, motion, is_training=False, mutable=["losses"])
-    assert not kept
+        return jax.eval_shape(run).get("losses", {})
+
+    assert sown(models.DualATME(), True)["similarity"][0].shape == (3,)  # one number a clip
+    assert not sown(models.DualATME(similarity=0.0), True)
+    assert not sown(models.DualATME(), False)
+    along, across = jnp.array([[[[1.0, 0.0]]]]), jnp.array([[[[0.0, 2.0]]]])
+    for other, expected in ((3 * along, 1.0), (across, 0.0), (-along, -1.0), (0 * along, 0.0)):
+        np.testing.assert_allclose(cosine(along, other), [expected], atol=1e-6)
+        assert np.isfinite(jax.grad(lambda x: cosine(along, x).sum())(other)).all()
+
+
+def test_dual_atme_has_the_size_of_its_authors_layers():
+    def inception(c, d):
+        convolutions = ((c + 1) * d, (c + 1) * 6, (9 * 6 + 1) * d, (c + 1) * 6, (25 * 6 + 1) * d, (c + 1) * d)
+        return sum(convolutions) + 2 * (4 * d + 2 * 6)
+
+    attention = 48 * 3 + 3 + 3 * 48 + 48 + (9 * 2 + 1)
+    dense = (2 * 49 * 48 + 1) * 1024 + 2 * 1024 + (1024 + 1) * 3
+    assert count_parameters(models.DualATME()) == 2 * (inception(3, 6) + inception(24, 12)) + attention + dense
 
 
 def test_the_maximum_of_the_neighbourhood_is_a_max_pool_with_a_stride_of_1():

@@ -68,7 +68,7 @@ class DualATME(nn.Module):
                 x = max_pool(x, (2, 2))
             branches.append(attention(x))  # *b 7 7 48
         if is_training and self.similarity:
-            self.sow("losses", "similarity", self.similarity * (1 - _cosine(*branches)))
+            self.sow("losses", "similarity", self.similarity * (1 - cosine(*branches)))
         x = jnp.concatenate(branches, axis=-1)
         x = nn.Dense(self.dense, dtype=self.dtype, name="dense")(x.reshape(*x.shape[:-3], -1))
         normalize = nn.BatchNorm(not is_training, momentum=0.9, dtype=self.dtype, name="normalize")
@@ -77,7 +77,7 @@ class DualATME(nn.Module):
         return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(x).astype(jnp.float32)
 
 
-def _cosine(one: Float[Array, "*b h w c"], other: Float[Array, "*b h w c"]) -> Float[Array, "*b"]:
+def cosine(one: Float[Array, "*b h w c"], other: Float[Array, "*b h w c"]) -> Float[Array, "*b"]:
     """The cosine of the angle between the features of each clip, in float32."""
     one, other = one.astype(jnp.float32), other.astype(jnp.float32)
     axes = (-3, -2, -1)
