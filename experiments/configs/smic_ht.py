@@ -1,0 +1,30 @@
+"""HTNet on SMIC (HS), the small preset.
+
+    python -m experiments.run --config smic_ht.py
+
+Purpose: a transformer over four facial areas of the motion from onset to apex; the apex is spotted. Batch, epochs and
+learning rate are the authors'; they choose the epoch by the test, which is not done here. As published, 139.6 M
+parameters: --config.model.dim=256 --config.model.heads=3 --config.model.repeats="(2, 2, 10)".
+Time: not measured yet.
+Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
+"""
+
+from mer_jax.config import Experiment
+from mer_jax.models import HTNet
+from mer_jax.vision.options import VisionOptions
+
+
+def get_config() -> Experiment:
+    """The experiment."""
+    return Experiment(
+        name="smic_ht",
+        corpus="smic",
+        model=HTNet(),
+        vision=VisionOptions(num_frames=2, sampling="apex", mask="none"),
+        protocols=("subject",),
+        batch_size=256,
+        epochs=800,
+        learning_rate=5e-5,
+        min_epochs=200,
+        patience=100,
+    )
