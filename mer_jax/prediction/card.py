@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mer_jax.evaluation.temperature import TARGET_ACCURACY
 from mer_jax.prediction.description import ModelDescription
 from mer_jax.prediction.usage import MEANING, PURPOSE, SURROGATE_NOTE
 
@@ -113,6 +114,10 @@ def _describe_abstention(description: ModelDescription) -> str:
     rows = next((entry["answers"] for entry in description.expected if entry.get("answers")), None)
     if not rows:
         return text
+    text += (
+        f" The threshold is the lowest in this table at which {TARGET_ACCURACY:.0%} of the answers about people "
+        "outside the training were right, or the last one where none is."
+    )
     lines = [text, "", "| confidence of at least | share answered | accuracy of these |", "|---|---|---|"]
     lines += [f"| {row['threshold']:.2f} | {row['share']:.0%} | {_number(row['accuracy'])} |" for row in rows]
     return "\n".join(lines)

@@ -104,7 +104,7 @@ def read_description(plain: Mapping[str, Any], source: Any) -> ModelDescription:
         ModelError: A newer format, or fields that are missing, unknown or out of range.
     """
     version = plain.get("format")
-    if not _is_count(version) or version > FORMAT:
+    if not isinstance(version, int) or not 1 <= version <= FORMAT:
         raise ModelError(
             f"{source} has format {version!r}, written by mer_jax {plain.get('library')}; mer_jax "
             f"{mer_jax.__version__} reads up to {FORMAT}; install a newer mer_jax"
