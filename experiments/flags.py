@@ -5,6 +5,7 @@ from pathlib import Path
 
 from absl import flags
 
+from experiments.final import WAYS
 from experiments.run_experiment import RunOptions
 from mer_jax.config import DIAGNOSTICS
 from mer_jax.errors import ConfigError
@@ -37,6 +38,29 @@ _FOLD_PARALLEL = flags.DEFINE_string(
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write curves for TensorBoard, too (needs tensorboardX).")
 _KEEP = flags.DEFINE_bool("keep", False, "Use clips whose preparation fails (face lost, another person, ...), too.")
+
+
+class _FinalParser(flags.ArgumentParser):
+    """`--final` is `all`, `--nofinal` is `none`; `--final=ensemble` is the third way."""
+
+    syntactic_help = f"<{'|'.join(WAYS)}>"
+
+    def parse(self, argument: str | bool) -> str:
+        way = {"true": "all", "True": "all", "false": "none", "False": "none"}.get(str(argument), str(argument))
+        if way not in WAYS:
+            raise ValueError(f"expected one of {', '.join(WAYS)}")
+        return way
+
+
+_FINAL = flags.DEFINE(
+    _FinalParser(),
+    "final",
+    "all",
+    "Write a model to hand on into <workdir>/model: trained on all people for the median of the epochs that the "
+    "subject-disjoint folds chose (all), or the weights of these folds together (ensemble). --nofinal writes none. "
+    "With --resume, also for a finished run.",
+    boolean=True,
+)
 _NO_FACES = flags.DEFINE_bool("no_faces", False, "Keep all faces out of pictures and report.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
@@ -71,6 +95,7 @@ def read_options(command: Sequence[str]) -> RunOptions:
         tensorboard=_TENSORBOARD.value,
         keep=_KEEP.value,
         no_faces=_NO_FACES.value,
+        final=_FINAL.value,
         coordinator=_COORDINATOR.value,
         num_processes=_NUM_PROCESSES.value,
         process_id=_PROCESS_ID.value,

@@ -202,6 +202,39 @@ _COUNTS = (
 )
 
 
+def restore_fields(value: Any, plain: dict[str, Any], source: Any) -> Any:
+    """Restores a dataclass from plain values, such as those of `Experiment.to_dict`.
+
+    Args:
+        value: An instance of the class; its fields tell what each plain value was. A linen module is one, too.
+        plain: Field names and plain values; the entry `class` is not used.
+        source: Where the values are from, for messages.
+
+    Raises:
+        ConfigError: A field that the class does not have.
+
+    Example:
+        >>> restore_fields(Augmentation(), {"shift": 0.1}, "an example").shift
+        0.1
+    """
+    changes = {}
+    for name, got in plain.items():
+        if name == "class":
+            continue
+        if not hasattr(value, name):
+            raise ConfigError(
+                f"{source} has a field {name}, which {type(value).__name__} lacks; use the version that it names"
+            )
+        current = getattr(value, name)
+        if dataclasses.is_dataclass(current) and isinstance(got, dict):
+            changes[name] = restore_fields(current, got, source)
+        elif isinstance(got, list):
+            changes[name] = tuple(got)
+        elif got != getattr(current, "__name__", current):  # a type is written by its name
+            changes[name] = got
+    return dataclasses.replace(value, **changes)
+
+
 def _as_dict(value: Any) -> dict[str, Any] | None:
     return None if value is None else dataclasses.asdict(value)
 
