@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if repeats:
         raise ConfigError("got --repeat with --config; expected --repeat alone: it changes nothing")
+    experiment = flags.with_pretrained(experiment)
     run_experiment(dataclasses.replace(experiment, diagnostic=flags.DIAGNOSTIC.value or experiment.diagnostic), options)
 
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from mer_jax.data.motion import quantize
+from mer_jax.data.motion import EYES_FLOW, quantize
 from mer_jax.data.views import VIEWS
 from mer_jax.errors import ConfigError, NoFaceError
 from mer_jax.prediction.result import Prediction
+from mer_jax.vision.crop import EYES_BORDER
 from mer_jax.vision.flow import motion_features
 from mer_jax.vision.frames import ArrayFrames, FrameSource, SelectedFrames
 from mer_jax.vision.landmarks import FaceLandmarker
@@ -92,17 +93,19 @@ class ClipReader:
 
     def _pictures(self, faces: UInt8[np.ndarray, "n t h w"]) -> UInt8[np.ndarray, "n ..."]:
         is_motion = VIEWS[self._model.description.view].stored == "motion"
-        return motion_pictures(faces) if is_motion else faces
+        return motion_pictures(faces, self._options.crop) if is_motion else faces
 
 
-def motion_pictures(faces: UInt8[np.ndarray, "n t 128 128"]) -> UInt8[np.ndarray, "n 28 28 3"]:
+def motion_pictures(faces: UInt8[np.ndarray, "n t 128 128"], crop: str = "onset") -> UInt8[np.ndarray, "n 28 28 3"]:
     """Computes the motion features between the onset and the apex of prepared clips, in 8 bits.
 
     Args:
         faces: Prepared with sampling `apex`, which puts the apex at position t // 2.
+        crop: That they were prepared with; the border of `eyes` is cut off.
     """
     apex = faces.shape[1] // 2
-    return np.stack([quantize(motion_features(clip[0], clip[apex])) for clip in faces])
+    border, method = (EYES_BORDER, EYES_FLOW) if crop == "eyes" else (0, "tvl1")
+    return np.stack([quantize(motion_features(clip[0], clip[apex], method, border=border)) for clip in faces])
 
 
 def _check_interval(frames: FrameSource, onset: int | None, offset: int | None, apex: int | None) -> tuple[int, int]:

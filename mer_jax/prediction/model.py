@@ -185,7 +185,8 @@ class TrainedModel:
                 from mer_jax.prediction.clip import motion_pictures
 
                 self._check_faces(pictures)
-                pictures = motion_pictures(pictures)
+                crop = self.description.vision.crop if self.description.vision else "onset"
+                pictures = motion_pictures(pictures, crop)
             return pictures, array.ndim == 3
         if array.ndim == 4 and array.shape[-1] != 3:
             raise ShapeError(
