@@ -262,6 +262,7 @@ SMOKE_RUNS = {
     "memory": "--batch 8",
     "peers": "--batch 1 --rounds 1",
     "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",
+    "real_motion": "--people 4 --clips 6",
     "scaling": "--per_subject 1 --batch 8 --rounds 1 --factors 1 2",
     "small_net": "--batches 2 --rounds 1",
     "train_step": "--batch 2 --rounds 1 --direct",
