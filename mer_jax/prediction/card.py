@@ -114,8 +114,9 @@ def _describe_abstention(description: ModelDescription) -> str:
     rows = next((entry["answers"] for entry in description.expected if entry.get("answers")), None)
     if not rows:
         return text
+    target = description.training.get("target_accuracy", TARGET_ACCURACY)
     text += (
-        f" The threshold is the lowest in this table at which {TARGET_ACCURACY:.0%} of the answers about people "
+        f" The threshold is the lowest of those below at which {target:.0%} of the answers about people "
         "outside the training were right, or the last one where none is."
     )
     lines = [text, "", "| confidence of at least | share answered | accuracy of these |", "|---|---|---|"]
