@@ -39,7 +39,7 @@ def optical_flow(first: Face, second: Face, method: str = "tvl1") -> Float32[np.
         height, width = first.shape
         small = [cv2.resize(face, (width // 2, height // 2), interpolation=cv2.INTER_AREA) for face in (first, second)]
         coarse = cv2.optflow.DualTVL1OpticalFlow.create(nscales=3, warps=1)
-        flow = coarse.calc(*small, np.zeros((*small[0].shape, 2), np.float32))
+        flow = coarse.calc(small[0], small[1], np.zeros((height // 2, width // 2, 2), np.float32))
         return cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(2)
     if method == "farneback":
         return cv2.calcOpticalFlowFarneback(
