@@ -100,6 +100,8 @@ def render_surrogate(
 
     name = f"{experiment.corpus}-{experiment.surrogate_difficulty}-seed{experiment.surrogate_seed}"
     clips, subjects = experiment.surrogate_clips, experiment.surrogate_subjects
+    if experiment.surrogate_version > 1:
+        name += f"-v{experiment.surrogate_version}"
     folder = data_dir / "surrogate" / (f"{name}-{clips or 'all'}x{subjects or 'all'}" if clips or subjects else name)
     render_corpus(
         folder,
@@ -108,6 +110,7 @@ def render_surrogate(
         num_subjects=subjects or None,
         num_clips=clips or None,
         seed=experiment.surrogate_seed,
+        version=experiment.surrogate_version,
         workers=workers,
         log=say,
     )

@@ -20,13 +20,14 @@ from datasets.cached import sign, unwritable_as_corpus_error, verify
 from datasets.read import load_clips
 from mer_jax.data.clips import Clips
 from mer_jax.data.flow_views import FlowMaps, FlowSet, Patches
-from mer_jax.data.motion import DIFFERENCE_FULL_SCALE, FULL_SCALE, quantize
+from mer_jax.data.motion import DIFFERENCE_FULL_SCALE, EYES_FLOW, EYES_MOTION_VERSION, FULL_SCALE, quantize
 from mer_jax.data.view import View
 from mer_jax.data.views import VIEWS
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.sizes import PATCH_POINTS
 from mer_jax.system.files import write_atomically
 from mer_jax.system.machine import count_processors
+from mer_jax.vision.crop import EYES_BORDER
 from mer_jax.vision.flow import flow_maps, landmark_patches, motion_features, optical_flow
 from mer_jax.vision.options import VisionOptions
 
@@ -97,11 +98,17 @@ def load_view(
     check_source(view, options, clips.kind, clips.corpus_name)
     if clips.kind == view.stored:
         return clips
-    return compute_pictures(clips, view, cache_dir, workers=workers, say=say)
+    return compute_pictures(clips, view, cache_dir, crop=options.crop, workers=workers, say=say)
 
 
 def compute_pictures(
-    clips: Clips, view: View, cache_dir: Path, *, workers: int | None = None, say: Callable[[str], None] = print
+    clips: Clips,
+    view: View,
+    cache_dir: Path,
+    *,
+    crop: str = "onset",
+    workers: int | None = None,
+    say: Callable[[str], None] = print,
 ) -> Clips:
     """Computes the pictures that a view is made from, or finds them computed.
 
@@ -110,6 +117,7 @@ def compute_pictures(
             whose edges seem to hold still.
         view: One whose pictures are computed in advance.
         cache_dir: As in `load_view`.
+        crop: That the faces were prepared with. Motion features of `eyes` are those of the tight box inside its border.
         workers: As in `load_view`.
         say: As in `load_view`.
 
@@ -120,13 +128,16 @@ def compute_pictures(
     Differs: 8 bits with one scale for all clips (`mer_jax.data.motion.FULL_SCALE`), so that large motion stays
     larger than small. The pictures that authors publish are stretched to 0 to 255 one by one.
     """
-    recipe = _RECIPES[view.stored]
+    is_tight = crop == "eyes" and view.stored == "motion"
+    recipe = _TIGHT if is_tight else _RECIPES[view.stored]
     if recipe.needs_landmarks and np.isnan(clips.landmarks).any():
         raise CorpusError(
             f"the view {view.name} is cut around landmarks, and those of {clips.corpus_name} are not known; build it "
             "again with `python -m datasets.build`"
         )
     content = f"{view.stored} {MOTION_VERSION} {view} {clips.num_frames} {clips.fingerprint}"
+    if is_tight:
+        content = f"eyes {EYES_MOTION_VERSION} {clips.num_frames} {clips.fingerprint}"
     key = hashlib.sha256(content.encode()).hexdigest()[:32]
     path = cache_dir / f"{clips.corpus_name}_{key}.{view.stored}"
     pictures = _read(path)
@@ -148,6 +159,11 @@ def compute_pictures(
 def _compute_motion(faces: _Faces, points: _Points, view: Any) -> UInt8[np.ndarray, "h w 3"]:
     del points, view
     return quantize(motion_features(faces[0], faces[len(faces) // 2]))
+
+
+def _compute_tight(faces: _Faces, points: _Points, view: Any) -> UInt8[np.ndarray, "h w 3"]:
+    del points, view
+    return quantize(motion_features(faces[0], faces[len(faces) // 2], EYES_FLOW, border=EYES_BORDER))
 
 
 def _compute_maps(faces: _Faces, points: _Points, view: FlowMaps) -> UInt8[np.ndarray, "h w 4"]:
@@ -190,6 +206,7 @@ class _Recipe:
     needs_landmarks: bool = False
 
 
+_TIGHT = _Recipe(_compute_tight)
 _RECIPES = {
     "motion": _Recipe(_compute_motion),
     "flow_maps": _Recipe(_compute_maps),

@@ -1,12 +1,14 @@
 """The flags of `experiments.run` and `experiments.leakage`, read once into one value."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
+from experiments.final import WAYS
 from experiments.run_experiment import RunOptions
-from mer_jax.config import DIAGNOSTICS
+from mer_jax.config import DIAGNOSTICS, Experiment
 from mer_jax.errors import ConfigError
 
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of the licensed corpus; default: $MER_MANUAL_DIR.")
@@ -20,6 +22,12 @@ DIAGNOSTIC = flags.DEFINE_enum(
     "Shown beside the results, never instead: what choosing the epoch by its TEST accuracy would have shown.",
 )
 REPEAT = flags.DEFINE_string("repeat", None, "Run folder to run again, from its config.json, and to compare with.")
+PRETRAINED = flags.DEFINE_string(
+    "pretrained",
+    None,
+    "Model whose weights training is pulled towards, such as surrogate-motion; how strongly is chosen inside the "
+    "training people. For StandardFlow.",
+)
 _WORKERS = flags.DEFINE_integer(
     "workers", None, "Processes for rendering and preprocessing; default: all processors.", lower_bound=1
 )
@@ -37,6 +45,29 @@ _FOLD_PARALLEL = flags.DEFINE_string(
 )
 _TENSORBOARD = flags.DEFINE_bool("tensorboard", False, "Write curves for TensorBoard, too (needs tensorboardX).")
 _KEEP = flags.DEFINE_bool("keep", False, "Use clips whose preparation fails (face lost, another person, ...), too.")
+
+
+class _FinalParser(flags.ArgumentParser):
+    """`--final` is `all`, `--nofinal` is `none`; `--final=ensemble` is the third way."""
+
+    syntactic_help = f"<{'|'.join(WAYS)}>"
+
+    def parse(self, argument: str | bool) -> str:
+        way = {"true": "all", "True": "all", "false": "none", "False": "none"}.get(str(argument), str(argument))
+        if way not in WAYS:
+            raise ValueError(f"expected one of {', '.join(WAYS)}")
+        return way
+
+
+_FINAL = flags.DEFINE(
+    _FinalParser(),
+    "final",
+    "all",
+    "Write a model to hand on into <workdir>/model: trained on all people for the median of the epochs that the "
+    "subject-disjoint folds chose (all), or the weights of these folds together (ensemble). --nofinal writes none. "
+    "With --resume, also for a finished run.",
+    boolean=True,
+)
 _NO_FACES = flags.DEFINE_bool("no_faces", False, "Keep all faces out of pictures and report.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
@@ -46,6 +77,30 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes, with --coordinator.", lower_bound=1)
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.", lower_bound=0)
+
+
+def with_pretrained(experiment: Experiment) -> Experiment:
+    """Returns the experiment with the weights of --pretrained as its prior, or as it is without the flag.
+
+    Raises:
+        ConfigError: There is no such model, or the experiment trains another classifier.
+    """
+    if not PRETRAINED.value:
+        return experiment
+    from mer_jax.baselines import StandardFlow
+    from mer_jax.prediction.model import load
+
+    model = load(PRETRAINED.value)
+    name = type(experiment.model).__name__
+    if not isinstance(experiment.model, StandardFlow) or model.description.architecture["class"] != name:
+        raise ConfigError(
+            f"got --pretrained={PRETRAINED.value}, a {model.description.architecture['class']}, for an experiment with "
+            f"{name}; expected StandardFlow for both: --config surrogate_motion.py"
+        )
+    prior = PRETRAINED.value if "/" not in PRETRAINED.value else str(Path(PRETRAINED.value).expanduser().absolute())
+    cells = model.description.architecture["cells"]
+    changed = dataclasses.replace(experiment.model, cells=cells, prior=prior)
+    return dataclasses.replace(experiment, name=f"{experiment.name}_pretrained", model=changed)
 
 
 def read_options(command: Sequence[str]) -> RunOptions:
@@ -71,6 +126,7 @@ def read_options(command: Sequence[str]) -> RunOptions:
         tensorboard=_TENSORBOARD.value,
         keep=_KEEP.value,
         no_faces=_NO_FACES.value,
+        final=_FINAL.value,
         coordinator=_COORDINATOR.value,
         num_processes=_NUM_PROCESSES.value,
         process_id=_PROCESS_ID.value,

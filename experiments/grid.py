@@ -80,7 +80,7 @@ class Grid:
         return [
             *(sys.executable, "-m", "experiments.run", "--config", f"{run.corpus}_{run.net}.py"),
             *(f"--config.{name}={value}" for name, value in self.fields(run).items()),
-            *(*self.options, "--workdir", str(self.folder(run)), "--resume"),
+            *("--nofinal", *self.options, "--workdir", str(self.folder(run)), "--resume"),
         ]
 
 

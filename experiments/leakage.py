@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> None:
         )
     experiment = dataclasses.replace(experiment, name=f"{experiment.name}_leakage", diagnostic="test_best")
     options = read_options(["python", "-m", "experiments.leakage", *argv[1:]])
+    options = dataclasses.replace(options, final="none")  # it is about shortcuts, not about a model
     workdir, results = run_experiment(experiment, options)
     if not results:  # a process other than the first
         return

@@ -3,11 +3,10 @@
 import csv
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from experiments.run_folder import read_config
 from mer_jax import baselines, models
-from mer_jax.config import Experiment
+from mer_jax.config import Experiment, restore_fields
 from mer_jax.errors import ConfigError, MerError, near_names
 from mer_jax.vision.options import VisionOptions
 
@@ -53,9 +52,9 @@ def read_record(run: Path) -> Record:
             f"{near_names(name, known)}"
         )
     # In a dataclass of the right kind every field tells what it was before it became JSON.
-    model = _restore(known[name](), plain["model"], run)
+    model = restore_fields(known[name](), plain["model"], run)
     blank = Experiment(name="x", corpus="x", model=model, vision=VisionOptions())
-    experiment = _restore(blank, {name: value for name, value in plain.items() if name != "model"}, run)
+    experiment = restore_fields(blank, {name: value for name, value in plain.items() if name != "model"}, run)
     experiment.validate()
     if experiment.to_dict() != plain:
         differ = [name for name, value in experiment.to_dict().items() if plain.get(name) != value]
@@ -100,26 +99,6 @@ def compare_predictions(first: Path, second: Path) -> str:
         f"in the first alone, {alone[1]} in the second. {f'First: {shown}. ' if shown else ''}"
         + (f"Not the same: {', '.join(changed)}" if changed else "Versions, commit and device are the same")
     )
-
-
-def _restore(value: Any, plain: dict[str, Any], run: Path) -> Any:
-    """A copy of a dataclass with the fields that differ from `plain` set to those; lists become tuples."""
-    changes = {}
-    for name, got in plain.items():
-        if name == "class":
-            continue
-        if not hasattr(value, name):
-            raise ConfigError(
-                f"{run} has a field {name}, which {type(value).__name__} lacks; use the commit that it names"
-            )
-        current = getattr(value, name)
-        if dataclasses.is_dataclass(current) and isinstance(got, dict):
-            changes[name] = _restore(current, got, run)
-        elif isinstance(got, list):
-            changes[name] = tuple(got)
-        elif got != getattr(current, "__name__", current):  # a type is written by its name
-            changes[name] = got
-    return dataclasses.replace(value, **changes)
 
 
 def _key(row: dict[str, str]) -> tuple[str, ...]:

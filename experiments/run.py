@@ -2,11 +2,13 @@
 
     python -m experiments.run --config smic_ha.py [--config.<field>=value ...]
         [--manual_dir DIR] [--workdir DIR] [--data_dir DIR] [--resume] [--diagnostic test_best]
+        [--final=all|ensemble | --nofinal]
     python -m experiments.run --repeat RUN [--manual_dir DIR] [--workdir DIR] [--data_dir DIR]
 
 The second form runs again what is in a run folder and compares the predictions; the exit code is 1 if they differ.
 With a licensed corpus under --manual_dir (or MER_MANUAL_DIR) it uses that; without one
 it renders a surrogate corpus, and says so in everything that it writes.
+The run folder gets a model to hand on, trained on all people, where a protocol of the run keeps people apart.
 """
 
 import dataclasses
@@ -35,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if repeats:
         raise ConfigError("got --repeat with --config; expected --repeat alone: it changes nothing")
+    experiment = flags.with_pretrained(experiment)
     run_experiment(dataclasses.replace(experiment, diagnostic=flags.DIAGNOSTIC.value or experiment.diagnostic), options)
 
 

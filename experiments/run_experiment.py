@@ -13,6 +13,7 @@ import jax
 
 from datasets.load import load_corpus
 from experiments.examples import hidden_faces, pick_errors, pick_faces
+from experiments.final import write_final
 from experiments.processes import first_process_first, initialize_processes
 from experiments.progress import RunProgress
 from experiments.recorder import Recorder, count_folds, seconds_by_fold
@@ -56,6 +57,8 @@ class RunOptions:
         num_processes: Number of them.
         process_id: Number of this one, from 0.
         command: Command line, written into the run folder.
+        final: Which model to hand on is written into the run folder: `all`, `ensemble` or `none`, see
+            `experiments.final.write_final`.
         expected_fingerprint: Fingerprint that experiment and clips must have; "" for any.
     """
 
@@ -73,6 +76,7 @@ class RunOptions:
     num_processes: int | None = None
     process_id: int | None = None
     command: tuple[str, ...] = ()
+    final: str = "none"
     expected_fingerprint: str = ""
 
 
@@ -142,6 +146,17 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> tuple[Path, l
                 )
             except NonFiniteLossError as error:
                 failure, results = error, error.results
+            if failure is None and options.final != "none":
+                write_final(
+                    workdir,
+                    folder.checkpoints,
+                    experiment,
+                    clips,
+                    results,
+                    way=options.final,
+                    progress=progress,
+                    say=say,
+                )
         if jax.process_index() != 0:  # the first process has it all
             return workdir, []
         written = write_results(folder, config, clips, facts, results, show_faces=not options.no_faces)
@@ -225,7 +240,7 @@ def repeat_run(original: Path, options: RunOptions) -> None:
         raise ConfigError("got --repeat with --resume and without --workdir; expected the folder of the second run")
     if options.workdir and options.workdir.resolve() == original.resolve():
         raise ConfigError(f"got --workdir {original}, the run that is to be repeated; expected another folder")
-    options = dataclasses.replace(options, expected_fingerprint=recorded.fingerprint)
+    options = dataclasses.replace(options, expected_fingerprint=recorded.fingerprint, final="none")
     again, _ = run_experiment(recorded.experiment, options)
     if jax.process_index() == 0:  # it alone has written predictions
         say(compare_predictions(original, again))

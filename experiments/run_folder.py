@@ -5,6 +5,7 @@ corpus.json      clips that were left out or repaired, with the reason
 folds.json       which clips train, validate and test, by protocol, seed and fold
 history.jsonl    one line an epoch
 checkpoints/     of every fold
+model/           weights to hand on, with their card; see experiments.final
 predictions.csv metrics.json *.png report.html    written when all folds are done
 """
 

@@ -4,6 +4,7 @@
     clips = mer_jax.Clips.from_arrays(faces, labels, subjects)
     experiment = mer_jax.Experiment(model=mer_jax.models.HybridAttention3DNet(), protocols=("loso",))
     mer_jax.train(experiment, clips)["loso"].scores()
+    mer_jax.load("runs/smic_ha/model").predict("clip.mp4")
 
 Names are imported when they are first used: `import mer_jax` alone imports no JAX. `__init__.pyi` tells type checkers
 where they come from.
@@ -21,11 +22,13 @@ _HOMES = {
     "Experiment": "mer_jax.config",
     "Optimization": "mer_jax.config",
     "Results": "mer_jax.training.train",
+    "TrainedModel": "mer_jax.prediction.model",
     "VisionOptions": "mer_jax.vision.options",
+    "load": "mer_jax.prediction.model",
     "read_predictions": "mer_jax.evaluation.predictions",
     "train": "mer_jax.training.train",
 }
-_ROOMS = ("baselines", "blocks", "errors", "evaluation", "models", "protocols", "vision")
+_ROOMS = ("baselines", "blocks", "errors", "evaluation", "models", "prediction", "protocols", "vision")
 
 __all__ = [
     "Augmentation",
@@ -34,12 +37,15 @@ __all__ = [
     "Experiment",
     "Optimization",
     "Results",
+    "TrainedModel",
     "VisionOptions",
     "baselines",
     "blocks",
     "errors",
     "evaluation",
+    "load",
     "models",
+    "prediction",
     "protocols",
     "read_predictions",
     "train",

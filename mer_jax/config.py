@@ -12,7 +12,7 @@ from typing import Any
 from mer_jax.errors import ConfigError, near_names
 
 CLASS_WEIGHTS = ("raw", "normalized", "effective", "none")
-NORMALIZATIONS = ("difference", "gray")
+NORMALIZATIONS = ("difference", "gray", "standard")
 SELECTIONS = ("validation", "last")
 DIAGNOSTICS = ("", "test_best")
 PRECISIONS = ("float32", "bfloat16")
@@ -103,9 +103,12 @@ class Experiment:
     surrogate_seed: int = 0
     surrogate_clips: int = 0  # 0: as many as the release has
     surrogate_subjects: int = 0  # likewise
+    surrogate_version: int = 1  # 2: richer movements, skin and light, see docs/surrogate.md
 
     # What the network sees.
-    normalization: str = "difference"  # `difference` to the onset frame (ours), or `gray` (the paper read literally)
+    # Of faces: `difference` to the onset frame (ours), or `gray` (the paper read literally). Of motion features:
+    # `standard` subtracts the median and divides by the standard deviation, for each clip and channel.
+    normalization: str = "difference"
     augment: Augmentation = dataclasses.field(default_factory=Augmentation)
 
     # Training. Batch, epochs, learning rate and class weights are the paper's (section 4, equation 1).
@@ -199,7 +202,41 @@ _COUNTS = (
     ("surrogate_seed", 0, 2**31 - 1),
     ("surrogate_clips", 0, 1_000_000),
     ("surrogate_subjects", 0, 100_000),
+    ("surrogate_version", 1, 2),
 )
+
+
+def restore_fields(value: Any, plain: dict[str, Any], source: Any) -> Any:
+    """Restores a dataclass from plain values, such as those of `Experiment.to_dict`.
+
+    Args:
+        value: An instance of the class; its fields tell what each plain value was. A linen module is one, too.
+        plain: Field names and plain values; the entry `class` is not used.
+        source: Where the values are from, for messages.
+
+    Raises:
+        ConfigError: A field that the class does not have.
+
+    Example:
+        >>> restore_fields(Augmentation(), {"shift": 0.1}, "an example").shift
+        0.1
+    """
+    changes = {}
+    for name, got in plain.items():
+        if name == "class":
+            continue
+        if not hasattr(value, name):
+            raise ConfigError(
+                f"{source} has a field {name}, which {type(value).__name__} lacks; use the version that it names"
+            )
+        current = getattr(value, name)
+        if dataclasses.is_dataclass(current) and isinstance(got, dict):
+            changes[name] = restore_fields(current, got, source)
+        elif isinstance(got, list):
+            changes[name] = tuple(got)
+        elif got != getattr(current, "__name__", current):  # a type is written by its name
+            changes[name] = got
+    return dataclasses.replace(value, **changes)
 
 
 def _as_dict(value: Any) -> dict[str, Any] | None:

@@ -88,6 +88,15 @@ class CheckpointError(MerError):
     """A checkpoint of another experiment, or one that cannot be read."""
 
 
+class ModelError(MerError):
+    """A trained model that cannot be used.
+
+    Cause: the folder is missing, cut short or damaged, was written by a newer version, or names a network that is not
+    in `mer_jax.models`. Cure: as the message says; copy the folder again from its source, or write it again with
+    `experiments.run --final`.
+    """
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
     """Suggests known names similar to an unknown one, or lists them all.
 

@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 import mer_jax.baselines
-from mer_jax.baselines import LbpTop, LinearFlow
+from mer_jax.baselines import LbpTop, LinearFlow, StandardFlow
 from mer_jax.baselines.lbptop import lbp_top, local_binary_patterns, uniform_patterns
 from mer_jax.baselines.linear_svc import fit_predict_svc
+from mer_jax.baselines.logistic import fit_logistic, predict_logistic
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
@@ -94,6 +96,31 @@ def test_test_labels_and_clips_decide_nothing_of_the_training():
     together = model.fit_predict(features[:18], clips.label[:18], features[18:], 0)
     alone = model.fit_predict(features[:18], clips.label[:18], features[20:21], 0)
     np.testing.assert_allclose(together[2:3], alone, atol=1e-12)
+
+
+def test_logistic_regression_is_scikit_learns():
+    clips = make_clips("motion")
+    features, labels = StandardFlow().features(clips.pictures), np.array([0, 2, 2, 0, 2, 0, 1, 2] * 3)
+    referee = LogisticRegression(C=0.5 / len(labels), class_weight="balanced", tol=1e-10, max_iter=10_000)
+    expected = referee.fit(features, labels).predict_proba(features)
+    weights, bias = fit_logistic(features, labels, num_classes=4, penalty=0.5)
+    got = predict_logistic(features, weights, bias)
+    np.testing.assert_allclose(got[:, :3], expected, atol=1e-3)
+    assert got[:, 3].max() < 1e-9  # a class without clips
+    order = np.random.default_rng(0).permutation(len(labels))  # another order of additions, the same bits
+    again, shift = fit_logistic(features[order], labels[order], num_classes=4, penalty=0.5)
+    np.testing.assert_array_equal(weights, again)
+    np.testing.assert_array_equal(bias, shift)
+    assert np.abs(weights).max() < 0.5
+    with pytest.raises(ConfigError, match=r"model\.penalty=0"):
+        fit_logistic(features, labels, num_classes=4, penalty=0)
+
+
+def test_standard_flow_refuses_other_features_and_cells():
+    with pytest.raises(ConfigError, match="features of version 0; this is version"):
+        StandardFlow(features_version=0)
+    with pytest.raises(ConfigError, match=r"model\.cells=5, expected a divisor of 28"):
+        StandardFlow(cells=5)
 
 
 def test_linear_flow_is_scikit_learns_pca_and_classifier():

@@ -265,6 +265,7 @@ SMOKE_RUNS = {
     "protocols_beside_peers": "--folds 2 --epochs 1 --batches 200 --rounds 1 --only STSTNet LinearFlow",
     "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",
     "resume": "--epochs 4 --subjects 4 --per_subject 3",
+    "real_motion": "--people 4 --clips 6",
     "scaling": "--per_subject 1 --batch 8 --rounds 1 --factors 1 2",
     "small_net": "--batches 2 --rounds 1",
     "train_step": "--batch 2 --rounds 1 --direct",

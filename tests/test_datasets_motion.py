@@ -2,14 +2,15 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from datasets.motion import check_source, compute_pictures
 from mer_jax.data.clips import Clips
 from mer_jax.data.flow_views import FlowMaps, FlowSet, Motion, Patches
-from mer_jax.data.motion import FULL_SCALE, quantize
-from mer_jax.data.views import VIEWS
+from mer_jax.data.motion import FULL_SCALE, quantize, standardize
+from mer_jax.data.views import VIEWS, make_motion
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.sizes import MOTION_ZERO
 from mer_jax.vision.libraries import cv2
@@ -47,6 +48,28 @@ def make_clips(shifts):
 
 def unscale(pictures, full_scale):
     return (pictures.astype(float) - MOTION_ZERO) / 127 * full_scale
+
+
+def test_features_of_the_tight_box_are_others_and_have_no_border(tmp_path):
+    whole = compute_pictures(make_clips([0.5]), MOTION, tmp_path, say=lambda line: None)
+    tight = compute_pictures(make_clips([0.5]), MOTION, tmp_path, crop="eyes", say=lambda line: None)
+    assert whole.fingerprint != tight.fingerprint
+    assert tight.pictures.shape == whole.pictures.shape
+
+    def worst(motion):  # distance from the shift that was put in
+        return np.abs(unscale(motion.pictures[0, ..., 0], 2.0) - 0.5).max()
+
+    assert worst(tight) < 0.5 * worst(whole)  # the worst cells lie at the border
+
+
+def test_standardised_features_do_not_depend_on_shift_and_scale_of_the_stored_ones():
+    pictures = np.random.default_rng(0).integers(90, 120, (3, 28, 28, 3), np.uint8)
+    first = standardize(pictures)
+    np.testing.assert_allclose(np.median(first, (1, 2)), 0, atol=1e-6)
+    np.testing.assert_allclose(first.std((1, 2)), 1, atol=1e-5)
+    np.testing.assert_allclose(standardize(2 * pictures - 60), first, atol=1e-5)
+    assert not standardize(np.full((1, 28, 28, 3), 128, np.uint8)).any()
+    np.testing.assert_allclose(make_motion(jnp.asarray(pictures), "standard")[0], first, atol=1e-5)
 
 
 def test_maps_have_the_magnitude_and_their_own_size(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mer_jax
 from tests.test_run import ROOT, SMALL, read_predictions, wait_for_epochs
 
 # Probabilities after a few epochs, against those of one device: sums over a batch are taken in another order.
@@ -145,6 +146,7 @@ def test_two_processes_give_the_numbers_of_one(one, tmp_path):
     outputs = [process.communicate(timeout=500) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert (two / "report.html").exists()
+    assert mer_jax.load(two).description.training["epochs"] == mer_jax.load(one).description.training["epochs"]
     assert "report.html" not in outputs[1][0], "the first process alone reports"
     assert_same_numbers(two, one)
 

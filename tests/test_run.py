@@ -1,6 +1,7 @@
 """The command, as a user runs it: on a small surrogate corpus, from rendering to report."""
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -12,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mer_jax
 from datasets.facts import read_facts
+from mer_jax.evaluation.temperature import apply_temperature
+from mer_jax.prediction.classifier import flatten_members, make_classifier
 from mer_jax.system.files import seal
 from mer_jax.training.checkpoint import read_weights
 
@@ -64,6 +68,7 @@ def test_run_folder_is_complete(finished):
     workdir, _ = finished
     expected = ["config.json", "metrics.json", "predictions.csv", "history.jsonl", "report.html"]
     expected += ["confusion.png", "curves.png", "faces.png", "gap.png", "difficulty.png", "errors.png", "checkpoints"]
+    expected += ["model/model.json", "model/weights.npz", "model/CARD.md"]
     assert [name for name in expected if not (workdir / name).exists()] == []
     for picture in workdir.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
@@ -98,8 +103,23 @@ def test_amplitude_and_duration_of_rendered_clips_are_known(finished, data_dir):
     assert all(each.num_frames > 5 and 0.5 < each.amplitude < 20 for each in facts.values())
 
 
+def test_the_model_of_a_run_answers_and_says_what_to_expect(finished):
+    model = mer_jax.load(finished[0])
+    training, (expected,) = model.description.training, model.description.expected
+    metrics = json.loads((finished[0] / "metrics.json").read_text())["subject"]
+    folds = [fold["best_epoch"] for fold in metrics["folds"]]
+    assert training["epochs"] == sorted(folds)[1]
+    assert (training["clips"], training["people"]) == (18, 6)
+    assert training["experiment"] == json.loads((finished[0] / "config.json").read_text())["fingerprint"]
+    assert (expected["accuracy"], expected["intervals"]) == (metrics["accuracy"], metrics["intervals"])
+    answer = model.predict(np.zeros((18, 128, 128), np.uint8))
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert "for the median of the epochs that the folds of protocol subject chose; " in finished[1].stdout
+
+
 def test_surrogate_is_said_everywhere(finished):
     workdir, done = finished
+    assert mer_jax.load(workdir).card.startswith("# SURROGATE")
     assert "SURROGATE" in done.stdout
     assert "SURROGATE paper fold 1/1" in done.stderr
     assert json.loads((workdir / "config.json").read_text())["data"]["provenance"] == "surrogate"
@@ -213,7 +233,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished, data_dir, tmp_path, ki
         assert process.returncode == code
         assert not (workdir / "report.html").exists()
         assert "Traceback" not in errors
-    resumed = run(data_dir, workdir, "--resume")
+    resumed = run(data_dir, workdir, "--resume", "--final=ensemble")
     assert resumed.returncode == 0, resumed.stderr
     assert (workdir / "predictions.csv").read_bytes() == (finished[0] / "predictions.csv").read_bytes()
 
@@ -224,6 +244,15 @@ def test_a_killed_run_goes_on_and_ends_the_same(finished, data_dir, tmp_path, ki
         return sorted(rows, key=lambda row: (row["protocol"], row["fold"], row["epoch"]))
 
     assert history(workdir) == history(finished[0])
+    ensemble = mer_jax.load(workdir)
+    assert ensemble.description.members == 3
+    faces = np.random.default_rng(0).integers(0, 256, (1, 18, 128, 128), np.uint8)
+    alone = [read_weights(finished[0] / f"checkpoints/subject/seed_0/fold_0{fold}") for fold in range(3)]
+    one = dataclasses.replace(ensemble.description, members=1)
+    shares = [make_classifier(one, flatten_members([each])).probabilities(faces) for each in alone]
+    got = ensemble.probabilities(faces)
+    expected = apply_temperature(np.mean(shares, axis=0), ensemble.description.temperature)
+    np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
 # --- a careless user: quick, nothing is trained -----------------------------------
@@ -268,6 +297,7 @@ def fail(*arguments, **environment):
         ),
         (["--config", "smic_ha.py", "--num_processes=2"], "without --coordinator; expected the three together"),
         (["--config", "smic_linear.py", "--tensorboard"], "with LinearFlow, which has no epochs"),
+        (["--config", "smic_ha.py", "--final=best"], "expected one of all, ensemble, none"),
         (["--config", "smic_ha.py", "now"], "got 'now', expected options that begin with --"),
     ],
 )

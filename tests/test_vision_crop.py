@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from mer_jax.vision.crop import (
+    EYES_BORDER,
     box_crop,
+    eyes_crop,
     fit_similarity,
     following_crops,
     similarity_crop,
@@ -42,6 +44,21 @@ def test_similarity_crop_puts_the_eyes_on_their_places_whatever_the_pose(ibug):
         moved = transform_points(motion, ibug.astype(np.float64))
         eyes = transform_points(similarity_crop(moved), np.stack(eye_centres(moved)))
         np.testing.assert_allclose(eyes, [[43.5, 46], [83.5, 46]], atol=1e-9)
+
+
+def test_eyes_crop_needs_the_eye_corners_alone(ibug):
+    ibug = ibug.astype(np.float64)
+    ibug[[36, 39, 42, 45]] = [[210, 185], [230, 187], [270, 186], [290, 182]]
+    elsewhere = ibug.copy()
+    others = np.setdiff1d(np.arange(68), [36, 39, 42, 45])
+    elsewhere[others] += np.random.default_rng(1).normal(0, 20, (len(others), 2))
+    np.testing.assert_array_equal(eyes_crop(ibug), eyes_crop(elsewhere))
+    for motion in (np.eye(3), rotation_about([250, 200], 20, 1.7, [30, -12])):
+        moved = transform_points(motion, ibug)
+        eyes = np.stack([moved[[36, 39]].mean(0), moved[[42, 45]].mean(0)])
+        # Columns 5.6 and 20.3, row 6 of 28 cells of 4 pixels inside the border.
+        cells = (transform_points(eyes_crop(moved), eyes) + 0.5 - EYES_BORDER) / 4 - 0.5
+        np.testing.assert_allclose(cells, [[5.6, 6], [20.3, 6]], atol=1e-9)
 
 
 def test_fit_similarity_finds_the_motion_and_only_a_similarity(ibug):

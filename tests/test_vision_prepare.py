@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import ConfigError, DecodeError, NoFaceError, SeveralFacesError
+from mer_jax.sizes import FACE_SIZE
+from mer_jax.vision.crop import EYES_BORDER, eyes_crop, transform_points
 from mer_jax.vision.frames import ArrayFrames, FolderFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import CROPS, MASKS, VisionOptions
@@ -58,7 +60,7 @@ def test_shapes_types_and_determinism(landmarker, clip, crop, sampling):
     assert prepared.quality == again.quality
 
 
-@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("crop", [crop for crop in CROPS if crop != "eyes"])
 def test_the_face_fills_the_crop_and_the_halves_part_at_the_nose(landmarker, clip, crop):
     prepared = prepare_clip(ArrayFrames(clip), VisionOptions(crop=crop, mask="none"), landmarker)
     enlarged = cv2.cvtColor(cv2.resize(prepared.faces[0], (384, 384)), cv2.COLOR_GRAY2RGB)
@@ -70,6 +72,14 @@ def test_the_face_fills_the_crop_and_the_halves_part_at_the_nose(landmarker, cli
     assert mouth.min() > 68  # the mouth in the lower half
     assert points[8, 1] < 132  # the chin is (nearly) in the picture
     assert abs(points[[39, 42], 0].mean() - 63.5) < 5
+
+
+def test_the_tight_crop_holds_brows_to_mouth_and_no_jaw(landmarker, clip):
+    prepared = prepare_clip(ArrayFrames(clip), VisionOptions(crop="eyes", mask="none"), landmarker)
+    points = transform_points(eyes_crop(prepared.landmarks), prepared.landmarks)
+    inner = (points >= EYES_BORDER) & (points < FACE_SIZE - EYES_BORDER)
+    assert np.delete(inner, [*range(17), 17, 26], axis=0).all()  # all but the jaw and the outer tips of the brows
+    assert not inner[[0, 8, 16]].all(axis=1).any()  # temples and chin are outside
 
 
 def test_a_still_picture_stays_still(landmarker, clip):

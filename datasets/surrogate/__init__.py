@@ -13,6 +13,8 @@ and then moved by action-unit fields of known class, onset, apex and offset.
     camera      exposure, noise and encoding
     scenario    what happens in a clip; the difficulty presets
     emotions    what an annotated emotion moves, and how coders would write it down
+    curves      smooth curves over time
+    repertoire  version 2: more ways to move for one class
     plan        what a corpus consists of, before any pixel
     dealing     labels dealt out so that the published counts come out
     workbook    annotation spreadsheets, with formulas and their stored values

@@ -10,6 +10,8 @@ and checked against MediaPipe's blendshapes, an independent judge (tests/test_su
 
 from typing import NamedTuple
 
+RIGHT, LEFT = 0, 1  # the subject's sides
+
 
 class Push(NamedTuple):
     """A Gaussian displacement around the mean of some vertices (the subject's right side)."""

@@ -1,9 +1,11 @@
 """The camera: exposure, noise that grows with the signal, and the encoding of frames."""
 
+import copy
+
 import numpy as np
 from jaxtyping import UInt8
 
-from datasets.surrogate.drawing import Image
+from datasets.surrogate.drawing import Image, blur
 from mer_jax.vision.libraries import cv2
 
 _STRIP = 16  # rows worked on at a time: what stays in the processor's cache is several times faster
@@ -23,7 +25,14 @@ class Camera:
         rng = np.random.default_rng(0)  # the pattern is the sensor's: the same in every corpus
         pattern_shape = (height + _SHIFTS, width + _SHIFTS, 3)
         self._pattern = rng.standard_normal(pattern_shape, np.float32) * np.float32(noise)
+        self._gain, self._blur = np.float32(1), 0.0
         self._light, self._noise = (np.empty((_STRIP, width, 3), np.float32) for _ in range(2))
+
+    def with_noise(self, gain: float, *, blur: float = 0.0) -> "Camera":
+        """The same camera with another amplification of its noise, and a lens of so many pixels of blur (sigma)."""
+        other = copy.copy(self)
+        other._gain, other._blur = np.float32(gain), blur
+        return other
 
     def expose(self, image: Image, exposure: float, rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
         """Takes a picture.
@@ -38,6 +47,8 @@ class Camera:
         pattern = self._pattern[row : row + height, column : column + width]
         if rng.random() < 0.5:
             pattern = pattern[:, ::-1]
+        if self._blur > 0.2:
+            image = blur(image, self._blur)
         frame = np.empty(image.shape, np.uint8)
         for top in range(0, height, _STRIP):
             rows = slice(top, min(top + _STRIP, height))
@@ -48,6 +59,8 @@ class Camera:
             np.sqrt(noise, out=noise)
             np.add(noise, np.float32(0.5), out=noise)
             np.multiply(noise, pattern[rows], out=noise)
+            if self._gain != 1:
+                np.multiply(noise, self._gain, out=noise)
             np.add(light, noise, out=light)
             np.clip(light, 0, 255, out=light)
             frame[rows] = light

@@ -22,6 +22,7 @@ from datasets.surrogate.dealing import deal_labels, match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
 from datasets.surrogate.identity import Subject, sample_subject
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, name_frames
+from datasets.surrogate.portrait import Lamps
 from datasets.surrogate.quirks import Targets, system_files
 from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
@@ -30,6 +31,7 @@ from datasets.surrogate.workbook import Cell, IdText, Row, make_csv, make_workbo
 GEOMETRY = CorpusGeometry(
     height=480, width=640, fps=200.0, pixels_per_cm=17.5, eye_level=0.46,
     duration_s=(0.12, 0.315, 0.705), noise=2.5, jpeg_quality=95, tones=(1.0, 4.5), supersampling=1.4,
+    lamps=Lamps(azimuth=(-0.35, 0.35), elevation=(0.2, 0.5), contrast=(0.4, 0.9)),  # four LED lamps with reflectors
 )  # fmt: skip
 FACE_SHAPE, FACE_SHAPE_SPREAD = (340, 280), 8  # height and width of the registered face; they vary a little by clip
 EMOTION_COUNTS = {
@@ -80,12 +82,14 @@ class _Clip:
         self.apex, self.onset = onset + self.spec.apex, onset
 
 
-def plan_casme2(options: CorpusOptions) -> CorpusPlan:
+def plan_casme2(options: CorpusOptions, *, has_defects: bool = False) -> CorpusPlan:
     """Plans the corpus.
 
     Args:
         options: with 255 clips and 26 subjects the published counts hold exactly; other numbers share them out in
             proportion. Subjects beyond the last are named sub27, sub28 and so on.
+        has_defects: whether the two clips are there that published schemes leave out by name; with quirks they are
+            there in any case, and defective.
     """
     options.validate(1, "CASME II", has_exact=False)
     rng = np.random.default_rng([options.seed, 12])
@@ -101,6 +105,8 @@ def plan_casme2(options: CorpusOptions) -> CorpusPlan:
     people = {name: sample_subject(options.seed, 1000 + index, GEOMETRY.tones) for index, name in enumerate(names)}
     clips = _sample_clips(rng, options, people, emotions)
     quirks, documents = [], {}
+    if has_defects:
+        _name_defective(clips)
     if options.quirks:
         quirks = _add_quirks(clips, options, people)
     release = "CASME2_RAW_selected"
@@ -125,8 +131,17 @@ def plan_casme2(options: CorpusOptions) -> CorpusPlan:
         quirks.append("files of operating systems, and a .csv of the annotation beside the .xlsx")
     geometry = GEOMETRY.scaled(options.scale)
     return CorpusPlan(
-        "casme2", "CASME II", "CASME2", geometry, options, tuple(subjects), documents, tuple(quirks)
+        "casme2", "CASME II", "CASME2", geometry, options, tuple(subjects), documents, tuple(quirks),
+        "megc2019" if has_defects else "",
     )  # fmt: skip
+
+
+def _name_defective(clips: list[_Clip]) -> None:
+    """Gives a clip each of sub04 and sub05 the name that schemes leave out."""
+    for subject, name in sorted(_DEFECTIVE - {("sub24", "EP02_07")}):
+        own = [clip for clip in clips if clip.subject == subject and clip.spec.class_name in ("disgust", "repression")]
+        if own:
+            _rename(clips, own[0], name)
 
 
 def _sample_clips(

@@ -32,6 +32,7 @@ from datasets.surrogate.plan import (
     apportion,
     name_frames,
 )
+from datasets.surrogate.portrait import Lamps
 from datasets.surrogate.quirks import Targets, system_files
 from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
@@ -41,6 +42,7 @@ GEOMETRY = CorpusGeometry(
     height=480, width=640, fps=30.0, pixels_per_cm=12.0, eye_level=0.46,
     duration_s=(0.30, 0.45, 0.57),  # of a micro-expression
     noise=2.5, jpeg_quality=90, tones=(1.0, 4.5), supersampling=1.5,
+    lamps=Lamps(azimuth=(-0.8, 0.8), elevation=(0.2, 0.9), contrast=(0.5, 1.2)),  # two LED lamps and a webcam
 )  # fmt: skip
 FACE_SHAPE = (240, 200)
 MACRO_DURATION_S = (0.2, 1.25, 3.93)

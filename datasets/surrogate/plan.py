@@ -12,7 +12,9 @@ from datasets.surrogate.studio import CorpusGeometry
 from mer_jax.errors import ConfigError, near_names
 
 # Raise it with every change that alters a pixel: finished corpora of another version are not reused.
-RENDERER_VERSION = 1
+RENDERER_VERSION = 1  # of the surrogate's version 1
+RICH_RENDERER_VERSION = 101  # of its version 2
+VERSIONS = (1, 2)
 MARKER_NAME = "SURROGATE.json"
 SCALES = (0.2, 1.0)  # of frames; below, eyes are too small to be drawn
 
@@ -28,6 +30,7 @@ class CorpusOptions:
     exact: bool = False
     quirks: bool = False
     scale: float = 1.0
+    version: int = 1
 
     def validate(
         self, num_classes: int = 1, title: str = "", *, has_exact: bool = True, max_subjects: int | None = None
@@ -45,6 +48,8 @@ class CorpusOptions:
         """
         if self.difficulty not in DIFFICULTIES:
             raise ConfigError(f"unknown difficulty {self.difficulty!r}; {near_names(self.difficulty, DIFFICULTIES)}")
+        if self.version not in VERSIONS:
+            raise ConfigError(f"version of the surrogate is {self.version}; expected one of {VERSIONS}")
         if self.num_subjects < 1:
             raise ConfigError(f"subjects is {self.num_subjects}; expected 1 or more")
         if self.num_clips < max(self.num_subjects, num_classes):
@@ -97,6 +102,7 @@ class CorpusOptions:
             fps=geometry.fps,
             duration_s=duration_s or geometry.duration_s,
             unit_sets=unit_sets,
+            version=self.version,
         )
 
     def scale_shape(self, shape: Sequence[int]) -> tuple[int, int]:
@@ -199,7 +205,7 @@ class CorpusPlan:
         identity = {
             "surrogate": True,
             "corpus": self.corpus,
-            "renderer_version": RENDERER_VERSION,
+            "renderer_version": RENDERER_VERSION if self.options.version == 1 else RICH_RENDERER_VERSION,
             "seed": self.options.seed,
             "difficulty": self.options.difficulty,
             "num_subjects": self.options.num_subjects,

@@ -30,6 +30,20 @@ RIGHT_CHEEK_EDGE, LEFT_CHEEK_EDGE = 234, 454
 RIGHT_JAW, LEFT_JAW = 172, 397
 
 
+@dataclasses.dataclass(frozen=True)
+class Lamps:
+    """How a laboratory lights the face.
+
+    Attributes:
+        azimuth, elevation: ranges of the direction of the key light, radians; 0 is from the camera.
+        contrast: range of the share of the key light's modelling that is left; 0 is light from everywhere.
+    """
+
+    azimuth: tuple[float, float] = (-0.6, 0.6)
+    elevation: tuple[float, float] = (0.25, 0.7)
+    contrast: tuple[float, float] = (0.5, 1.2)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Portrait:
     """A painted neutral face.
@@ -60,7 +74,12 @@ class Portrait:
 
 
 def paint_portrait(
-    subject: Subject, shape: tuple[int, int], pixels_per_cm: float, center: tuple[float, float]
+    subject: Subject,
+    shape: tuple[int, int],
+    pixels_per_cm: float,
+    center: tuple[float, float],
+    *,
+    lamps: Lamps | None = None,
 ) -> Portrait:
     """Paints a subject.
 
@@ -69,9 +88,13 @@ def paint_portrait(
         shape: height and width in pixels.
         pixels_per_cm: scale at the depth of the eyes.
         center: image position between the eyes, (x, y) in pixels.
+        lamps: of version 2 of the surrogate, which also paints pores and blotches.
     """
     rng = np.random.default_rng(subject.seed)
     azimuth, elevation = rng.uniform(-0.6, 0.6), rng.uniform(0.25, 0.7)
+    own = np.random.default_rng([subject.seed, 41])  # of version 2 alone
+    if lamps is not None:
+        azimuth, elevation = own.uniform(*lamps.azimuth), own.uniform(*lamps.elevation)
     light = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     vertices, triangles = _extend_to_head(subject.vertices)
     middle = subject.vertices[[*RIGHT_EYE, *LEFT_EYE]].mean(0)
@@ -82,6 +105,8 @@ def paint_portrait(
     depth, head = depth_buffer(shape, points, depths, triangles)
     depth = blur(depth, 0.22 * pixels_per_cm) / np.maximum(blur(head, 0.22 * pixels_per_cm), 1e-3)
     shade, gloss, normal_y = _light_surface(depth, head, light, pixels_per_cm)
+    if lamps is not None:
+        shade = 1 + own.uniform(*lamps.contrast) * (shade - 1)
     canvas = Canvas(
         subject=subject,
         rng=rng,
@@ -100,6 +125,8 @@ def paint_portrait(
     _paint_body(canvas)
     _paint_ears(canvas)
     _paint_skin(canvas)
+    if lamps is not None:
+        _roughen_skin(canvas, own)
     features.paint_creases(canvas)
     features.paint_nose(canvas)
     features.paint_lips(canvas)
@@ -217,6 +244,19 @@ def _paint_ears(canvas: Canvas) -> None:
             canvas.shape, canvas.at(vertex, side * 0.38, -0.1), (0.42 * unit, 1.6 * unit), 10.0 * side, 0.16 * unit
         )
         blend(canvas.image, skin * (0.60, 0.50, 0.47) * lit, inner * 0.7)
+
+
+def _roughen_skin(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Pores, freckles and blotches: skin differs in how much optical flow finds to hold on to."""
+    unit = canvas.unit
+    amount = 0.7 * np.exp(0.6 * rng.standard_normal())
+    grain = fractal_noise(
+        rng, canvas.shape, [max(1.2, 0.04 * unit), max(1.5, 0.09 * unit), 0.25 * unit, 0.9 * unit],
+        [0.030 * amount, 0.022 * amount, 0.014 * amount, 0.016],
+    )  # fmt: skip
+    freckles = np.clip(fractal_noise(rng, canvas.shape, [0.16 * unit], [1.0]) - rng.uniform(1.3, 2.6), 0, 1)
+    grain = grain - (0.12 * freckles).astype(np.float32)
+    canvas.image *= 1 + (grain * blur(canvas.head, 0.05 * unit))[..., None]
 
 
 def _paint_skin(canvas: Canvas) -> None:

@@ -24,6 +24,7 @@ from datasets.surrogate.portrait import Portrait
 from datasets.surrogate.scenario import LEFT, RIGHT
 from mer_jax.vision.libraries import cv2
 
+DRAG = (0.05, 0.35)  # share of a push that decays as in an elastic sheet instead of as a Gaussian
 GRID = 4  # pixels between the nodes on which smooth displacements are computed
 MOUTH_COLOR = np.array([52, 26, 24], np.float32)
 MARGIN_CM = ((3.5, 5.5), (3.5, 4.0))  # of the moving region around the mesh: left, top; right, bottom
@@ -67,6 +68,7 @@ class FaceRenderer:
         shape: height and width of the frames.
         supersampling: size of the portrait relative to the frame.
         anatomy_variation: see `Difficulty`.
+        has_drag: whether skin drags its neighbourhood, as in version 2 of the surrogate.
 
     Attributes:
         iod: distance between the centres of the eyes in the neutral frontal face, pixels.
@@ -80,6 +82,8 @@ class FaceRenderer:
         shape: tuple[int, int],
         supersampling: float,
         anatomy_variation: float = 0.0,
+        *,
+        has_drag: bool = False,
     ):
         self.shape = shape
         self._scale = supersampling
@@ -99,6 +103,8 @@ class FaceRenderer:
         self._backdrop = cv2.resize(portrait.flat(), size, interpolation=cv2.INTER_AREA)
         self._frame = np.empty((*self.shape, 3), np.float32)
 
+        # How much of a push arrives far away from it: thick and tight skin differ.
+        self._drag = float(np.random.default_rng([subject.seed, 43]).uniform(*DRAG)) if has_drag else 0.0
         self._pushes = _vary_anatomy(subject.seed, anatomy_variation)
         nodes = np.stack([self._grid_x, self._grid_y], -1)
         self._fields = {(unit, side): self._field(unit, side, nodes) for unit in PUSHES for side in (RIGHT, LEFT)}
@@ -207,6 +213,8 @@ class FaceRenderer:
             across = (at[..., 0] - center[0]) / (push.width_cm * self._unit)
             down = (at[..., 1] - center[1]) / (push.height_cm * self._unit)
             weight = np.exp(-0.5 * (across**2 + down**2))
+            if self._drag:
+                weight = (1 - self._drag) * weight + self._drag / (1 + (across**2 + down**2) / 6) ** 1.5
             if abs(center[0] - middle_x) < 0.6 * self._unit:
                 weight = weight * 0.5  # on the midline: half from either side
             else:  # keep to this side of the face

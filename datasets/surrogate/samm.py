@@ -21,6 +21,7 @@ from datasets.surrogate.dealing import deal_labels, match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
 from datasets.surrogate.identity import Subject, sample_subject
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, name_frames
+from datasets.surrogate.portrait import Lamps
 from datasets.surrogate.quirks import Targets, system_files
 from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import CorpusGeometry
@@ -29,6 +30,7 @@ from datasets.surrogate.workbook import Formula, IdText, Row, make_workbook
 GEOMETRY = CorpusGeometry(
     height=650, width=960, fps=200.0, pixels_per_cm=25.0, eye_level=0.45, duration_s=(0.15, 0.33, 0.505),
     noise=2.0, jpeg_quality=95, tones=(0.0, 9.0), supersampling=1.2, is_gray=True,
+    lamps=Lamps(azimuth=(-0.5, 0.5), elevation=(0.0, 0.4), contrast=(0.3, 0.8)),  # two arrays of LEDs before diffusers
 )  # fmt: skip
 FACE_SHAPE = (480, 400)
 EMOTION_COUNTS = {

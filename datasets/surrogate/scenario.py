@@ -6,10 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from datasets.surrogate.action_units import LEFT as LEFT
 from datasets.surrogate.action_units import MIDLINE_UNITS
+from datasets.surrogate.action_units import RIGHT as RIGHT
+from datasets.surrogate.curves import ease, wander
 from datasets.surrogate.identity import Subject
+from datasets.surrogate.repertoire import move_units, unit_sets_of
 
-RIGHT, LEFT = 0, 1  # the subject's sides
 POSE = ("x_iod", "y_iod", "roll_rad", "scale", "yaw_rad", "pitch_rad")  # columns of ClipSpec.pose
 
 
@@ -111,6 +114,7 @@ class ClipSpec:
         pose: columns as in `POSE`.
         exposure: factor on the brightness.
         seed: of the camera noise.
+        tilt: change of the light across the face, (right, down), share over 10 cm; None for even light.
     """
 
     class_name: str
@@ -124,6 +128,7 @@ class ClipSpec:
     pose: Float[np.ndarray, "t 6"]
     exposure: Float[np.ndarray, "t"]
     seed: int
+    tilt: Float[np.ndarray, "t 2"] | None = None
 
     @property
     def num_frames(self) -> int:
@@ -140,6 +145,7 @@ def sample_clip(
     fps: float,
     duration_s: tuple[float, float, float],
     unit_sets: Mapping[str, UnitSets] = UNIT_SETS,
+    version: int = 1,
 ) -> ClipSpec:
     """Draws a clip.
 
@@ -151,6 +157,7 @@ def sample_clip(
         fps: frames per second.
         duration_s: shortest, typical and longest duration.
         unit_sets: what each class of the corpus moves.
+        version: 1, or 2 for the richer movements of `repertoire` and uneven changes of light.
     """
     shortest, typical, longest = duration_s
     duration = np.clip(typical * np.exp(0.35 * rng.standard_normal()), shortest, longest)
@@ -161,38 +168,34 @@ def sample_clip(
     shown_class = class_name
     if rng.random() < difficulty.label_noise:
         shown_class = str(rng.choice([each for each in unit_sets if each != class_name]))
+    if version > 1:
+        unit_sets = unit_sets_of(unit_sets)
     sets, probabilities = zip(*unit_sets[shown_class], strict=True)
     units = sets[rng.choice(len(sets), p=probabilities)]
-    apex = int(np.clip(round(num_frames * rng.uniform(0.3, 0.6)), 2, num_frames - 2))
-    envelope = _rise_and_fall(num_frames, apex, remaining=1 - rng.uniform(0.6, 1.0))
-
     activations: dict[tuple[str, int], np.ndarray] = {}
 
     def add(unit: str, side: int, movement: np.ndarray) -> None:
         activations[unit, side] = activations.get((unit, side), 0.0) + movement
 
-    scale = np.exp(difficulty.amplitude_spread * rng.standard_normal()) / 100
-    weak_side = rng.integers(2) if rng.random() < UNILATERAL_PROBABILITY else None
-    peaks = {}
-    for unit in units:
-        size = difficulty.amplitude * scale * subject.expressivity[unit] * rng.uniform(0.65, 1.1)
-        sizes = size * np.exp(0.15 * rng.standard_normal(2))
-        if weak_side is not None and unit not in MIDLINE_UNITS:
-            sizes[weak_side] *= rng.uniform(0.05, 0.4)
-        peaks[unit] = float(100 * sizes.max())
-        for side in (RIGHT, LEFT):
-            add(unit, side, sizes[side] * envelope)
+    if version == 1:
+        movements, apex = _move_together(rng, units, subject, difficulty, num_frames)
+    else:
+        scale = np.exp(difficulty.amplitude_spread * rng.standard_normal()) / 100
+        movements, apex = move_units(rng, units, subject, difficulty.amplitude * scale, num_frames)
+    peaks = {unit: 100 * max(float(movements[unit, side].max()) for side in (RIGHT, LEFT)) for unit in units}
+    for (unit, side), movement in movements.items():
+        add(unit, side, movement)
 
     disturbance = difficulty.distractor_amplitude * np.exp(difficulty.amplitude_spread * rng.standard_normal()) / 100
     if rng.random() < difficulty.distractor_probability:  # slow, and it does not come back
         unit = str(rng.choice(DISTRACTORS))
-        movement = _ease((progress - rng.uniform(-0.5, 0.5)) / rng.uniform(0.5, 1.2))
+        movement = ease((progress - rng.uniform(-0.5, 0.5)) / rng.uniform(0.5, 1.2))
         movement = movement * disturbance * rng.uniform(0.3, 1.3)
         for side in (RIGHT, LEFT):
             add(unit, side, movement * rng.uniform(0.5, 1.0))
     if rng.random() < difficulty.mouth_probability:
         for unit in rng.choice(RESTLESS_LIPS, 2, replace=False):
-            movement = np.abs(_wander(rng, seconds, 2.0)) * disturbance
+            movement = np.abs(wander(rng, seconds, 2.0)) * disturbance
             for side in (RIGHT, LEFT):
                 add(str(unit), side, movement * rng.uniform(0.6, 1.0))
 
@@ -208,29 +211,34 @@ def sample_clip(
         pose=_sample_pose(rng, seconds, difficulty.drift),
         exposure=_sample_exposure(rng, seconds, difficulty.flicker),
         seed=int(rng.integers(1 << 31)),
+        tilt=None if version == 1 else _sample_tilt(rng, seconds, difficulty.flicker),
     )
 
 
-def _ease(progress: np.ndarray) -> np.ndarray:
-    """0 up to 0, 1 from 1, smooth between."""
-    clipped = np.clip(progress, 0, 1)
-    return clipped * clipped * (3 - 2 * clipped)
+def _move_together(
+    rng: np.random.Generator, units: tuple[str, ...], subject: Subject, difficulty: Difficulty, num_frames: int
+) -> tuple[dict[tuple[str, int], np.ndarray], int]:
+    """Version 1: all units of the set rise and fall on one curve."""
+    apex = int(np.clip(round(num_frames * rng.uniform(0.3, 0.6)), 2, num_frames - 2))
+    envelope = _rise_and_fall(num_frames, apex, remaining=1 - rng.uniform(0.6, 1.0))
+    scale = np.exp(difficulty.amplitude_spread * rng.standard_normal()) / 100
+    weak_side = rng.integers(2) if rng.random() < UNILATERAL_PROBABILITY else None
+    movements = {}
+    for unit in units:
+        size = difficulty.amplitude * scale * subject.expressivity[unit] * rng.uniform(0.65, 1.1)
+        sizes = size * np.exp(0.15 * rng.standard_normal(2))
+        if weak_side is not None and unit not in MIDLINE_UNITS:
+            sizes[weak_side] *= rng.uniform(0.05, 0.4)
+        for side in (RIGHT, LEFT):
+            movements[unit, side] = sizes[side] * envelope
+    return movements, apex
 
 
 def _rise_and_fall(num_frames: int, apex: int, remaining: float) -> np.ndarray:
     """0 at the first frame, 1 at the apex, `remaining` at the last."""
     frames = np.arange(num_frames)
-    fall = 1 - (1 - remaining) * _ease((frames - apex) / max(1, num_frames - 1 - apex))
-    return np.where(frames <= apex, _ease(frames / apex), fall)
-
-
-def _wander(rng: np.random.Generator, seconds: np.ndarray, bandwidth_hz: float) -> np.ndarray:
-    """A smooth random path of unit variance."""
-    at = seconds * bandwidth_hz * 2 + rng.uniform(0, 1)
-    knots = rng.standard_normal(int(at[-1]) + 2)
-    before = at.astype(int)
-    between = _ease(at - before)
-    return knots[before] * (1 - between) + knots[before + 1] * between
+    fall = 1 - (1 - remaining) * ease((frames - apex) / max(1, num_frames - 1 - apex))
+    return np.where(frames <= apex, ease(frames / apex), fall)
 
 
 def _sample_blink(rng: np.random.Generator, seconds: np.ndarray, probability: float) -> np.ndarray:
@@ -244,7 +252,7 @@ def _sample_blink(rng: np.random.Generator, seconds: np.ndarray, probability: fl
 def _sample_gaze(rng: np.random.Generator, seconds: np.ndarray, probability: float) -> np.ndarray:
     if rng.random() >= probability:
         return np.zeros((len(seconds), 2))
-    jump = _ease((seconds - rng.uniform(0, seconds[-1])) / 0.03)
+    jump = ease((seconds - rng.uniform(0, seconds[-1])) / 0.03)
     return jump[:, None] * rng.normal(0, (0.03, 0.012))
 
 
@@ -252,12 +260,12 @@ def _sample_pose(rng: np.random.Generator, seconds: np.ndarray, drift: float) ->
     """Where the head is and how it drifts: posture, heart beat and tremor."""
     degree = np.deg2rad(1)
     paths = [
-        _wander(rng, seconds, 1.2) * 0.010 + _wander(rng, seconds, 5.0) * 0.0008,
-        _wander(rng, seconds, 1.2) * 0.008 + _wander(rng, seconds, 5.0) * 0.0008,
-        _wander(rng, seconds, 1.0) * 0.25 * degree,
-        _wander(rng, seconds, 1.0) * 0.0015,
-        _wander(rng, seconds, 1.0) * 0.5 * degree,
-        _wander(rng, seconds, 1.0) * 0.5 * degree,
+        wander(rng, seconds, 1.2) * 0.010 + wander(rng, seconds, 5.0) * 0.0008,
+        wander(rng, seconds, 1.2) * 0.008 + wander(rng, seconds, 5.0) * 0.0008,
+        wander(rng, seconds, 1.0) * 0.25 * degree,
+        wander(rng, seconds, 1.0) * 0.0015,
+        wander(rng, seconds, 1.0) * 0.5 * degree,
+        wander(rng, seconds, 1.0) * 0.5 * degree,
     ]
     path = drift * np.stack(paths, 1)
     start = rng.normal(0, (0.10, 0.06, 2 * degree, 0.03, 2 * degree, 2 * degree))
@@ -266,4 +274,9 @@ def _sample_pose(rng: np.random.Generator, seconds: np.ndarray, drift: float) ->
 
 def _sample_exposure(rng: np.random.Generator, seconds: np.ndarray, flicker: float) -> np.ndarray:
     lamp = np.sin(2 * np.pi * rng.uniform(0.3, 3) * seconds + rng.uniform(0, 6))
-    return rng.uniform(0.9, 1.1) * (1 + flicker * (0.6 * lamp + 0.5 * _wander(rng, seconds, 2.0)))
+    return rng.uniform(0.9, 1.1) * (1 + flicker * (0.6 * lamp + 0.5 * wander(rng, seconds, 2.0)))
+
+
+def _sample_tilt(rng: np.random.Generator, seconds: np.ndarray, flicker: float) -> np.ndarray:
+    """Lamps that flicker out of step brighten one side of the face more than the other."""
+    return flicker * np.stack([wander(rng, seconds, 2.0), wander(rng, seconds, 2.0)], 1)

@@ -20,12 +20,14 @@ import numpy as np
 
 from datasets.surrogate.identity import sample_subject
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
+from datasets.surrogate.portrait import Lamps
 from datasets.surrogate.quirks import Targets, system_files
 from datasets.surrogate.studio import CorpusGeometry
 
 GEOMETRY = CorpusGeometry(
     height=480, width=640, fps=100.0, pixels_per_cm=12.5, eye_level=0.46,
     duration_s=(0.11, 0.32, 0.58), noise=2.5, jpeg_quality=92, tones=(0.0, 9.0), supersampling=1.5,
+    lamps=Lamps(azimuth=(-0.7, 0.7), elevation=(0.5, 1.0), contrast=(0.7, 1.3)),  # four lamps in the upper corners
 )  # fmt: skip
 CLASS_COUNTS = {"positive": 51, "negative": 70, "surprise": 43}
 CLASS_TOKENS = {"positive": "po", "negative": "ne", "surprise": "sur"}

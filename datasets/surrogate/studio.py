@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from datasets.surrogate.camera import Camera
 from datasets.surrogate.identity import Subject
 from datasets.surrogate.mesh import LEFT_EYE, RIGHT_EYE
-from datasets.surrogate.portrait import paint_portrait
+from datasets.surrogate.portrait import Lamps, paint_portrait
 from datasets.surrogate.renderer import FaceRenderer, FaceState
 from datasets.surrogate.scenario import LEFT, RIGHT, ClipSpec
 from mer_jax.vision.libraries import cv2
@@ -32,6 +32,7 @@ class CorpusGeometry:
         tones: range of skin tones, positions in `identity.SKIN_TONES`.
         supersampling: size of the painted portrait relative to the frame.
         is_gray: whether frames are stored in one channel.
+        lamps: how the face is lit in version 2 of the surrogate.
     """
 
     height: int
@@ -45,6 +46,7 @@ class CorpusGeometry:
     tones: tuple[float, float]
     supersampling: float
     is_gray: bool = False
+    lamps: Lamps = dataclasses.field(default_factory=Lamps)
 
     def scaled(self, scale: float) -> "CorpusGeometry":
         """The same picture with fewer pixels; 1 changes nothing."""
@@ -76,19 +78,24 @@ class RenderedFrame:
     state: FaceState
 
 
-def make_renderer(subject: Subject, geometry: CorpusGeometry, anatomy_variation: float = 0.0) -> FaceRenderer:
+def make_renderer(
+    subject: Subject, geometry: CorpusGeometry, anatomy_variation: float = 0.0, *, version: int = 1
+) -> FaceRenderer:
     """Paints a subject (about half a second) and returns what moves it.
 
     Args:
         subject: who.
         geometry: how large.
         anatomy_variation: see `scenario.Difficulty`.
+        version: of the surrogate; 2 paints rougher skin, lights the face as the laboratory does, and lets skin drag
+            its neighbourhood.
     """
     scale = geometry.supersampling
     size = (round(geometry.height * scale), round(geometry.width * scale))
     center = (geometry.width / 2 * scale, geometry.eye_level * geometry.height * scale)
-    portrait = paint_portrait(subject, size, geometry.pixels_per_cm * scale, center)
-    return FaceRenderer(subject, portrait, geometry.shape, scale, anatomy_variation)
+    lamps = None if version == 1 else geometry.lamps
+    portrait = paint_portrait(subject, size, geometry.pixels_per_cm * scale, center, lamps=lamps)
+    return FaceRenderer(subject, portrait, geometry.shape, scale, anatomy_variation, has_drag=version > 1)
 
 
 def state_at(spec: ClipSpec, frame: int, gain: float = 1.0) -> FaceState:
@@ -119,8 +126,19 @@ def render_clip(
     for frame in range(spec.num_frames) if frames is None else frames:
         state = state_at(spec, frame, gain)
         noise = np.random.default_rng([spec.seed, frame])
-        image = camera.expose(renderer.render(state), float(spec.exposure[frame]), noise)
+        light = renderer.render(state)
+        if spec.tilt is not None:
+            light = _tilt_light(light, spec.tilt[frame], renderer.iod)
+        image = camera.expose(light, float(spec.exposure[frame]), noise)
         yield RenderedFrame(frame, image, state)
+
+
+def _tilt_light(light: np.ndarray, tilt: np.ndarray, iod: float) -> np.ndarray:
+    """Brightens one side of the picture; `tilt` is the relative change over 1.6 IOD (10 cm), (right, down)."""
+    height, width = light.shape[:2]
+    right = (np.arange(width, dtype=np.float32) - width / 2) * np.float32(tilt[0] / (1.6 * iod))
+    down = (np.arange(height, dtype=np.float32) - height / 2) * np.float32(tilt[1] / (1.6 * iod))
+    return light * (1 + right[None] + down[:, None])[..., None]
 
 
 def place_face(renderer: FaceRenderer, onset: FaceState, shape: tuple[int, int]) -> Float[np.ndarray, "2 3"]:

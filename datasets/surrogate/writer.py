@@ -184,7 +184,8 @@ def _check_space(partial: Path, plan: CorpusPlan, pending: list[SubjectPlan]) ->
 def _render(plan: CorpusPlan, pending: list[SubjectPlan], partial: Path, workers: int) -> None:
     total = sum(len(subject.clips) for subject in pending)
     quality = None if plan.options.exact else plan.geometry.jpeg_quality
-    settings = (plan.geometry, plan.options.difficulty_preset.anatomy_variation, quality, partial)
+    variation = plan.options.difficulty_preset.anatomy_variation
+    settings = (plan.geometry, variation, quality, partial, plan.options.version)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -202,13 +203,20 @@ def _render(plan: CorpusPlan, pending: list[SubjectPlan], partial: Path, workers
 class _SubjectRenderer:
     """Renders all clips of a subject; yields after each. See `datasets.processes.run_tasks`."""
 
-    def __init__(self, geometry: CorpusGeometry, anatomy_variation: float, jpeg_quality: int | None, partial: Path):
-        self._geometry, self._variation = geometry, anatomy_variation
+    def __init__(
+        self,
+        geometry: CorpusGeometry,
+        anatomy_variation: float,
+        jpeg_quality: int | None,
+        partial: Path,
+        version: int = 1,
+    ):
+        self._geometry, self._variation, self._version = geometry, anatomy_variation, version
         self._quality, self._partial = jpeg_quality, partial
 
     def __call__(self, subject: SubjectPlan) -> Iterator[None]:
         staging = _staging(self._partial) / f"{subject.name}-{os.getpid()}"  # the corpus root as this subject sees it
-        renderer = make_renderer(subject.subject, self._geometry, self._variation)
+        renderer = make_renderer(subject.subject, self._geometry, self._variation, version=self._version)
         camera = Camera(self._geometry.shape, self._geometry.noise)
         try:
             for clip in subject.clips:

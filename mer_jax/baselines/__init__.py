@@ -1,10 +1,11 @@
 """Baselines: features and a linear classifier, one method a file.
 
 `LbpTop` is the class in `lbptop.py`, imported when it is first used. A baseline is a dataclass with `view` and
-`num_classes`, as a network has them, and with two pure methods:
+`num_classes`, as a network has them, and with three pure methods:
 
     features(pictures) -> [n, d]                                  once for all clips
     fit_predict(train, labels, test, seed) -> probabilities       once a fold
+    fit(train, labels, seed) -> weights [d, k], bias [k]          to keep the classifier
 
 scikit-learn is imported here alone, and only when a baseline is fitted.
 """

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from mer_jax.baselines.linear_svc import fit_predict_svc
+from mer_jax.baselines.linear_svc import fit_predict_svc, fit_svc
 from mer_jax.sizes import MOTION_ZERO
 
 
@@ -36,9 +36,7 @@ class LinearFlow:
         self, train: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], test: Float[np.ndarray, "m d"], seed: int
     ) -> Float[np.ndarray, "m k"]:
         """Trains components and classifier on one side of a fold; predicts the other, see `fit_predict_svc`."""
-        mean = train.mean(axis=0)
-        _, _, directions = np.linalg.svd(train - mean, full_matrices=False)
-        components = directions[: self.components].T
+        mean, components = self._components(train)
         return fit_predict_svc(
             (train - mean) @ components,
             labels,
@@ -47,3 +45,19 @@ class LinearFlow:
             penalty=self.penalty,
             seed=seed,
         )
+
+    def fit(
+        self, train: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], seed: int
+    ) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, " k"]]:
+        """Trains components and classifier, and returns them as one linear map, see `fit_svc`."""
+        mean, components = self._components(train)
+        weights, bias = fit_svc(
+            (train - mean) @ components, labels, num_classes=self.num_classes, penalty=self.penalty, seed=seed
+        )
+        weights = components @ weights
+        return weights, bias - mean @ weights
+
+    def _components(self, train: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d p"]]:
+        mean = train.mean(axis=0)
+        _, _, directions = np.linalg.svd(train - mean, full_matrices=False)
+        return mean, directions[: self.components].T

@@ -36,8 +36,16 @@ class FlowMapView(FlowView):
     """Maps whose last axis is horizontal flow, vertical flow and what has no direction."""
 
     def make(self, pictures: Num[Array, "*b h w c"], normalization: str = "") -> tuple[Float[Array, "*b h w c"]]:
-        """Scales motion to -1 .. 1, 0 where nothing moves; `normalization` is not used."""
-        del normalization
+        """Scales motion to -1 .. 1, 0 where nothing moves.
+
+        With the normalisation `standard` each clip and channel loses its median and is divided by its standard
+        deviation, as by `mer_jax.data.motion.standardize`.
+        """
+        if normalization == "standard":
+            levels = pictures.astype(jnp.float32)
+            levels = levels - jnp.median(levels, (-3, -2), keepdims=True)
+            spread = levels.std((-3, -2), keepdims=True)
+            return (levels / jnp.where(spread > 0, spread, 1),)
         return (scale_motion(pictures),)
 
     def mirror(self, pictures: Num[Array, "*b h w c"]) -> Num[Array, "*b h w c"]:

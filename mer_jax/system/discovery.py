@@ -18,7 +18,7 @@ def find_classes(folder: Path) -> dict[str, str]:
 
     Example:
         >>> find_classes(Path(__file__).parents[1] / "baselines")
-        {'LbpTop': 'lbptop', 'LinearFlow': 'linearflow'}
+        {'LbpTop': 'lbptop', 'LinearFlow': 'linearflow', 'StandardFlow': 'standardflow'}
     """
     found = {}
     for path in folder.glob("*.py"):

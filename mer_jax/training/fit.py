@@ -238,7 +238,7 @@ def _result(
     if failed:
         reason = f"loss not finite in epoch {failed}"
     else:
-        reason = "all epochs" if epochs >= int(program.limits.epochs) else "early stopping"
+        reason = "all epochs" if epochs >= int(program.limits.last_epoch) else "early stopping"
     test_best = None
     if state.test_best is not None and not failed:
         test_best = TestBest(state.test_best["probabilities"][: len(item)], int(state.test_best["epoch"]))

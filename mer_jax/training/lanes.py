@@ -116,7 +116,7 @@ def run_epoch(
         best_model_state=_select(better, model_state, state.best_model_state),
         best_loss=jnp.where(better, validation_loss, state.best_loss),
         best_epoch=best_epoch,
-        stopped=failed | enough | (epoch >= limits.epochs),
+        stopped=failed | enough | (epoch >= limits.last_epoch),
         failed_epoch=jnp.where(failed, epoch, 0),
         test_best=test_best,
     ), row

@@ -160,6 +160,7 @@ def make_program(
     *,
     mesh: Mesh | None = None,
     data: Data | None = None,
+    last_epoch: int | None = None,
 ) -> Program:
     """Pads every fold of a protocol to one shape and puts it on the device.
 
@@ -170,6 +171,7 @@ def make_program(
             all of them decides how many batches an epoch has.
         mesh: From `make_mesh`; one for this number of lanes by default.
         data: From `load_data`; loaded by default.
+        last_epoch: Epoch after which lanes stop, where that is not the end of the learning-rate schedule.
 
     Raises:
         ConfigError: See `check_clips`; or copies of motion features, which are not augmented, would be tested.
@@ -189,6 +191,7 @@ def make_program(
     limits = Limits(
         learning_rate=jnp.asarray(experiment.learning_rate, jnp.float32),
         epochs=jnp.asarray(experiment.epochs),
+        last_epoch=jnp.asarray(experiment.epochs if last_epoch is None else last_epoch),
         min_epochs=jnp.asarray(experiment.min_epochs),
         patience=jnp.asarray(0 if settings.select_last else experiment.patience),
     )

@@ -62,7 +62,8 @@ class Limits:
     """The numbers of an experiment that the compiled program takes as values, not as constants."""
 
     learning_rate: Any  # Float[Array, ""]
-    epochs: Any  # Int[Array, ""]: at most
+    epochs: Any  # Int[Array, ""]: of the learning-rate schedule
+    last_epoch: Any  # Int[Array, ""]: no lane runs further; the same as `epochs` but for `train_on_all`
     min_epochs: Any  # Int[Array, ""]: the first epoch that may be chosen
     patience: Any  # Int[Array, ""]: epochs without a better one before a fold stops; 0 never stops it
 

@@ -227,7 +227,7 @@ def _fit_networks(
         name: make_program(experiment, clips, each, mesh=meshes[name], data=data) for name, each in plans.items()
     }
     jobs = _num_threads(jobs, fold_parallel)
-    stop = _Stop(callbacks)
+    stop = Stop(callbacks)
     tasks = []
     for name, program in programs.items():
         num_slots = choose_num_slots(program, fold_parallel)
@@ -261,7 +261,7 @@ def _num_threads(jobs: int | None, fold_parallel: int | None) -> int:
     return (jobs or count_processors()) if in_threads else 1
 
 
-class _Stop(Callbacks):
+class Stop(Callbacks):
     """Passes callbacks on, and ends all lanes, in all processes, after the chunk in which one is interrupted."""
 
     def __init__(self, callbacks: Callbacks):
@@ -273,6 +273,7 @@ class _Stop(Callbacks):
 
     @contextlib.contextmanager
     def after_chunk(self) -> Iterator[None]:
+        """Stops all processes if the chunk, or its callbacks, raised."""
         try:
             with self._callbacks.after_chunk():
                 yield
@@ -289,7 +290,7 @@ class _Stop(Callbacks):
             raise KeyboardInterrupt
 
 
-def _run_tasks(tasks: Sequence[Callable[[], None]], jobs: int, stop: _Stop) -> None:
+def _run_tasks(tasks: Sequence[Callable[[], None]], jobs: int, stop: Stop) -> None:
     def run(task: Callable[[], None]) -> None:
         if stop.ended.is_set():
             return

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 
-from mer_jax.sizes import FACE_SIZE
+from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
 from mer_jax.vision.frames import GrayFrame
 from mer_jax.vision.landmarks import EYE_CORNERS, NOSE, eye_centres
 from mer_jax.vision.libraries import cv2
@@ -21,6 +21,13 @@ _MARGIN_SIDES, _MARGIN_TOP, _MARGIN_BOTTOM = 0.08, 0.30, 0.06
 # Positions of the two eye centres in the `similarity` crop: 40 px apart, so that the face fills the square and the
 # border between the halves (row 64) crosses the middle of the nose.
 _EYES_ROW, _EYE_LEFT_COLUMN, _EYE_RIGHT_COLUMN = 46.0, 43.5, 83.5
+
+# Positions of the two eyes in the `eyes` crop. Its inner 112 pixels are the box of the motion features, 28x28 cells of
+# 4 pixels: eyes at columns 5.6 and 20.3 and row 6 of it, from the brows to the mouth, without jaw and background. The
+# border around the box exists because optical flow is unreliable at the edges of a picture.
+EYES_BORDER = 8  # pixels
+_CELL = (FACE_SIZE - 2 * EYES_BORDER) / MOTION_SIZE
+EYES_BOX_COLUMNS, EYES_BOX_ROW = (5.6, 20.3), 6.0  # cells of the box; 0 is the centre of the first one
 
 # Points that expressions hardly move; `per_frame_stable` follows them.
 _STABLE_POINTS = (*EYE_CORNERS, *range(NOSE.start, NOSE.stop))
@@ -50,6 +57,18 @@ def similarity_crop(ibug: Float[np.ndarray, "68 2"]) -> Affine:
     source = np.stack(eye_centres(ibug.astype(np.float64)))
     target = np.array([[_EYE_LEFT_COLUMN, _EYES_ROW], [_EYE_RIGHT_COLUMN, _EYES_ROW]])
     return fit_similarity(source, target)
+
+
+def eyes_crop(ibug: Float[np.ndarray, "68 2"]) -> Affine:
+    """Returns the crop of the motion features' tight box, from the four eye corners alone.
+
+    Rotates, scales and shifts the middles of the two eyes to fixed positions. Eye corners are the points that
+    expressions move least; brows, mouth and jaw have no influence.
+    """
+    corners = ibug[list(EYE_CORNERS)].astype(np.float64)
+    left, right = EYES_BOX_COLUMNS
+    cells = np.array([[left, EYES_BOX_ROW], [right, EYES_BOX_ROW]])
+    return fit_similarity(corners.reshape(2, 2, 2).mean(axis=1), EYES_BORDER + _CELL * (cells + 0.5) - 0.5)
 
 
 def fit_similarity(source: Float64[np.ndarray, "p 2"], target: Float64[np.ndarray, "p 2"]) -> Affine:

@@ -12,7 +12,7 @@ from jaxtyping import Float32, UInt8
 from mer_jax.sizes import MOTION_SIZE, PATCH_SIZE
 from mer_jax.vision.libraries import cv2
 
-FLOW_METHODS = ("tvl1", "farneback")
+FLOW_METHODS = ("tvl1", "tvl1_half", "farneback")
 
 Face = UInt8[np.ndarray, "h w"]
 Flow = Float32[np.ndarray, "*t h w 2"]
@@ -24,7 +24,9 @@ def optical_flow(first: Face, second: Face, method: str = "tvl1") -> Float32[np.
     Args:
         first: Gray face without a mask (its edges would not move); for instance the onset.
         second: A face of the same size; for instance the apex.
-        method: `tvl1` keeps motion edges sharp and is standard in the field; `farneback` is faster and smoother.
+        method: `tvl1` keeps motion edges sharp and is standard in the field; `tvl1_half` computes it on pictures of
+            half the size, with three scales and one warp, in about a tenth of the time; `farneback` is faster and
+            smoother.
 
     Source: `tvl1`: Zach, Pock and Bischof, "A duality based approach for realtime TV-L1 optical flow", DAGM 2007;
     `farneback`: Farneback, "Two-frame motion estimation based on polynomial expansion", SCIA 2003; both in OpenCV's
@@ -33,6 +35,12 @@ def optical_flow(first: Face, second: Face, method: str = "tvl1") -> Float32[np.
     flow = np.zeros((*first.shape, 2), np.float32)
     if method == "tvl1":
         return cv2.optflow.DualTVL1OpticalFlow.create().calc(first, second, flow)
+    if method == "tvl1_half":
+        height, width = first.shape
+        small = [cv2.resize(face, (width // 2, height // 2), interpolation=cv2.INTER_AREA) for face in (first, second)]
+        coarse = cv2.optflow.DualTVL1OpticalFlow.create(nscales=3, warps=1)
+        flow = coarse.calc(small[0], small[1], np.zeros((height // 2, width // 2, 2), np.float32))
+        return cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(2)
     if method == "farneback":
         return cv2.calcOpticalFlowFarneback(
             first, second, flow, pyr_scale=0.5, levels=3, winsize=15, iterations=3, poly_n=5, poly_sigma=1.1, flags=0
@@ -73,7 +81,7 @@ def optical_strain(flow: Flow) -> Float32[np.ndarray, "*t h w"]:
 
 
 def motion_features(
-    onset: Face, apex: Face, method: str = "tvl1", size: int = MOTION_SIZE
+    onset: Face, apex: Face, method: str = "tvl1", size: int = MOTION_SIZE, *, border: int = 0
 ) -> Float32[np.ndarray, "{size} {size} 3"]:
     """Computes horizontal flow, vertical flow and strain between two frames, downsampled by area averaging.
 
@@ -84,12 +92,16 @@ def motion_features(
         apex: The frame of the largest motion, of the same size.
         method: As in `optical_flow`.
         size: Height and width of the result.
+        border: Pixels on each side that take part in the flow and are cut off before downsampling, since flow is
+            unreliable there; `crop.EYES_BORDER` for faces of the crop `eyes`.
 
     Source: the input of Liong et al., "Shallow triple stream three-dimensional CNN (STSTNet) for micro-expression
     recognition", FG 2019, section II-B: u, v and strain as the channels of one 28x28 image.
     """
     flow = optical_flow(onset, apex, method)
     planes = np.dstack([flow, optical_strain(flow)])
+    height, width = onset.shape
+    planes = planes[border : height - border, border : width - border]
     return cv2.resize(planes, (size, size), interpolation=cv2.INTER_AREA)
 
 

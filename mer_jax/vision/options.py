@@ -9,7 +9,7 @@ from mer_jax.errors import ConfigError, near_names
 # Incremented whenever the same frames and options would give different pixels; part of every cache key.
 VISION_VERSION = 2
 
-CROPS = ("onset", "similarity", "per_frame_bbox", "per_frame_stable")
+CROPS = ("onset", "similarity", "eyes", "per_frame_bbox", "per_frame_stable")
 MASKS = ("keep", "blank", "blank_eyes", "face", "none")
 SAMPLINGS = ("uniform", "linear", "apex", "tim")
 TURNS = ("none", "90", "180", "270", "auto")
@@ -29,10 +29,11 @@ class VisionOptions:
         num_frames: T, frames of the prepared clip, 2 or more. The paper does not state it; 18 leaves at least 16 after
             frame differences and a kernel of 3.
         crop: `onset` holds the box of the onset frame's 68 points for the whole clip; `similarity` puts the
-            onset frame's eyes at fixed places; `per_frame_bbox` computes the box in every frame (the paper read
+            onset frame's eyes at fixed places; `eyes` does so in the tight box of the motion features, from the eye
+            corners alone; `per_frame_bbox` computes the box in every frame (the paper read
             literally); `per_frame_stable` follows smoothed landmarks of eye corners and nose.
         register: Whether each frame is aligned to the onset frame with sub-pixel accuracy (ECC). It applies to the
-            crops that are fixed for the clip, `onset` and `similarity`; the others follow the face by themselves.
+            crops that are fixed for the clip, `onset`, `similarity` and `eyes`; the others follow the face.
         mask: `keep` shows eyes with brows, and mouth, and blanks the rest (the paper's stated aim); `blank` blanks eyes
             and mouth; `blank_eyes` the eyes; `face` everything outside the face; `none` nothing.
         sampling: `uniform` picks T existing frames; `linear` interpolates between neighbours; `apex` picks existing

@@ -12,6 +12,7 @@ from mer_jax.vision.apex import spot_apex
 from mer_jax.vision.crop import (
     Affine,
     box_crop,
+    eyes_crop,
     following_crops,
     similarity_crop,
     transform_points,
@@ -32,6 +33,8 @@ from mer_jax.vision.turn import turn_frames
 
 # The onset frame, then the next sampled ones: the detector may miss a frame, or the face appears late.
 _DETECTION_ATTEMPTS = 5
+
+_FIXED_CROPS = {"onset": box_crop, "similarity": similarity_crop, "eyes": eyes_crop}
 
 _DARK_FRAME = 8.0  # mean gray level
 _FLAT_FRAME = 4.0  # standard deviation, gray levels
@@ -225,7 +228,7 @@ def _crop_matrices(
             return np.stack([box_crop(points) for points in ibug]), counts
         return following_crops(ibug, reference), counts
 
-    held = box_crop(found.ibug) if options.crop == "onset" else similarity_crop(found.ibug)
+    held = _FIXED_CROPS[options.crop](found.ibug)
     if not options.register:
         return np.tile(held, (len(grays), 1, 1)), counts
     registration = register_frames(grays, found.ibug, reference)

@@ -1,0 +1,258 @@
+"""A trained model in use: `mer_jax.load(...)` and `model.predict(...)`.
+
+    model = mer_jax.load("runs/smic_ha/model")
+    model.predict("clip.mp4")                     # one clip from onset to offset
+    model.predict("long.mp4", onset=310, offset=322)
+    model.predict(faces)                          # prepared faces, without OpenCV
+
+OpenCV and MediaPipe are imported when the first video is predicted.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mer_jax.data.views import VIEWS
+from mer_jax.errors import ModelError, ShapeError, near_names
+from mer_jax.evaluation.temperature import apply_temperature
+from mer_jax.prediction.classifier import Probabilities, make_classifier
+from mer_jax.prediction.description import ModelDescription
+from mer_jax.prediction.model_folder import CARD, is_model_folder, read_model
+from mer_jax.prediction.result import Prediction
+from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
+from mer_jax.vision.options import VISION_VERSION
+
+if TYPE_CHECKING:
+    from mer_jax.prediction.clip import ClipReader
+    from mer_jax.vision.frames import FrameSource
+
+SHIPPED = Path(__file__).parent / "shipped"  # models that come with the library, one folder each
+
+
+class TrainedModel:
+    """A model that answers about clips.
+
+    Several threads may call it.
+
+    Attributes:
+        description: What it is, what it was trained on, and what to expect of it.
+        folder: Where it was read from; None for a model in memory.
+
+    Args:
+        description: What it is.
+        arrays: Weights by name, see `mer_jax.prediction.classifier`.
+        folder: Where it was read from.
+        network: A linen module of the user's own, where it is none of `mer_jax.models`.
+
+    Raises:
+        ModelError: Description and weights do not go together.
+    """
+
+    def __init__(self, description: ModelDescription, arrays: Any, *, folder: Path | None = None, network: Any = None):
+        self.description, self.folder = description, folder
+        self._classifier = make_classifier(description, arrays, network)
+        self._reader: ClipReader | None = None
+        self._lock = threading.Lock()  # of the reader: a landmarker is not to be shared
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.description.class_names
+
+    @property
+    def card(self) -> str:
+        """The model card."""
+        from mer_jax.prediction.card import write_card
+
+        return (self.folder / CARD).read_text() if self.folder else write_card(self.description)
+
+    def __repr__(self) -> str:
+        name = f"SURROGATE {self.description.name}" if self.description.is_surrogate else self.description.name
+        return f"TrainedModel({name}: {self.description.architecture['class']}, {', '.join(self.class_names)})"
+
+    def probabilities(self, pictures: np.ndarray) -> Probabilities:
+        """Calibrated class probabilities of pictures as the model stores them.
+
+        Args:
+            pictures: Prepared faces, uint8 [n, t, 128, 128], or for a model of motion features uint8 [n, 28, 28, 3].
+
+        Raises:
+            ShapeError: Another type or shape.
+        """
+        self._check_pictures(pictures)
+        return apply_temperature(self._classifier.probabilities(pictures), self.description.temperature)
+
+    def predict(
+        self,
+        clips: "str | os.PathLike[str] | np.ndarray | FrameSource",
+        *,
+        onset: int | None = None,
+        offset: int | None = None,
+        apex: int | None = None,
+    ) -> Any:
+        """Predicts the class of one clip, or of each of several prepared ones.
+
+        Args:
+            clips: One of
+
+                * a path: a video or a folder of frames;
+                * frames in memory, uint8 or uint16: RGB [t, h, w, 3] or gray [t, h, w], prepared like those of a video;
+                * a prepared clip, uint8 [t, 128, 128] with as many frames as the model takes, or [n, t, 128, 128] of
+                  them; for a model of motion features also uint8 [28, 28, 3] or [n, 28, 28, 3].
+            onset: First frame of the expression in a video or in frames, 0-based; None for the first.
+            offset: Last frame, 0-based, included; None for the last.
+            apex: Frame of the largest movement, 0-based, in the same count; None to spot it where the model needs it.
+
+        Returns:
+            A `Prediction`; for [n, ...] a list of them. A clip that cannot be prepared is an answer that abstains.
+
+        Raises:
+            ShapeError: An array of another shape or type.
+            DecodeError: The video cannot be read.
+            ConfigError: Frames that the clip does not have.
+            ModelError: The model takes prepared clips only, or was made with another version of the preparation.
+        """
+        if isinstance(clips, np.ndarray) and (several := self._as_pictures(clips)) is not None:
+            if (onset, offset, apex) != (None, None, None):
+                raise ShapeError("got onset, offset or apex with a prepared clip; expected them with frames or a video")
+            pictures, is_one = several
+            answers = self.answer(pictures)
+            return answers[0] if is_one else answers
+        with self._lock:
+            return self.reader().predict(clips, onset=onset, offset=offset, apex=apex)
+
+    def answer(self, pictures: np.ndarray) -> list[Prediction]:
+        """Predicts pictures as the model stores them, see `probabilities`."""
+        return [self.decide(row) for row in self.probabilities(pictures)]
+
+    def decide(self, probabilities: np.ndarray, **facts: Any) -> Prediction:
+        """Makes an answer of calibrated probabilities: abstains below the threshold, and after a bad preparation.
+
+        Args:
+            probabilities: Of each class.
+            **facts: Fields of `Prediction`; `abstained` adds reasons.
+        """
+        best, confidence = int(probabilities.argmax()), float(probabilities.max())
+        reasons: list[str] = list(facts.pop("abstained", ()))
+        if confidence < self.description.threshold:
+            reasons.append(f"confidence {confidence:.2f} is below {self.description.threshold:.2f}")
+        return Prediction(
+            label=None if reasons else self.class_names[best],
+            best_guess=self.class_names[best],
+            probabilities=dict(zip(self.class_names, map(float, probabilities), strict=True)),
+            confidence=confidence,
+            abstained=tuple(reasons),
+            provenance=self.description.provenance,
+            **facts,
+        )
+
+    def reader(self) -> "ClipReader":
+        """What prepares videos for this model; loads OpenCV and MediaPipe on the first call.
+
+        Raises:
+            ModelError: The model takes prepared clips only, or was made with another version of the preparation.
+        """
+        if self._reader is None:
+            if self.description.vision is None:
+                raise ModelError(
+                    f"the model {self.description.name} was trained on clips that came prepared, so it cannot prepare "
+                    "a video; expected prepared clips as an array"
+                )
+            if self.description.vision_version != VISION_VERSION:
+                raise ModelError(
+                    f"the model {self.description.name} was trained on clips of preparation version "
+                    f"{self.description.vision_version}; this is version {VISION_VERSION}, which gives other pixels; "
+                    f"use mer_jax {self.description.library}, or train it again"
+                )
+            from mer_jax.prediction.clip import ClipReader
+
+            self._reader = ClipReader(self)
+        return self._reader
+
+    def _as_pictures(self, array: np.ndarray) -> tuple[np.ndarray, bool] | None:
+        """Prepared clips [n, ...] and whether it was one; None for frames that are still to be prepared."""
+        faces, motion = (FACE_SIZE, FACE_SIZE), (MOTION_SIZE, MOTION_SIZE, 3)
+        stored = VIEWS[self.description.view].stored
+        if stored == "motion" and array.shape[-3:] == motion and array.ndim in (3, 4):
+            return (array[None], True) if array.ndim == 3 else (array, False)
+        if array.shape[-2:] == faces and array.ndim in (3, 4):
+            pictures = array[None] if array.ndim == 3 else array
+            if stored == "motion":
+                from mer_jax.prediction.clip import motion_pictures
+
+                self._check_faces(pictures)
+                crop = self.description.vision.crop if self.description.vision else "onset"
+                pictures = motion_pictures(pictures, crop)
+            return pictures, array.ndim == 3
+        if array.ndim == 4 and array.shape[-1] != 3:
+            raise ShapeError(
+                f"got clips of shape {array.shape}; expected prepared ones, [n, t, {FACE_SIZE}, {FACE_SIZE}]; frames "
+                "of another size are predicted one clip at a time, as [t, h, w] or [t, h, w, 3]"
+            )
+        return None
+
+    def _check_pictures(self, pictures: np.ndarray) -> None:
+        if VIEWS[self.description.view].stored == "faces":
+            self._check_faces(pictures)
+        elif pictures.dtype != np.uint8 or pictures.shape[1:] != (MOTION_SIZE, MOTION_SIZE, 3):
+            raise ShapeError(
+                f"got pictures as {pictures.dtype} of shape {pictures.shape}; expected motion features, uint8 of shape "
+                f"(clips, {MOTION_SIZE}, {MOTION_SIZE}, 3)"
+            )
+
+    def _check_faces(self, pictures: np.ndarray) -> None:
+        expected = (self.description.num_frames, FACE_SIZE, FACE_SIZE)
+        if pictures.dtype != np.uint8 or pictures.shape[1:] != expected:
+            raise ShapeError(
+                f"got clips as {pictures.dtype} of shape {pictures.shape}; expected prepared faces, uint8 of shape "
+                f"(clips, {', '.join(map(str, expected))}): the model takes {expected[0]} frames"
+            )
+
+
+def load(model: str | os.PathLike[str], *, network: Any = None) -> TrainedModel:
+    """Loads a trained model.
+
+    Args:
+        model: A model folder, a run folder that contains one, or the name of a model that comes with the library.
+        network: A linen module of your own, where the model's network is none of `mer_jax.models`.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged, or of a newer version.
+    """
+    path = find_model_folder(model)
+    description, arrays = read_model(path)
+    return TrainedModel(description, arrays, folder=path, network=network)
+
+
+def find_model_folder(model: str | os.PathLike[str]) -> Path:
+    """Finds the folder of a model.
+
+    Args:
+        model: See `load`.
+
+    Raises:
+        ModelError: There is none.
+    """
+    path = Path(model).expanduser()
+    for place in (path, path / "model", *([SHIPPED / model] if isinstance(model, str) else [])):
+        if is_model_folder(place):
+            return place
+    if (path / "config.json").is_file():
+        raise ModelError(
+            f"the run {path} has no model; `python -m experiments.run --resume --final` with its --config and "
+            "--workdir writes one, if a protocol of the run keeps people apart"
+        )
+    if path.exists():
+        raise ModelError(f"{path} holds no model; expected model.json, weights.npz and CARD.md, or a run folder")
+    known = shipped_models()
+    hint = near_names(str(model), known) if known else "this version comes with no model"
+    raise ModelError(f"there is no model {str(model)!r}: no such folder, and none of that name is shipped; {hint}")
+
+
+def shipped_models() -> Sequence[str]:
+    """Names of the models that come with the library."""
+    return sorted(path.name for path in SHIPPED.glob("*") if is_model_folder(path)) if SHIPPED.is_dir() else []

@@ -1,0 +1,49 @@
+"""What a model answers about one clip."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The answer about one clip.
+
+    Attributes:
+        label: Class name; None where the model abstains.
+        probabilities: Calibrated probability of each class; empty where the clip could not be prepared.
+        confidence: Highest of them; 0 without any.
+        abstained: Why there is no label, one line each; empty where there is one.
+        best_guess: Most probable class, also where the model abstains; None where the clip could not be prepared.
+        onset_frame: First frame of the clip in its source, 0-based; None for prepared faces.
+        offset_frame: Last frame of the clip in its source, 0-based; None for prepared faces.
+        frames_used: Frames of the source that the model saw, 0-based, in order.
+        verdict: Of the preparation: `ok`, `warn` or `fail`; None for prepared faces.
+        findings: What the preparation found wrong or doubtful, one line each.
+        provenance: Of what the model was trained on.
+    """
+
+    label: str | None
+    probabilities: Mapping[str, float]
+    confidence: float
+    abstained: tuple[str, ...] = ()
+    best_guess: str | None = None
+    onset_frame: int | None = None
+    offset_frame: int | None = None
+    frames_used: tuple[int, ...] = ()
+    verdict: str | None = None
+    findings: tuple[str, ...] = ()
+    provenance: str = "unstated"
+
+    def to_plain(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        plain = dataclasses.asdict(self)
+        plain["probabilities"] = dict(self.probabilities)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name} {share:.2f}" for name, share in self.probabilities.items()) or "nothing"
+        note = " (SURROGATE)" if self.provenance == "surrogate" else ""
+        if self.label is not None:
+            return f"{self.label}{note}: {shown}"
+        return f"no answer{note}: {'; '.join(self.abstained)} ({shown})"
