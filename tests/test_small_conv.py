@@ -29,7 +29,7 @@ SIZES = {
 }
 
 
-@pytest.fixture(params=["plain", "tiled", "in tiles"])
+@pytest.fixture(params=["plain", "tiled", "in tiles", "native"])
 def implementation(request, monkeypatch):
     """What computes; in the third case so few clips are a tile that there are several."""
     if request.param == "in tiles":
@@ -266,12 +266,43 @@ def test_backward_pass_keeps_no_patches():
 
 
 def test_what_runs_where(monkeypatch):
-    assert small_conv.resolve("plain") == "plain"
-    assert small_conv.resolve() == ("tiled" if jax.default_backend() == "cpu" else "plain")
+    assert [small_conv.resolve(name) for name in ("plain", "tiled", "native")] == ["plain", "tiled", "native"]
+    assert small_conv.resolve() == "native"
     with jax.set_mesh(make_mesh(1)):
-        assert small_conv.resolve() == ("tiled" if len(jax.devices()) == 1 else "plain")
+        assert small_conv.resolve() == ("native" if len(jax.devices()) == 1 else "plain")
+    assert small_conv.resolve("auto", jnp.bfloat16) == "native"
+    assert small_conv.resolve("auto", jnp.float64) == "tiled"
+    assert small_conv.resolve("auto", pool_size=(17, 16)) == "tiled"
+    for change, reason in (
+        ({"dtype": jnp.float64}, "it computes in float32, and the pictures are float64"),
+        ({"pool_size": (17, 16)}, "it has windows of at most 256 pixels, and these are 17x16"),
+    ):
+        with pytest.raises(ConfigError, match=rf"got implementation='native', .*: {reason}; expected 'auto' or 'ti"):
+            small_conv.resolve("native", **change)
+    monkeypatch.setenv("MER_NATIVE", "0")
+    assert small_conv.resolve() == "tiled"
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert small_conv.resolve() == "plain"
+
+
+def test_not_a_number_is_seen(implementation):
+    """As in XLA's own pool."""
+    x = draw((2, 6, 6, 1)).at[0, 3, 3, 0].set(jnp.nan)
+    pooled = conv_relu_pool(x, jnp.ones((1, 1, 1, 2)), jnp.zeros(2), implementation=implementation)
+    assert np.isnan(pooled[0, 1, 1]).all()
+    assert np.isfinite(np.delete(pooled.reshape(-1, 2), 4, axis=0)).all()
+
+
+def test_many_filters_and_channels(implementation):
+    """More than one vector of each, and of filters more than two on every instruction set."""
+    x, kernel, bias, scale, offset = draw_arguments((2, 7, 6, 19), (3, 2, 37))
+
+    def reference(x, kernel, bias, scale, offset):
+        y, new = flax_norm(flax_conv_relu(x, kernel, bias, padding=ONE), scale, offset, None)
+        return nn.max_pool(y, (2, 3), (2, 3)), new
+
+    ours = functools.partial(conv_relu_norm_pool, padding=ONE, pool_size=(2, 3), implementation=implementation)
+    check_equal(ours, reference, (x, kernel, bias, scale, offset))
 
 
 @pytest.mark.parametrize(
