@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from mer_jax.blocks.conv_pool import conv_relu_pool
+from mer_jax.blocks.small_conv import conv_relu_norm_pool
 from mer_jax.native import build
 from mer_jax.native import conv_pool as native
+from mer_jax.native import small_conv as native_small
 
 
 @pytest.fixture
@@ -35,15 +37,24 @@ def compiler(tmp_path, monkeypatch):
     return make
 
 
-def test_every_instruction_set_gives_the_same():
+def volumes(x, kernel):
+    return conv_relu_pool(x, kernel, jnp.ones(37), implementation="native")
+
+
+def small_pictures(x, kernel):
+    numbers = jnp.linspace(-1.0, 1.0, 37)
+    return conv_relu_norm_pool(x[:, 0], kernel[0], numbers, numbers, numbers, implementation="native")
+
+
+@pytest.mark.parametrize("function", [volumes, small_pictures])
+def test_every_instruction_set_gives_the_same(function):
     """Those with a fused multiply-add to the bit, the others to rounding."""
     keys = jax.random.split(jax.random.key(0), 3)
-    kernel = jax.random.normal(keys[1], (3, 3, 3, 2, 37))
-    x, g = jax.random.normal(keys[0], (3, 8, 14, 33, 2)), jax.random.normal(keys[2], (3, 2, 4, 10, 37))
+    kernel, x = jax.random.normal(keys[1], (3, 3, 3, 2, 37)), jax.random.normal(keys[0], (3, 8, 14, 33, 2))
 
     def run(x, kernel):
-        y, vjp = jax.vjp(lambda *a: conv_relu_pool(*a, jnp.ones(37), implementation="native"), x, kernel)
-        return y, *vjp(g)
+        y, vjp = jax.vjp(function, x, kernel)
+        return *jax.tree.leaves(y), *vjp(jax.tree.map(lambda a: jax.random.normal(keys[2], a.shape), y))
 
     names = native.instruction_sets()
     assert names[-1] in ("portable", "neon")
@@ -70,6 +81,22 @@ def test_wrong_shapes_are_an_error_and_no_crash():
     out, place = native.forward(x, kernel, jnp.zeros(4), (1, 2, 2), window)
     with pytest.raises(jax.errors.JaxRuntimeError, match="conv_pool: positions have another type or number"):
         jax.block_until_ready(native.input_gradient(kernel, out, out, place.astype(jnp.int32), x.shape, window))
+
+
+def test_wrong_shapes_of_small_pictures_are_an_error_and_no_crash():
+    x, kernel, numbers = jnp.zeros((1, 2, 6, 6, 1)), jnp.zeros((1, 3, 3, 1, 4)), jnp.zeros((1, 4))
+    window = (0, 0, 0, 0), (2, 2, 0, 0, 0, 0)
+    shapes = "small_conv: shapes of pictures, kernel, output and pool do not fit"
+    for size, spoilt in (
+        ((3, 2), window),
+        ((2, 2), ((0, 0, -1, 1), window[1])),
+        ((2, 2), (window[0], (2, 2, 2, 0, 0, 0))),
+    ):
+        with pytest.raises(jax.errors.JaxRuntimeError, match=shapes):
+            jax.block_until_ready(native_small.forward(x, kernel, numbers, numbers, size, spoilt, num_sums=2))
+    pooled, place, sums = native_small.forward(x, kernel, numbers, numbers, (2, 2), window, num_sums=2)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="small_conv: positions or bias have another number"):
+        jax.block_until_ready(native_small.weight_gradient(x, kernel, numbers, place[:, :1], pooled, sums, window))
 
 
 # --- How it is built.

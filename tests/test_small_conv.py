@@ -13,7 +13,7 @@ from benchmarks.small_net import PAIRS
 from mer_jax.blocks import small_conv
 from mer_jax.blocks.small_conv import conv_relu, conv_relu_norm_pool, conv_relu_pool
 from mer_jax.blocks.small_layers import BatchNorm2D, ConvRelu2D, ConvReluPool2D
-from mer_jax.blocks.small_pool import max_pool
+from mer_jax.blocks.small_pool import avg_pool, max_pool
 from mer_jax.errors import ConfigError, ShapeError
 from mer_jax.system.devices import make_mesh
 
@@ -29,7 +29,7 @@ SIZES = {
 }
 
 
-@pytest.fixture(params=["plain", "tiled", "in tiles"])
+@pytest.fixture(params=["plain", "tiled", "in tiles", "native"])
 def implementation(request, monkeypatch):
     """What computes; in the third case so few clips are a tile that there are several."""
     if request.param == "in tiles":
@@ -125,6 +125,12 @@ def test_not_a_number_is_the_maximum_of_its_window(place):
 def test_large_windows_count_further_than_a_byte():
     x = jnp.arange(260.0).reshape(1, 1, 260, 1)
     check_equal(lambda x: max_pool(x, (1, 260)), lambda x: nn.max_pool(x, (1, 260), (1, 260)), (x,), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 3)])
+def test_average_pool_is_that_of_flax(size):
+    x = draw((2, 11, 8, 3))
+    check_equal(functools.partial(avg_pool, size=size), lambda x: nn.avg_pool(x, size, size), (x,))
 
 
 # --- convolution ----------------------------------------------------------------------
@@ -260,12 +266,43 @@ def test_backward_pass_keeps_no_patches():
 
 
 def test_what_runs_where(monkeypatch):
-    assert small_conv.resolve("plain") == "plain"
-    assert small_conv.resolve() == ("tiled" if jax.default_backend() == "cpu" else "plain")
+    assert [small_conv.resolve(name) for name in ("plain", "tiled", "native")] == ["plain", "tiled", "native"]
+    assert small_conv.resolve() == "native"
     with jax.set_mesh(make_mesh(1)):
-        assert small_conv.resolve() == ("tiled" if len(jax.devices()) == 1 else "plain")
+        assert small_conv.resolve() == ("native" if len(jax.devices()) == 1 else "plain")
+    assert small_conv.resolve("auto", jnp.bfloat16) == "native"
+    assert small_conv.resolve("auto", jnp.float64) == "tiled"
+    assert small_conv.resolve("auto", pool_size=(17, 16)) == "tiled"
+    for change, reason in (
+        ({"dtype": jnp.float64}, "it computes in float32, and the pictures are float64"),
+        ({"pool_size": (17, 16)}, "it has windows of at most 256 pixels, and these are 17x16"),
+    ):
+        with pytest.raises(ConfigError, match=rf"got implementation='native', .*: {reason}; expected 'auto' or 'ti"):
+            small_conv.resolve("native", **change)
+    monkeypatch.setenv("MER_NATIVE", "0")
+    assert small_conv.resolve() == "tiled"
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert small_conv.resolve() == "plain"
+
+
+def test_not_a_number_is_seen(implementation):
+    """As in XLA's own pool."""
+    x = draw((2, 6, 6, 1)).at[0, 3, 3, 0].set(jnp.nan)
+    pooled = conv_relu_pool(x, jnp.ones((1, 1, 1, 2)), jnp.zeros(2), implementation=implementation)
+    assert np.isnan(pooled[0, 1, 1]).all()
+    assert np.isfinite(np.delete(pooled.reshape(-1, 2), 4, axis=0)).all()
+
+
+def test_many_filters_and_channels(implementation):
+    """More than one vector of each, and of filters more than two on every instruction set."""
+    x, kernel, bias, scale, offset = draw_arguments((2, 7, 6, 19), (3, 2, 37))
+
+    def reference(x, kernel, bias, scale, offset):
+        y, new = flax_norm(flax_conv_relu(x, kernel, bias, padding=ONE), scale, offset, None)
+        return nn.max_pool(y, (2, 3), (2, 3)), new
+
+    ours = functools.partial(conv_relu_norm_pool, padding=ONE, pool_size=(2, 3), implementation=implementation)
+    check_equal(ours, reference, (x, kernel, bias, scale, offset))
 
 
 @pytest.mark.parametrize(
@@ -319,8 +356,8 @@ def test_batch_normalisation_is_that_of_flax(is_training):
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "STSTNet")) for name in PAIRS])
 def test_network_is_the_one_of_flax(name):
-    """The same first weights to the bit, dropout, logits, running statistics and gradients."""
-    flax, ours = PAIRS[name]
+    """The same first weights to the bit, logits, running statistics and gradients; without dropout."""
+    flax, ours = (model.clone(dropout=0.0) for model in PAIRS[name])
     motion = jax.random.uniform(jax.random.key(0), (37, 28, 28, 3), minval=-1.0)
     first = [
         jax.jit(lambda key, model=model: model.init(key, motion[:1], is_training=False))(jax.random.key(1))

@@ -161,7 +161,7 @@ def conv_relu_norm_pool_streams(
     is_training: bool,
     pool_size: Size2,
     pool_padding: Padding = NO_PADDING,
-) -> list[Float[Array, "*b h2 w2 _d"]]:
+) -> Float[Array, "*b h2 w2 _d"]:
     """Convolution, ReLU, batch normalisation and max pooling of several streams that read the same pictures.
 
     Args:
@@ -173,7 +173,7 @@ def conv_relu_norm_pool_streams(
         pool_padding: ((top, bottom), (left, right)) around the pooled features, in pixels.
 
     Returns:
-        Pooled features of each stream.
+        Pooled features of all streams, in their order.
 
     Raises:
         ConfigError: Pool padding as wide as the window.
@@ -195,9 +195,9 @@ def conv_relu_norm_pool_streams(
         pool_size=pool_size,
         pool_padding=pool_padding,
     )
-    ends = [sum(conv.features for conv in convs[: number + 1]) for number in range(len(convs))]
     if is_training:
+        ends = [sum(conv.features for conv in convs[: number + 1]) for number in range(len(convs))]
         mean, variance = (jnp.split(each, ends[:-1]) for each in statistics)
         for norm, *new in zip(norms, mean, variance, strict=True):
             norm.update(*new)
-    return jnp.split(pooled, ends[:-1], axis=-1)
+    return pooled

@@ -1,4 +1,4 @@
-"""Max pooling of small pictures over windows that do not overlap, with a gradient that is fast on CPUs.
+"""Pooling of small pictures over windows that do not overlap, with a gradient that is fast on CPUs.
 
 XLA computes the gradient of `nn.max_pool` by a scatter, which on a CPU takes as long as everything else in a small
 network. Windows that do not overlap are a reshape: the gradient is one comparison with the place of the maximum. It is
@@ -51,6 +51,27 @@ def max_pool(
     pictures = x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:])
     pooled = _pool(pictures, sign, size, padding)
     return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
+
+
+def avg_pool(x: Float[Array, "*b h w c"], size: Size2) -> Float[Array, "*b h2 w2 c"]:
+    """`nn.avg_pool` with a stride equal to the window size.
+
+    Rows and columns that do not fill a window are left out.
+
+    Args:
+        x: Pictures.
+        size: (height, width) of a window in pixels.
+
+    Raises:
+        ShapeError: Pictures smaller than one window.
+
+    Example:
+        >>> avg_pool(jnp.arange(16.0).reshape(4, 4, 1), (2, 2))[..., 0].tolist()
+        [[2.5, 4.5], [10.5, 12.5]]
+    """
+    (ph, pw), (height, width) = size, pooled_size(x.shape[-3:-1], size, NO_PADDING)
+    cropped = x[..., : height * ph, : width * pw, :]
+    return cropped.reshape(*x.shape[:-3], height, ph, width, pw, x.shape[-1]).mean((-4, -2))
 
 
 def pooled_size(picture: tuple[int, ...], size: Size2, padding: Padding) -> Size2:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
+from mer_jax.blocks.dropout import Dropout
 from mer_jax.blocks.small_layers import ConvReluPool2D
 from mer_jax.data.views import check_motion
 from mer_jax.typing import Logits
@@ -61,6 +62,6 @@ class OffApexNet(nn.Module):
             paths.append(x.reshape(*x.shape[:-3], -1))  # *b (7 7 16)
         x = jnp.concatenate(paths, axis=-1)
         for layer in (1, 2):
-            x = nn.Dropout(self.dropout, deterministic=not is_training)(x)
+            x = Dropout(self.dropout)(x, is_training=is_training)
             x = nn.relu(nn.Dense(1024, dtype=self.dtype, name=f"dense_{layer}")(x))
         return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(x).astype(jnp.float32)

@@ -6,7 +6,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
+from mer_jax.blocks.dropout import Dropout
 from mer_jax.blocks.small_layers import BatchNorm2D, ConvRelu2D, conv_relu_norm_pool_streams
+from mer_jax.blocks.small_pool import avg_pool
 from mer_jax.data.views import check_motion
 from mer_jax.typing import Logits
 
@@ -58,8 +60,7 @@ class STSTNet(nn.Module):
         norms = [BatchNorm2D(momentum=0.9, dtype=self.dtype, name=f"normalize_{n}") for n, _ in numbered]
         pooled = conv_relu_norm_pool_streams(
             motion, convs, norms, is_training=is_training, pool_size=(3, 3), pool_padding=((1, 1), (1, 1))
-        )  # of each stream *b 10 10 d
-        streams = [nn.Dropout(self.dropout, deterministic=not is_training)(x) for x in pooled]
-        x = nn.avg_pool(jnp.concatenate(streams, axis=-1), (2, 2), strides=(2, 2))
+        )  # *b 10 10 16
+        x = avg_pool(Dropout(self.dropout)(pooled, is_training=is_training), (2, 2))
         x = x.reshape(*motion.shape[:-3], -1)  # *b (5 5 16)
         return nn.Dense(self.num_classes, dtype=self.dtype, name="logits")(x).astype(jnp.float32)

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "xla/ffi/api/ffi.h"
@@ -50,12 +51,15 @@ struct Scratch {
   std::vector<int64_t> offsets;
 };
 
+#include "small_conv.h"
+
 // The loops of one instruction set; all of conv_pool_loops.h.
 struct Loops {
   const char* name;
   // Filters of all taps as [block][tap][lane], padded to whole vectors.
   int64_t (*packed_size)(const Sizes&);
   void (*pack)(const Sizes&, const float* kernel, float* packed);
+  void (*unpack)(const Sizes&, const float* packed, float* kernel);
   // One output frame, at which x, out and place begin. `place` is null for inference.
   void (*forward)(const Sizes&, const float* x, const float* packed, const float* bias, float* out, void* place,
                   Scratch&);
@@ -68,14 +72,16 @@ struct Loops {
   // Puts the cotangents of one clip back to the patches under the maxima, through the kernel as [filter][tap].
   void (*input_gradient)(const Sizes&, const float* by_filter, const float* out, const float* cotangent,
                          const void* place, float* x_bar);
+  SmallLoops small;
 };
 
 constexpr int64_t kReadBeyond = 16;  // floats: the widest vector
+constexpr int64_t kAllThreads = std::numeric_limits<int64_t>::max();
 
 // Runs `work(next)` on up to as many threads as there are units; `next()` gives the next unit, or -1.
 // The caller works too, so that nothing waits for a thread that is busy elsewhere.
 template <typename Work>
-void divide(ffi::ThreadPool& pool, int64_t units, const Work& work) {
+void divide(ffi::ThreadPool& pool, int64_t units, const Work& work, int64_t most_threads = kAllThreads) {
   struct Shared {
     std::atomic<int64_t> next{0};
     std::mutex mutex;
@@ -97,7 +103,7 @@ void divide(ffi::ThreadPool& pool, int64_t units, const Work& work) {
       if (!shared.fault) shared.fault = std::current_exception();
     }
   };
-  const int64_t helpers = std::min<int64_t>(pool.num_threads(), units) - 1;
+  const int64_t helpers = std::min({pool.num_threads(), units, most_threads}) - 1;
   for (int64_t i = 0; i < helpers; ++i)
     pool.Schedule([shared, run] {  // may come to run only when this call has long returned
       {
@@ -225,12 +231,12 @@ void check_place(const Sizes& s, const ffi::AnyBuffer& place) {
 }
 
 template <typename Work>
-ffi::Error guarded(const Work& work) {
+ffi::Error guarded(const Work& work, const char* name = "conv_pool: ") {
   try {
     work();
     return ffi::Error::Success();
   } catch (const std::exception& fault) {
-    return ffi::Error(ffi::ErrorCode::kInternal, std::string("conv_pool: ") + fault.what());
+    return ffi::Error(ffi::ErrorCode::kInternal, std::string(name) + fault.what());
   }
 }
 
@@ -334,6 +340,8 @@ ffi::Error InputGradient(ffi::ThreadPool pool, Window size, Window stride, Float
   });
 }
 
+#include "small_conv_calls.h"
+
 // What every call begins with.
 auto BindWindow() {
   return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<Window>("pool_size").Attr<Window>("pool_stride");
@@ -372,6 +380,24 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_conv_pool_input_gradient, InputGradient,
                                   .Arg<Floats>()          // its cotangent
                                   .Arg<ffi::AnyBuffer>()  // position
                                   .Ret<Floats>());        // gradient of x
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_small_conv_forward, SmallForward,
+                              BindSmall()
+                                  .Arg<Floats>()           // x
+                                  .Arg<Floats>()           // kernel
+                                  .Arg<Floats>()           // bias
+                                  .Arg<Floats>()           // sign
+                                  .Ret<Floats>()           // output
+                                  .Ret<Places>()   // position of each maximum in its window
+                                  .Ret<Floats>());         // sums
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_small_conv_weight_gradient, SmallWeightGradient,
+                              BindSmallGradient()
+                                  .Ret<Floats>()    // gradient of the kernel
+                                  .Ret<Floats>());  // gradient of the bias
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_small_conv_input_gradient, SmallInputGradient,
+                              BindSmallGradient().Ret<Floats>());  // gradient of x
 
 // Name of instruction set `index` of those that this processor can run, the fastest first; null beyond the last.
 extern "C" const char* mer_conv_pool_isa(size_t index) {

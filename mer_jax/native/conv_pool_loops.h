@@ -36,6 +36,16 @@ void pack(const Sizes& s, const float* kernel, float* packed) {
   }
 }
 
+void unpack(const Sizes& s, const float* packed, float* kernel) {
+  const int64_t width = round_up(s.d);
+  for (int64_t first = 0; first < width; first += 2 * kLanes) {
+    const int64_t block = std::min(2 * kLanes, width - first);
+    for (int64_t tap = 0; tap < s.taps(); ++tap)
+      for (int64_t i = 0; i < block; ++i, ++packed)
+        if (first + i < s.d) kernel[tap * s.d + first + i] = *packed;
+  }
+}
+
 // Sums of N neighbouring output pixels in one row, for V vectors of filters.
 template <int N, int V, int C>
 void convolve_tile(const Sizes& s, const float* x, const float* weight, float* out) {
@@ -44,13 +54,15 @@ void convolve_tile(const Sizes& s, const float* x, const float* weight, float* o
   for (int64_t a = 0; a < s.kt; ++a)
     for (int64_t b = 0; b < s.kh; ++b) {
       const float* in = x + a * frame + b * row;
-      for (int64_t j = 0; j < taps; ++j, weight += V * kLanes) {
+      for (int64_t j = 0; j < taps; ++j, ++in, weight += V * kLanes) {
+        // Hides that neighbouring pixels share numbers: keeping these in registers would leave too few for the sums.
+        asm("" : "+r"(in));
         Vec w[V];
         for (int v = 0; v < V; ++v) w[v] = load(weight + v * kLanes);
 #pragma GCC unroll 32
         for (int i = 0; i < N; ++i)
 #pragma GCC unroll 2
-          for (int v = 0; v < V; ++v) sum[i][v] += w[v] * splat(in[j + i * step]);
+          for (int v = 0; v < V; ++v) sum[i][v] += w[v] * splat(in[i * step]);
       }
     }
 #pragma GCC unroll 32
@@ -255,5 +267,7 @@ void input_gradient(const Sizes& s, const float* by_filter, const float* out, co
   }
 }
 
-const Loops kLoops{MER_ISA,         packed_size,     pack,           forward, gradient_size,
-                   kernel_gradient, unpack_gradient, input_gradient};
+#include "small_conv_loops.h"
+
+const Loops kLoops{MER_ISA,       packed_size,     pack,            unpack,         forward,
+                   gradient_size, kernel_gradient, unpack_gradient, input_gradient, small::kLoops};
