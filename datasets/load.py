@@ -11,6 +11,7 @@ from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.vision.options import VisionOptions
 
 if TYPE_CHECKING:
     from datasets.facts import CorpusFacts
@@ -28,7 +29,8 @@ def load_corpus(
     """Loads the clips of an experiment as its model takes them; builds the corpus first where that is not done yet.
 
     Args:
-        experiment: Its corpus, variant, vision options, surrogate options and the view of its model are used.
+        experiment: Its corpus, variant, vision options (the defaults if None), surrogate options and the view of its
+            model are used.
         manual_dir: Folder of the licensed corpus; None takes `$MER_MANUAL_DIR`. Without either, a surrogate corpus is
             rendered into `data_dir`.
         data_dir: Folder of built corpora; None takes `$MER_DATA_DIR`, or `data` in the working directory.
@@ -45,9 +47,10 @@ def load_corpus(
     """
     from datasets.motion import check_source, load_view  # TFDS takes a second to import
 
+    options = experiment.vision or VisionOptions()
     view, release = find_view(experiment.model), find_release(experiment.corpus)
     variant = release.find_variant(experiment.variant or None)
-    check_source(view, experiment.vision, release.stored(variant.part or release.parts[0]), experiment.corpus)
+    check_source(view, options, release.stored(variant.part or release.parts[0]), experiment.corpus)
     if getattr(experiment.model, "needs_action_units", False) and not release.has_action_units:
         raise ConfigError(
             f"{type(experiment.model).__name__} is trained with action units, and the owners of {release.title} coded "
@@ -67,7 +70,7 @@ def load_corpus(
         experiment.corpus,
         manual_dir,
         variant=experiment.variant or None,
-        options=experiment.vision,
+        options=options,
         data_dir=data_dir,
         workers=workers,
         keep=keep,
@@ -77,7 +80,7 @@ def load_corpus(
 
     scheme = variant.scheme.name
     clips = load_view(
-        builder_dir, view, experiment.vision, data_dir / "motion", scheme=scheme, workers=workers, say=say
+        builder_dir, view, options, data_dir / "motion", scheme=scheme, workers=workers, say=say
     )
     absent = [name for name, count in zip(clips.class_names, clips.class_counts(), strict=True) if not count]
     if absent:
