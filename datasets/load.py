@@ -79,9 +79,7 @@ def load_corpus(
     from datasets.facts import read_facts
 
     scheme = variant.scheme.name
-    clips = load_view(
-        builder_dir, view, options, data_dir / "motion", scheme=scheme, workers=workers, say=say
-    )
+    clips = load_view(builder_dir, view, options, data_dir / "motion", scheme=scheme, workers=workers, say=say)
     absent = [name for name, count in zip(clips.class_names, clips.class_counts(), strict=True) if not count]
     if absent:
         raise CorpusError(

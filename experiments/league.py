@@ -104,7 +104,7 @@ def make_experiment(name: str, corpus: str, budget: str, overrides: Sequence[tup
     honest = honest_protocol(corpus)
     experiment = dataclasses.replace(
         base, name=f"{corpus}_{name}", corpus=corpus, variant=variant, protocols=(honest, "clip"), seed=0, num_seeds=1,
-        num_folds=5, diagnostic="", precision="float32",
+        num_folds=5, diagnostic="", precision="float32", **_surrogate_defaults(),
     )  # fmt: skip
     if budget == "equal":
         experiment = dataclasses.replace(experiment, **EQUAL)
@@ -122,6 +122,12 @@ def make_experiment(name: str, corpus: str, budget: str, overrides: Sequence[tup
     if (honest, "clip") != experiment.protocols:
         raise ConfigError(f"got --config.protocols={experiment.protocols}; a league has {honest} and clip")
     return experiment
+
+
+def _surrogate_defaults() -> dict[str, Any]:
+    """Fields of the surrogate as they are by default: all networks are tested on the same faces."""
+    fields = dataclasses.fields(Experiment)
+    return {field.name: field.default for field in fields if field.name.startswith("surrogate_")}
 
 
 def honest_protocol(corpus: str) -> str:

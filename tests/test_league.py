@@ -39,7 +39,7 @@ def test_all_play_by_the_same_rules(corpus, budget):
     made = {name: league.make_experiment(name, corpus, budget) for name in ALL}
     rules = {
         (each.corpus, each.variant, each.protocols, each.num_folds, each.seed, each.num_seeds, each.selection,
-         each.validation_share, each.model.num_classes)
+         each.validation_share, each.model.num_classes, each.surrogate_difficulty, each.surrogate_version)
         for each in made.values()
     }  # fmt: skip
     assert len(rules) == 1

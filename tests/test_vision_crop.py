@@ -6,6 +6,7 @@ from mer_jax.vision.crop import (
     EYES_BORDER,
     box_crop,
     eyes_crop,
+    face_points,
     fit_similarity,
     following_crops,
     similarity_crop,
@@ -113,3 +114,16 @@ def test_warp_repeats_the_edge_outside_the_frame():
         matrix = np.eye(3)
         matrix[:2, 2] = shift
         np.testing.assert_array_equal(warp_gray(frame, matrix), np.full((128, 128), 77))
+
+
+@pytest.mark.parametrize("crop", ["onset", "similarity", "eyes", "per_frame_bbox"])
+def test_face_points_are_the_landmarks_in_pixels_of_the_face(ibug, crop):
+    """Moved and scaled in the frame, a face has its landmarks at the same place in its crop."""
+    points = face_points(ibug, crop)
+    assert points.dtype == np.float32
+    np.testing.assert_allclose(face_points(3 * ibug + 40, crop), points, atol=1e-2)
+    left, right = (np.mean(points[start : start + 6], axis=0) for start in (36, 42))
+    if crop == "similarity":
+        np.testing.assert_allclose([left, right], [[43.5, 46], [83.5, 46]], atol=1)
+    if crop in ("onset", "per_frame_bbox"):
+        assert ((points > 0) & (points < 127)).all(), "all of them are inside"

@@ -156,12 +156,12 @@ def _kernel_size(sigma: float) -> int:
 def face_points(ibug: Float[np.ndarray, "68 2"], crop: str) -> Float32[np.ndarray, "68 2"]:
     """Returns where the landmarks of a prepared clip lie in its faces, x then y, in pixels of the 128x128 face.
 
-    Exact for the crops that are fixed for the clip, `onset` and `similarity`; the others put the face at the same
-    place up to their smoothing.
+    Exact for the crops that are fixed for the clip, `onset`, `similarity` and `eyes`; the others put the face at the
+    same place up to their smoothing.
 
     Args:
         ibug: `PreparedClip.landmarks`.
         crop: `VisionOptions.crop` of the clip.
     """
-    matrix = similarity_crop(ibug) if crop == "similarity" else box_crop(ibug)
-    return transform_points(matrix, ibug).astype(np.float32)
+    matrix = {"similarity": similarity_crop, "eyes": eyes_crop}.get(crop, box_crop)
+    return transform_points(matrix(ibug), ibug).astype(np.float32)
