@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from datasets.load import load_corpus
 from mer_jax.config import Experiment
 from mer_jax.data.action_units import ACTION_UNITS, columns_of, encode_action_units
 from mer_jax.data.clips import Clips
@@ -18,6 +19,7 @@ from mer_jax.errors import ConfigError
 from mer_jax.training.losses import cross_entropy
 from mer_jax.training.steps import train_step
 from mer_jax.training.train import train
+from mer_jax.vision.options import VisionOptions
 
 
 class WithTerms(nn.Module):
@@ -146,3 +148,18 @@ def test_unknown_collections_are_refused():
 
     with pytest.raises(ConfigError, match="Odd keeps the collections cache; expected params, batch_stats, class_stats"):
         run(Odd(), motion_clips())
+
+
+def test_a_corpus_that_cannot_serve_a_network_is_refused_before_it_is_built(tmp_path):
+    class Needy(WithTerms):
+        needs_action_units: ClassVar[bool] = True
+
+    def load(model, **vision):
+        experiment = Experiment(corpus="smic", model=model, vision=VisionOptions(**vision))
+        load_corpus(experiment, data_dir=tmp_path, say=lambda line: None)
+
+    with pytest.raises(ConfigError, match=r"Needy is trained with action units, and the owners of SMIC .*coded none"):
+        load(Needy(), sampling="apex")
+    with pytest.raises(ConfigError, match=r"the view motion is of onset and apex, got vision.sampling='uniform'"):
+        load(WithTerms())
+    assert list(tmp_path.iterdir()) == []
