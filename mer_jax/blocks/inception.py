@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mer_jax.blocks.small_layers import BatchNorm2D, Conv2D
+from mer_jax.blocks.patch_conv import PatchConv
+from mer_jax.blocks.small_layers import BatchNorm2D
 
 
 class Inception(nn.Module):
@@ -40,8 +41,7 @@ class Inception(nn.Module):
         """
 
         def layer(x, features, size, name):
-            margin = (size // 2, size // 2)
-            x = Conv2D(features, (size, size), (margin, margin), dtype=self.dtype, name=name)(x)
+            x = PatchConv(features, (size, size), dtype=self.dtype, name=name)(x)
             return nn.relu(BatchNorm2D(dtype=self.dtype, name=f"normalize_{name}")(x, is_training=is_training))
 
         arms = [

@@ -99,24 +99,6 @@ def _why_not_native(dtype: DTypeLike, pool_size: Size2) -> str:
 # --- functions ----------------------------------------------------------------------
 
 
-def conv(
-    x: Float[Array, "*b h w c"],
-    kernel: Float[Array, "kh kw c d"],
-    bias: Float[Array, " d"],
-    *,
-    padding: Padding = NO_PADDING,
-    implementation: str = "auto",
-) -> Float[Array, "*b h2 w2 d"]:
-    """`conv(x, kernel) + bias` with a stride of 1; arguments as of `conv_relu`.
-
-    Raises:
-        ConfigError: An unknown implementation.
-        ShapeError: Pictures smaller than the filters.
-    """
-    (y,), _ = _over_tiles(lambda y: ((y,), ()), x, kernel, bias, padding, implementation)
-    return y
-
-
 def conv_relu(
     x: Float[Array, "*b h w c"],
     kernel: Float[Array, "kh kw c d"],

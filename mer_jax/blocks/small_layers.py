@@ -13,12 +13,12 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 from jaxtyping import Array, Float
 
-from mer_jax.blocks.small_conv import EPSILON, conv, conv_relu, conv_relu_norm_pool, conv_relu_pool
+from mer_jax.blocks.small_conv import EPSILON, conv_relu, conv_relu_norm_pool, conv_relu_pool
 from mer_jax.blocks.small_pool import NO_PADDING, Padding, Size2
 
 
-class Conv2D(nn.Module):
-    """Conv2D with a stride of 1.
+class ConvRelu2D(nn.Module):
+    """Conv2D with a stride of 1, ReLU.
 
     Parameters: `kernel` [kh, kw, c, d], `bias` [d]; `kh*kw*c*d + d` in all.
     Collections: `params`. Rngs: none beyond `params` at initialisation.
@@ -29,7 +29,7 @@ class Conv2D(nn.Module):
         padding: ((top, bottom), (left, right)) of zeros, in pixels.
         dtype: Of the arithmetic; None takes that of input and parameters. Parameters are float32.
 
-    Source: `nn.Conv` with the same arguments.
+    Source: `nn.Conv` with the same arguments, followed by `nn.relu`.
     """
 
     features: int
@@ -43,25 +43,6 @@ class Conv2D(nn.Module):
         shape = (*self.kernel_size, channels, self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         return kernel, self.param("bias", nn.initializers.zeros_init(), (self.features,))
-
-    def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b h2 w2 d"]:
-        """Maps pictures to features.
-
-        Raises:
-            ShapeError: Pictures smaller than the filters.
-        """
-        x, kernel, bias = promote_dtype(x, *self.weights(x.shape[-1]), dtype=self.dtype)
-        return conv(x, kernel, bias, padding=self.padding)
-
-
-class ConvRelu2D(Conv2D):
-    """Conv2D with a stride of 1, ReLU.
-
-    Parameters: `kernel` [kh, kw, c, d], `bias` [d]; `kh*kw*c*d + d` in all.
-    Collections: `params`. Rngs: none beyond `params` at initialisation.
-
-    Source: `nn.Conv` with the same arguments, followed by `nn.relu`.
-    """
 
     def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b h2 w2 d"]:
         """Maps pictures to features.
