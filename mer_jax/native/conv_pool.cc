@@ -56,7 +56,8 @@ struct Loops {
   // Filters of all taps as [block][tap][lane], padded to whole vectors.
   int64_t (*packed_size)(const Sizes&);
   void (*pack)(const Sizes&, const float* kernel, float* packed);
-  // One output frame, at which x, out and place begin. `place` is null for inference.
+  // One output frame, at which x, out and place begin. `place` is null for inference. Reads up to kReadBeyond floats
+  // further than it uses.
   void (*forward)(const Sizes&, const float* x, const float* packed, const float* bias, float* out, void* place,
                   Scratch&);
   // Sums of the gradient as [filter][piece][lane], a piece being some neighbouring taps of a row.
@@ -234,6 +235,16 @@ ffi::Error guarded(const Work& work) {
   }
 }
 
+// Where the input of an output frame begins. At the end of the array it is a copy in `end`, behind which loops may read.
+const float* read_frames(const Sizes& s, const float* x, int64_t frame, std::vector<float>& end) {
+  const int64_t from = frame / s.t2 * s.clip_in() + frame % s.t2 * s.st * s.frame_in();
+  const int64_t length = (s.pt + s.kt - 1) * s.frame_in();
+  if (from + length + kReadBeyond <= s.clips * s.clip_in()) return x + from;
+  end.assign(x + from, x + from + length);
+  end.resize(length + kReadBeyond);
+  return end.data();
+}
+
 void forward(ffi::ThreadPool& pool, const Sizes& s, const Floats& x, const Floats& kernel, const Floats& bias,
              float* out, char* place) {
   if (static_cast<int64_t>(bias.element_count()) != s.d) throw std::invalid_argument("expected one bias a filter");
@@ -242,8 +253,9 @@ void forward(ffi::ThreadPool& pool, const Sizes& s, const Floats& x, const Float
   isa.pack(s, kernel.typed_data(), packed.data());
   divide(pool, s.clips * s.t2, [&](auto next) {
     Scratch scratch;
+    std::vector<float> end;
     for (int64_t unit; (unit = next()) >= 0;) {
-      const float* in = x.typed_data() + unit / s.t2 * s.clip_in() + unit % s.t2 * s.st * s.frame_in();
+      const float* in = read_frames(s, x.typed_data(), unit, end);
       const int64_t to = unit * s.frame_out();
       isa.forward(s, in, packed.data(), bias.typed_data(), out + to, place ? place + to * s.place_size() : nullptr,
                   scratch);
@@ -284,7 +296,6 @@ ffi::Error KernelGradient(ffi::ThreadPool pool, Window size, Window stride, Floa
     const Loops& isa = loops();
     const int64_t sums_size = isa.gradient_size(s), part_size = sums_size + s.d;
     const int64_t frames = s.clips * s.t2, parts = parts_of(frames, part_size);
-    const int64_t frames_read = (s.pt + s.kt - 1) * s.frame_in();
     std::vector<float> sums(std::max<int64_t>(1, parts) * part_size);
     divide(pool, parts, [&](auto next) {
       Scratch scratch;
@@ -292,13 +303,8 @@ ffi::Error KernelGradient(ffi::ThreadPool pool, Window size, Window stride, Floa
       for (int64_t part; (part = next()) >= 0;) {
         float* kernel_sum = sums.data() + part * part_size;
         for (int64_t i = part * frames / parts; i < (part + 1) * frames / parts; ++i) {
-          const int64_t from = i / s.t2 * s.clip_in() + i % s.t2 * s.st * s.frame_in(), at = i * s.frame_out();
-          const float* in = x.typed_data() + from;
-          if (from + frames_read + kReadBeyond > s.clips * s.clip_in()) {
-            end.assign(in, in + frames_read);
-            end.resize(frames_read + kReadBeyond);
-            in = end.data();
-          }
+          const int64_t at = i * s.frame_out();
+          const float* in = read_frames(s, x.typed_data(), i, end);
           isa.kernel_gradient(s, in, out.typed_data() + at, cotangent.typed_data() + at,
                               static_cast<const char*>(place.untyped_data()) + at * s.place_size(), kernel_sum,
                               kernel_sum + sums_size, scratch);
