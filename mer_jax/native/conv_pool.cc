@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "xla/ffi/api/ffi.h"
@@ -50,6 +52,16 @@ struct Scratch {
   std::vector<int64_t> offsets;
 };
 
+// The clip of a face, and into how many parts it is cut, one below the other.
+struct Faces {
+  int64_t t, h, w, parts;
+};
+
+struct FaceScratch {
+  std::vector<uint8_t> bytes;
+  std::vector<float> onset;
+};
+
 // The loops of one instruction set; all of conv_pool_loops.h.
 struct Loops {
   const char* name;
@@ -69,6 +81,9 @@ struct Loops {
   // Puts the cotangents of one clip back to the patches under the maxima, through the kernel as [filter][tap].
   void (*input_gradient)(const Sizes&, const float* by_filter, const float* out, const float* cotangent,
                          const void* place, float* x_bar);
+  // One clip as a network takes it; without a map, frames as they are.
+  void (*load_face)(const Faces&, const uint8_t* clip, const float* map, float gain, float offset, float* const* out,
+                    FaceScratch&);
 };
 
 constexpr int64_t kReadBeyond = 16;  // floats: the widest vector
@@ -340,6 +355,39 @@ ffi::Error InputGradient(ffi::ThreadPool pool, Window size, Window stride, Float
   });
 }
 
+// Clips of a corpus [n t h w] by index. A map takes (column, row, 1), from the middle of a face, to where it is sampled.
+ffi::Error LoadFaces(ffi::ThreadPool pool, ffi::Buffer<ffi::U8> pictures, ffi::Buffer<ffi::S32> index,
+                     ffi::Buffer<ffi::PRED> changed, Floats map, Floats gain, Floats offset, ffi::RemainingRets parts) {
+  return guarded([&] {
+    const auto size = pictures.dimensions();
+    const int64_t clips = index.element_count(), number = parts.size();
+    if (size.size() != 4 || number < 1 || size[2] < 2 || size[3] < 2 || size[3] % kReadBeyond || size[2] % number ||
+        static_cast<int64_t>(changed.element_count()) != clips || static_cast<int64_t>(map.element_count()) != 6 * clips ||
+        static_cast<int64_t>(gain.element_count()) != clips || static_cast<int64_t>(offset.element_count()) != clips)
+      throw std::invalid_argument("shapes of faces, indices and changes do not fit each other");
+    const Faces s{size[1], size[2], size[3], number};
+    const int64_t part_size = s.t * s.h * s.w / number;
+    std::vector<float*> to;
+    for (int64_t i = 0; i < number; ++i) {
+      auto part = parts.get<Floats>(i);
+      if (part.has_error() || static_cast<int64_t>((*part)->element_count()) != clips * part_size)
+        throw std::invalid_argument("parts of faces have another type or number than the clips");
+      to.push_back((*part)->typed_data());
+    }
+    divide(pool, clips, [&](auto next) {
+      FaceScratch scratch;
+      std::vector<float*> out(number);
+      for (int64_t i; (i = next()) >= 0;) {
+        const int64_t clip = std::clamp<int64_t>(index.typed_data()[i], 0, size[0] - 1);
+        for (int64_t k = 0; k < number; ++k) out[k] = to[k] + i * part_size;
+        loops().load_face(s, pictures.typed_data() + clip * s.t * s.h * s.w,
+                          changed.typed_data()[i] ? map.typed_data() + 6 * i : nullptr, gain.typed_data()[i],
+                          offset.typed_data()[i], out.data(), scratch);
+      }
+    });
+  });
+}
+
 // What every call begins with.
 auto BindWindow() {
   return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Attr<Window>("pool_size").Attr<Window>("pool_stride");
@@ -378,6 +426,17 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_conv_pool_input_gradient, InputGradient,
                                   .Arg<Floats>()          // its cotangent
                                   .Arg<ffi::AnyBuffer>()  // position
                                   .Ret<Floats>());        // gradient of x
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_load_faces, LoadFaces,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::Buffer<ffi::U8>>()    // corpus
+                                  .Arg<ffi::Buffer<ffi::S32>>()   // which clips
+                                  .Arg<ffi::Buffer<ffi::PRED>>()  // which of them are changed
+                                  .Arg<Floats>()                  // maps
+                                  .Arg<Floats>()                  // gains
+                                  .Arg<Floats>()                  // offsets
+                                  .RemainingRets());              // parts of faces
 
 // Name of instruction set `index` of those that this processor can run, the fastest first; null beyond the last.
 extern "C" const char* mer_conv_pool_isa(size_t index) {

@@ -21,7 +21,10 @@ from mer_jax.native.build import BuildError, build_library
 
 ENVIRONMENT_VARIABLE = "MER_NATIVE"
 _SWITCHED_OFF = f"{ENVIRONMENT_VARIABLE}=0 switches it off"
-_TARGETS = ("infer", "forward", "kernel_gradient", "input_gradient")
+_TARGETS = (
+    *(f"conv_pool_{name}" for name in ("infer", "forward", "kernel_gradient", "input_gradient")),
+    "load_faces",
+)
 
 Window = tuple[tuple[int, int, int], tuple[int, int, int]]  # size and stride of the pool, in t, h, w
 
@@ -98,11 +101,12 @@ def input_gradient(kernel, out, cotangent, place, x_shape, window: Window) -> Ar
 def _call(target, result, window: Window):
     size, stride = (np.asarray(axes, np.int64) for axes in window)
     # Batched weights are several problems, which a CPU is best given one after another.
-    call = jax.ffi.ffi_call(_target_name(target), result, vmap_method="sequential")
+    call = jax.ffi.ffi_call(target_name(f"conv_pool_{target}"), result, vmap_method="sequential")
     return functools.partial(call, pool_size=size, pool_stride=stride)
 
 
-def _target_name(target: str) -> str:
+def target_name(target: str) -> str:
+    """Name by which a function of the library is registered; `load` has to have succeeded."""
     # A program in the compilation cache knows the target by name: other sources, another name.
     return f"mer_{_library()[2]}_{target}"
 
@@ -128,7 +132,7 @@ def _library() -> tuple[ctypes.CDLL | None, str, str]:
             library = ctypes.CDLL(str(path))
         library.mer_conv_pool_isa.restype = ctypes.c_char_p
         library.mer_conv_pool_isa.argtypes = library.mer_conv_pool_choose.argtypes = [ctypes.c_size_t]
-        handlers = {target: jax.ffi.pycapsule(getattr(library, f"mer_conv_pool_{target}")) for target in _TARGETS}
+        handlers = {target: jax.ffi.pycapsule(getattr(library, f"mer_{target}")) for target in _TARGETS}
     except BuildError as error:
         return None, str(error), ""
     except (OSError, AttributeError) as error:

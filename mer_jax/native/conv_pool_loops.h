@@ -258,5 +258,7 @@ void input_gradient(const Sizes& s, const float* by_filter, const float* out, co
   }
 }
 
-const Loops kLoops{MER_ISA,         packed_size,     pack,           forward, gradient_size,
-                   kernel_gradient, unpack_gradient, input_gradient};
+#include "faces_loops.h"
+
+const Loops kLoops{MER_ISA,         packed_size,     pack,           forward,  gradient_size,
+                   kernel_gradient, unpack_gradient, input_gradient, load_face};

@@ -57,6 +57,38 @@ void merge_lines(const Sizes& s, const float* x, const float* weight, float* bes
   if constexpr (P > 1) merge_lines<P - 1, kWithPlace>(s, x, weight, best, at, count);
 }
 
+// Whether columns of a window can be compared inside registers: as many windows as fit, none of them cut.
+inline bool windows_fill_lanes(const Sizes& s) {
+#if defined(__clang__)
+  return false;  // it has no shuffle by a vector of indices
+#else
+  return s.sw == s.pw && kLanes % s.pw == 0;
+#endif
+}
+
+// The maximum over the columns of each window in one vector, into all of its lanes: partners are ever nearer.
+template <bool kWithPlace>
+void merge_columns(const Sizes& s, const float* best, const int32_t* line, float* top_out, int32_t* place_out) {
+#if !defined(__clang__)
+  IVec lane, place{};
+  for (int i = 0; i < MER_LANES; ++i) lane[i] = i;
+  Vec top = load(best);
+  if constexpr (kWithPlace) {
+    std::memcpy(&place, line, sizeof place);
+    place = place * static_cast<int32_t>(s.pw) + (lane & static_cast<int32_t>(s.pw - 1));
+  }
+  for (int32_t step = static_cast<int32_t>(s.pw) / 2; step; step /= 2) {
+    const IVec partner = lane ^ step;
+    const Vec y = __builtin_shuffle(top, partner);
+    const IVec here = __builtin_shuffle(place, partner), wins = (y > top) | (y != y) | ((y == top) & (here < place));
+    top = wins ? y : top;
+    if constexpr (kWithPlace) place = wins ? here : place;
+  }
+  store(top_out, top);
+  std::memcpy(place_out, &place, sizeof place);
+#endif
+}
+
 // One output frame; reads up to kReadBeyond floats further than it uses.
 template <bool kWithPlace, typename Place>
 void forward_pixels(const Sizes& s, const float* x, const float* weight, const float* bias, float* out, Place* place,
@@ -70,23 +102,37 @@ void forward_pixels(const Sizes& s, const float* x, const float* weight, const f
     std::fill(best, best + kFewFilters * width, -std::numeric_limits<float>::infinity());
     if (kWithPlace) std::fill(at, at + kFewFilters * width, 0);
     merge_lines<kPixelVectors, kWithPlace>(s, x + h2 * s.sh * s.w, weight, best, at, width / kLanes);
-    for (int64_t i = 0; i < s.d; ++i)
-      for (int64_t w2 = 0; w2 < s.w2; ++w2) {
-        const float* column = best + i * width + w2 * s.sw;
-        const int32_t* line = at + i * width + w2 * s.sw;
-        float top = column[0];
-        int64_t where = kWithPlace ? line[0] * s.pw : 0;
+    const auto put = [&](int64_t i, int64_t w2, float top, int64_t where) {
+      const int64_t to = (h2 * s.w2 + w2) * s.d + i;
+      const float y = top + bias[i];
+      out[to] = y <= 0 ? 0.0f : y;
+      if (kWithPlace) place[to] = static_cast<Place>(where);
+    };
+    for (int64_t i = 0; i < s.d; ++i) {
+      const float* top = best + i * width;
+      const int32_t* line = at + i * width;
+      int64_t w2 = 0;
+      if (windows_fill_lanes(s))
+        for (int64_t p = 0; p < width; p += kLanes) {
+          float lane_top[kLanes];
+          int32_t lane_place[kLanes];
+          merge_columns<kWithPlace>(s, top + p, line + p, lane_top, lane_place);
+          for (int64_t lane = 0; lane < kLanes && w2 < s.w2; lane += s.pw, ++w2)
+            put(i, w2, lane_top[lane], lane_place[lane]);
+        }
+      for (; w2 < s.w2; ++w2) {
+        const int64_t first = w2 * s.sw;
+        float most = top[first];
+        int64_t where = kWithPlace ? line[first] * s.pw : 0;
         for (int64_t j = 1; j < s.pw; ++j) {
-          const float y = column[j];
-          const int64_t here = kWithPlace ? line[j] * s.pw + j : 0;
-          const bool wins = (y > top) | (y != y) | ((y == top) & (here < where));
-          top = wins ? y : top;
+          const float y = top[first + j];
+          const int64_t here = kWithPlace ? line[first + j] * s.pw + j : 0;
+          const bool wins = (y > most) | (y != y) | ((y == most) & (here < where));
+          most = wins ? y : most;
           where = wins ? here : where;
         }
-        const int64_t to = (h2 * s.w2 + w2) * s.d + i;
-        const float y = top + bias[i];
-        out[to] = y <= 0 ? 0.0f : y;
-        if (kWithPlace) place[to] = static_cast<Place>(where);
+        put(i, w2, most, where);
       }
+    }
   }
 }
