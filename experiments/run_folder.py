@@ -6,6 +6,7 @@ folds.json       which clips train, validate and test, by protocol, seed and fol
 history.jsonl    one line an epoch
 checkpoints/     of every fold
 predictions.csv metrics.json *.png report.html    written when all folds are done
+timings.json     seconds of each stage of the call that finished the run
 """
 
 import contextlib
