@@ -180,6 +180,7 @@ def prepare_process(options: RunOptions) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs every file
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # by default 1: a run has many small programs
     watch_compilation()
 
 
