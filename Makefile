@@ -12,7 +12,7 @@ help:
 	@echo "make test-slow  the slow tests"
 	@echo "make test-extras  the tests that need Keras, Apache Beam or Chromium; none may be skipped"
 	@echo "make lint       style, types and import contracts"
-	@echo "make setup      only .venv and the face model; PYTHON=python3.12 chooses the interpreter"
+	@echo "make setup      .venv with all that tests need, and the face model; PYTHON=python3.12 chooses the interpreter"
 	@echo "make lock       resolve requirements.lock and .ci/*.lock again (needs uv)"
 	@echo "make clean      remove the environments and caches; data/ and runs/ stay"
 
@@ -21,17 +21,25 @@ setup: .venv/ready
 	@$(BIN)/python -m mer_jax.vision.face_model
 
 # Each stage ends by writing its stamp, so a set-up that was cut short is taken up at the stage that it was in.
-# The first stage starts from an empty folder: packages that have left the lock do not linger.
-.venv/packages: requirements.lock
+# The first stage starts from an empty folder: packages that have left the lock do not linger. It installs what
+# `make run` needs, and leaves it to Python to compile the modules that are imported: a third of all.
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+
+.venv/packages: .ci/run.lock
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: no $(PYTHON) here; mer_jax needs Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 	@"$(PYTHON)" .ci/check_system.py
-	@rm -f .venv/packages .venv/ready
+	@rm -f .venv/packages .venv/project .venv/ready
 	"$(PYTHON)" -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PIP) install --no-compile --require-hashes -r .ci/run.lock
 	@echo "$(PYTHON)" > $@
 
-.venv/ready: .venv/packages pyproject.toml
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .
+.venv/project: .venv/packages pyproject.toml
+	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# The rest: what tests and lint need.
+.venv/ready: .venv/project requirements.lock
+	$(PIP) install --quiet --no-compile --require-hashes -r requirements.lock
 	@touch $@
 
 # An interpreter that the user names, and that is not the one of .venv, replaces it.
@@ -41,7 +49,8 @@ ifneq ($(PYTHON),$(shell cat .venv/packages 2>/dev/null))
 endif
 endif
 
-run: setup
+run: .venv/project
+	@$(BIN)/python -m mer_jax.vision.face_model
 	$(BIN)/python -m experiments.run --config smic_ha.py --resume
 
 # jaxtyping and beartype check what the signatures of mer_jax state while the tests run: shapes, dtypes, types.
@@ -77,14 +86,15 @@ lint: .venv/ready
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 # For Python 3.11 to 3.13 on Linux and macOS. `make lock UPGRADE=--upgrade` takes the newest releases.
-COMPILE = "$(UV)" pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+COMPILE = "$(UV)" pip compile pyproject.toml --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet $(UPGRADE)
 
 lock:
 	@command -v "$(UV)" >/dev/null || { echo "error: no $(UV) here; \`pip install uv\`, or UV=<its path>." >&2; exit 1; }
-	$(COMPILE) --extra experiments --output-file requirements.lock
-	$(COMPILE) --extra keras --constraint requirements.lock --output-file .ci/keras.lock
-	$(COMPILE) --extra experiments --extra beam --output-file .ci/beam.lock
+	$(COMPILE) --extra dev --extra experiments --output-file requirements.lock
+	$(COMPILE) --extra build --extra experiments --constraint requirements.lock --output-file .ci/run.lock
+	$(COMPILE) --extra dev --extra keras --constraint requirements.lock --output-file .ci/keras.lock
+	$(COMPILE) --extra dev --extra experiments --extra beam --output-file .ci/beam.lock
 
 clean:
 	rm -rf .venv .venv-extras .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -5,7 +5,8 @@
 Clones the committed state into an empty folder, with an empty mer_jax cache (pip's own cache
 is used), and runs `make run` twice: the first run sets up, renders, builds and trains; the
 second one only trains. Memory is the largest sum of proportional set sizes over the process
-tree, sampled twice a second. Linux only.
+tree, sampled twice a second. Where the seconds go is what the run itself recorded (`timings.json`), and what
+is left of the whole is set-up. Linux only.
 """
 
 import argparse
@@ -16,8 +17,10 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.timing import describe_machine, format_table
+from experiments.timings import FILE_NAME
 
 ROOT = Path(__file__).parents[1]
 
@@ -74,6 +77,26 @@ def proportional_mib(pid: int) -> float:
     return 0.0
 
 
+def stage_rows(results: list[dict[str, Any]]) -> list[list[str]]:
+    """Makes the rows of the table of stages: wall seconds and, in brackets, processor seconds of each run.
+
+    Args:
+        results: Of the runs, each with `seconds` of the whole and the `timings` of its run folder.
+    """
+    columns = []
+    for result in results:
+        timings = result["timings"]
+        column = {"set-up": f"{result['seconds'] - timings['seconds']:.1f}"}
+        for name, each in timings["stages"].items():
+            column[name] = f"{each['seconds']:.1f} ({each['processor_seconds']:.1f})"
+        column["of train: compile, summed over threads"] = f"{timings['compile']:.1f}"
+        for name, seconds in timings["folds"].items():
+            column[f"of train: {name}, summed over folds"] = f"{seconds:.1f}"
+        columns.append(column)
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [[name, *(column.get(name, "") for column in columns)] for name in names]
+
+
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,13 +116,18 @@ def main() -> None:
             newest = max((folder / "runs").iterdir(), key=lambda path: path.name)
             metrics = json.loads((newest / "metrics.json").read_text())
             accuracy = {protocol: entry["accuracy"] for protocol, entry in metrics.items()}
-            results.append({"run": name, "seconds": seconds, "peak_mib": memory, "accuracy": accuracy})
+            timings = json.loads((newest / FILE_NAME).read_text())
+            results.append(
+                {"run": name, "seconds": seconds, "peak_mib": memory, "accuracy": accuracy, "timings": timings}
+            )
     print(describe_machine())
     rows = []
     for result in results:
         accuracy = ", ".join(f"{name} {value:.3f}" for name, value in result["accuracy"].items())
         rows.append([result["run"], f"{result['seconds'] / 60:.1f}", f"{result['peak_mib']:.0f}", accuracy])
     print(format_table(["make run", "minutes", "peak MiB", "accuracy (SURROGATE)"], rows))
+    print()
+    print(format_table(["stage", *(f"{each['run']}, s (processor s)" for each in results)], stage_rows(results)))
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": describe_machine(), "results": results}, indent=2) + "\n")
 

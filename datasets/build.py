@@ -29,6 +29,7 @@ from datasets.report import make_report
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, CorpusError
 from mer_jax.system.files import printable
+from mer_jax.system.stages import stage
 from mer_jax.vision.options import CROPS, MASKS, SAMPLINGS, VisionOptions
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def build(
     licensed = import_builder(corpus)
     chosen = licensed.RELEASE.find_variant(variant)
     manual_dir = Path(manual_dir).expanduser()
-    source = licensed.RELEASE.read(manual_dir, chosen.part)
+    with stage("read"):
+        source = licensed.RELEASE.read(manual_dir, chosen.part)
     for line in make_report(source, chosen.scheme).lines():
         say(line)
 
@@ -122,16 +124,18 @@ def build(
     with unwritable_as_corpus_error(builder_dir), locked(builder_dir.parent, "building in", say):
         for stale in builder_dir.parent.glob("incomplete.*"):  # of builds that were killed
             shutil.rmtree(stale)
-        if _is_built(builder_dir, source, keep, say):
-            return builder_dir
-        cached = builder_class(config=config, data_dir=data_dir, cache_dir=cache_dir).prepare(
-            source,
-            workers=workers,
-            skip_unreadable=skip_unreadable,
-            keep=keep,
-            runner=runner,
-            beam_options=beam_options,
-        )
+        with stage("read"):
+            if _is_built(builder_dir, source, keep, say):
+                return builder_dir
+        with stage("find faces and prepare"):
+            cached = builder_class(config=config, data_dir=data_dir, cache_dir=cache_dir).prepare(
+                source,
+                workers=workers,
+                skip_unreadable=skip_unreadable,
+                keep=keep,
+                runner=runner,
+                beam_options=beam_options,
+            )
         say(f"prepared {len(cached.clips) - cached.num_reused} clips, {cached.num_reused} were ready")
         for clip_id, each in cached.skipped.items():
             say(f"  left out: {clip_id}: {each.detail}")
@@ -143,8 +147,9 @@ def build(
                 f"{next(iter(cached.skipped.values())).detail}"
             )
         builder = builder_class(config=config, data_dir=data_dir, sources=(source, cached))
-        _write(builder, manual_dir, builder_dir, cached)
-        _read_back(builder_dir, cached)
+        with stage("build"):
+            _write(builder, manual_dir, builder_dir, cached)
+            _read_back(builder_dir, cached)
     say(f"built {len(cached.clips)} clips in {builder_dir}")
     return builder_dir
 

@@ -11,6 +11,7 @@ from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, CorpusError
+from mer_jax.system.stages import stage
 from mer_jax.vision.options import VisionOptions
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def load_corpus(
             f"corpus: SURROGATE {experiment.corpus}. No --manual_dir and no MER_MANUAL_DIR: rendered faces stand in "
             "for the licensed recordings, and no number below says anything about them."
         )
-        manual_dir = render_surrogate(experiment, data_dir, workers=workers, say=say)
+        with stage("render"):
+            manual_dir = render_surrogate(experiment, data_dir, workers=workers, say=say)
     builder_dir = build(
         experiment.corpus,
         manual_dir,
@@ -79,7 +81,8 @@ def load_corpus(
     from datasets.facts import read_facts
 
     scheme = variant.scheme.name
-    clips = load_view(builder_dir, view, options, data_dir / "motion", scheme=scheme, workers=workers, say=say)
+    with stage("load"):
+        clips = load_view(builder_dir, view, options, data_dir / "motion", scheme=scheme, workers=workers, say=say)
     absent = [name for name, count in zip(clips.class_names, clips.class_counts(), strict=True) if not count]
     if absent:
         raise CorpusError(

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from mer_jax.errors import CorpusError, MerError
+from mer_jax.system.machine import use_blas_threads
 from mer_jax.vision.libraries import cv2
 
 _DONE = None  # sent after the last result of an item; results themselves are tuples of one
@@ -88,6 +89,7 @@ def run_tasks(
 def _serve(connection: Connection, factory: Callable[..., Any], arguments: tuple) -> None:
     """Works on the items that come through a pipe until it is closed."""
     cv2.setNumThreads(1)  # the processes are the parallelism
+    use_blas_threads(1)
     with contextlib.closing(factory(*arguments)) as task, contextlib.suppress(EOFError, ConnectionError):
         while True:
             item = connection.recv()

@@ -15,7 +15,6 @@ import argparse
 import hashlib
 import itertools
 import json
-import os
 import re
 import signal
 import sys
@@ -33,6 +32,7 @@ from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, MerError
 from mer_jax.protocols import check_protocols
 from mer_jax.system.files import output_folder, write_atomically
+from mer_jax.system.machine import count_processors
 
 # Source: table 1 of the paper, its corpora in the order of its tables.
 CORPORA = ("casme_squared", "smic", "samm", "casme2")
@@ -202,7 +202,7 @@ def make_grid(flags: argparse.Namespace, overrides: dict[str, str]) -> Grid:
     runs = select_runs(list_runs(overrides, baseline=flags.baseline), only=flags.only, shard=flags.shard)
     options = [f"--{name}={value}" for name in ("manual_dir", "data_dir") if (value := getattr(flags, name))]
     if flags.jobs > 1:
-        options.append(f"--jobs={max(1, (os.cpu_count() or 1) // flags.jobs)}")
+        options.append(f"--jobs={max(1, count_processors() // flags.jobs)}")
     fields = {**FIXED, **{name: value for name, value in overrides.items() if name not in AXES}}
     grid = Grid(flags.out.expanduser(), tuple(runs), fields, tuple(options))
     for run in runs:

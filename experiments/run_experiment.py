@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import jax
 
 from datasets.load import load_corpus
-from experiments.examples import hidden_faces, pick_errors, pick_faces
 from experiments.final import write_final
 from experiments.processes import first_process_first, initialize_processes
 from experiments.progress import RunProgress
@@ -20,6 +19,7 @@ from experiments.recorder import Recorder, count_folds, seconds_by_fold
 from experiments.repeat import compare_predictions, read_record
 from experiments.run_folder import RunFolder, check_workdir, choose_workdir, locked
 from experiments.tensorboard import Curves
+from experiments.timings import seconds_of_compilation, watch_compilation, write_timings
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError, NonFiniteLossError
@@ -28,9 +28,9 @@ from mer_jax.evaluation.gap import find_honest, summarize
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import ProtocolResult, write_metrics
 from mer_jax.protocols import check_protocols
-from mer_jax.report.page import write_report
 from mer_jax.system.files import seal, user_cache_dir, write_atomically
-from mer_jax.system.machine import keep_freed_memory
+from mer_jax.system.machine import keep_freed_memory, share_processors
+from mer_jax.system.stages import record_stages, seconds_since_start, stage
 from mer_jax.training.program import check_clips, check_model
 from mer_jax.training.train import Results, fingerprint, is_baseline, make_plans, train
 
@@ -95,7 +95,23 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> tuple[Path, l
         CorpusError: The corpus cannot be read.
         NonFiniteLossError: After the report of all other folds is written.
     """
+    start = seconds_since_start()
     prepare_process(options)
+    compiled_before = seconds_of_compilation()
+    with record_stages() as stages:
+        workdir, written, failure = _run_stages(experiment, options)
+    if written:
+        protocols = {result.protocol: sum(fold.seconds for fold in result.folds) for result in written}
+        compilation = seconds_of_compilation() - compiled_before
+        write_timings(workdir, stages, start=start, compilation=compilation, protocols=protocols)
+    if failure:
+        raise failure
+    return workdir, written
+
+
+def _run_stages(
+    experiment: Experiment, options: RunOptions
+) -> tuple[Path, list[ProtocolResult], NonFiniteLossError | None]:
     check_protocols(experiment.protocols)
     if not is_baseline(experiment.model):
         check_model(experiment.model, experiment.vision.num_frames)
@@ -136,14 +152,15 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> tuple[Path, l
         failure = None
         with RunProgress(count_folds(plans), experiment.epochs, clips.provenance) as progress:
             try:
-                results = train(
-                    experiment,
-                    clips,
-                    checkpoints=folder.checkpoints,
-                    callbacks=Recorder(folder, progress, clips, plans, experiment.seed, curves),
-                    jobs=options.jobs,
-                    fold_parallel=options.fold_parallel,
-                )
+                with stage("train"):
+                    results = train(
+                        experiment,
+                        clips,
+                        checkpoints=folder.checkpoints,
+                        callbacks=Recorder(folder, progress, clips, plans, experiment.seed, curves),
+                        jobs=options.jobs,
+                        fold_parallel=options.fold_parallel,
+                    )
             except NonFiniteLossError as error:
                 failure, results = error, error.results
             if failure is None and options.final != "none":
@@ -158,16 +175,16 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> tuple[Path, l
                     say=say,
                 )
         if jax.process_index() != 0:  # the first process has it all
-            return workdir, []
-        written = write_results(folder, config, clips, facts, results, show_faces=not options.no_faces)
-    if failure:
-        raise failure
-    return workdir, written
+            return workdir, [], failure
+        with stage("report"):
+            written = write_results(folder, config, clips, facts, results, show_faces=not options.no_faces)
+    return workdir, written, failure
 
 
 def prepare_process(options: RunOptions) -> None:
     """Sets what holds for the whole process: allocator, other processes, signals, logging, compilation cache."""
     keep_freed_memory()  # before JAX has threads
+    share_processors()
     if (options.num_processes or options.process_id) is not None and not options.coordinator:
         raise ConfigError("got --num_processes or --process_id without --coordinator; expected the three together")
     if options.coordinator:
@@ -178,6 +195,8 @@ def prepare_process(options: RunOptions) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs every file
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's end is as good as Ctrl-C
     jax.config.update("jax_compilation_cache_dir", str(user_cache_dir() / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # by default 1: a run has many small programs
+    watch_compilation()
 
 
 def write_results(
@@ -190,6 +209,10 @@ def write_results(
     show_faces: bool = True,
 ) -> list[ProtocolResult]:
     """Writes predictions, metrics, pictures and the report; returns the results with the time of all calls."""
+    # They bring matplotlib, which takes longer to import than the corpus to load.
+    from experiments.examples import hidden_faces, pick_errors, pick_faces
+    from mer_jax.report.page import write_report
+
     history = folder.read_history()
     seconds = seconds_by_fold(history)
     folds = {

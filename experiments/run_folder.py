@@ -7,6 +7,7 @@ history.jsonl    one line an epoch
 checkpoints/     of every fold
 model/           weights to hand on, with their card; see experiments.final
 predictions.csv metrics.json *.png report.html    written when all folds are done
+timings.json     seconds of each stage of the call that finished the run
 """
 
 import contextlib

@@ -292,6 +292,8 @@ def test_every_part_for_an_accelerator_runs_on_a_cpu(tmp_path):
 # Stands in for `make` in the clone that benchmarks.main_job makes: its run takes minutes and needs the package index.
 FAKE_MAKE = """#!/bin/sh
 test "$1" = run && mkdir -p "runs/$$" && echo '{"loso": {"accuracy": 0.75}}' > "runs/$$/metrics.json"
+times='{"seconds": 0, "compile": 1, "folds": {"loso": 3}, "stages": {"train": {"seconds": 2, "processor_seconds": 4}}}'
+echo "$times" > "runs/$$/timings.json"
 """
 
 

@@ -21,6 +21,7 @@ from datasets.folders import list_frames
 from datasets.records import ClipRecord, Reason
 from datasets.surrogate.corpus import render_corpus
 from mer_jax.errors import CorpusError
+from mer_jax.system import machine
 from mer_jax.system.machine import count_processors
 from mer_jax.vision.options import VisionOptions
 
@@ -252,6 +253,7 @@ def test_a_script_without_a_main_guard_may_call_it(records, tmp_path):
 
 
 def test_the_processors_of_this_process_are_counted(monkeypatch):
+    monkeypatch.setattr(machine, "processor_quota", lambda: None)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 9}, raising=False)
     assert count_processors() == 3
     monkeypatch.delattr(os, "sched_getaffinity")

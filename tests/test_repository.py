@@ -158,7 +158,8 @@ def test_import_contracts_hold():
 
 # Which extras each lock holds; `make lock` writes them.
 LOCKS = {
-    "requirements.lock": ("experiments", "dev"),
+    "requirements.lock": ("experiments", "dev", "build"),
+    ".ci/run.lock": ("experiments", "build"),
     ".ci/keras.lock": ("keras", "dev"),
     ".ci/beam.lock": ("experiments", "beam", "dev"),
 }
@@ -170,11 +171,22 @@ def test_locks_fit_the_declared_dependencies(lock):
     for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", (ROOT / lock).read_text(), re.M):
         locked.setdefault(canonicalize_name(name), []).append(version)
     extras = [text for extra in LOCKS[lock] for text in PROJECT["optional-dependencies"][extra]]
+    extras = [text for text in extras if not text.startswith("mer_jax[")]
     for text in [*PROJECT["dependencies"], *extras]:
         requirement = Requirement(text)
         versions = locked.get(canonicalize_name(requirement.name), [])
         assert versions, f"{lock} lacks {requirement.name}; run `make lock`"
         assert all(requirement.specifier.contains(v) for v in versions), f"{text} got {versions}; run `make lock`"
+
+
+def test_what_a_run_needs_is_part_of_the_whole_lock():
+    """The same entries, hashes included: `make test` after `make run` installs what is missing and replaces nothing."""
+    run_lock, whole = (
+        {entry.partition("\n    # via")[0] for entry in re.split(r"\n(?=[A-Za-z0-9])", (ROOT / name).read_text())[1:]}
+        for name in (".ci/run.lock", "requirements.lock")
+    )
+    assert run_lock <= whole, "run `make lock`"
+    assert not {name for name in map(str.lower, run_lock) if name.startswith(("pyright", "pytest", "ruff"))}
 
 
 @pytest.mark.parametrize("lock", LOCKS)

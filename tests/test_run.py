@@ -69,9 +69,21 @@ def test_run_folder_is_complete(finished):
     expected = ["config.json", "metrics.json", "predictions.csv", "history.jsonl", "report.html"]
     expected += ["confusion.png", "curves.png", "faces.png", "gap.png", "difficulty.png", "errors.png", "checkpoints"]
     expected += ["model/model.json", "model/weights.npz", "model/CARD.md"]
+    expected += ["timings.json"]
     assert [name for name in expected if not (workdir / name).exists()] == []
     for picture in workdir.glob("*.png"):
         assert picture.read_bytes().startswith(b"\x89PNG"), picture.name
+
+
+def test_a_run_says_where_its_seconds_went(finished):
+    timings = json.loads((finished[0] / "timings.json").read_text())
+    stages = timings["stages"]
+    assert {"start", "render", "read", "find faces and prepare", "build", "load", "train", "report"} >= set(stages)
+    assert {"start", "read", "load", "train", "report"} <= set(stages)
+    assert all(each["seconds"] >= 0 and each["processor_seconds"] >= 0 for each in stages.values())
+    assert sum(each["seconds"] for each in stages.values()) <= timings["seconds"] + 0.1
+    assert timings["compile"] > 0
+    assert set(timings["folds"]) == {"paper", "subject"}
 
 
 def test_attention_can_be_looked_at_from_the_checkpoints(finished):

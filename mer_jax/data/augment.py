@@ -1,13 +1,55 @@
 """Augmentation on the device: (key, clip) -> clip, one transform for all frames."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jaxtyping import Array, Float
 
 from mer_jax.config import Augmentation
 from mer_jax.typing import PRNGKey
+
+
+@struct.dataclass
+class Change:
+    """How one clip is augmented.
+
+    Attributes:
+        position: [2, 3]; takes (column, row, 1), in pixels from the middle of a frame, to the column and row of the
+            clip that is sampled there.
+        gain: Factor of the contrast, about the mean of the clip.
+        offset: Added to all gray values.
+    """
+
+    position: Any  # Float[Array, "*b 2 3"]
+    gain: Any  # Float[Array, "*b"]
+    offset: Any  # Float[Array, "*b"]
+
+
+def draw_change(key: PRNGKey, amounts: Augmentation, size: tuple[int, int]) -> Change:
+    """Draws a rotation, shift, zoom and mirroring, all one affine map, and a contrast and brightness.
+
+    Args:
+        key: Key of this clip in this epoch.
+        amounts: Ranges of the random changes.
+        size: Height and width of the clip.
+    """
+    draws = jax.random.uniform(key, (7,), minval=-1.0, maxval=1.0)
+    height, width = size
+    angle = jnp.deg2rad(amounts.rotation_deg) * draws[0]
+    scale = 1.0 / (1.0 + amounts.zoom * draws[1])
+    flip = jnp.where(draws[2] < 2 * amounts.mirror - 1, -1.0, 1.0)
+    cos, sin = scale * jnp.cos(angle), scale * jnp.sin(angle)
+    # Source position of every output pixel: the inverse of the motion, about the middle.
+    column = (width - 1) / 2 + amounts.shift * width * draws[3]
+    row = (height - 1) / 2 + amounts.shift * height * draws[4]
+    return Change(
+        position=jnp.stack([flip * cos, flip * sin, column, -sin, cos, row]).reshape(2, 3),
+        gain=1.0 + amounts.contrast * draws[5],
+        offset=255.0 * amounts.brightness * draws[6],
+    )
 
 
 def augment_clip(key: PRNGKey, clip: Float[Array, "t h w"], amounts: Augmentation) -> Float[Array, "t h w"]:
@@ -28,22 +70,15 @@ def augment_clip(key: PRNGKey, clip: Float[Array, "t h w"], amounts: Augmentatio
     Source: sections 3.1 and 3.2 and figure 3 of the paper (rotation, cropping,
     brightness, contrast).
     """
-    draws = jax.random.uniform(key, (7,), minval=-1.0, maxval=1.0)
-    angle = jnp.deg2rad(amounts.rotation_deg) * draws[0]
-    scale = 1.0 / (1.0 + amounts.zoom * draws[1])
-    flip = jnp.where(draws[2] < 2 * amounts.mirror - 1, -1.0, 1.0)
-    shift = amounts.shift
     height, width = clip.shape[-2:]
-    # Source position of every output pixel: the inverse of the motion, about the middle.
+    change = draw_change(key, amounts, (height, width))
     y, x = jnp.meshgrid(jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2, indexing="ij")
-    source_x = scale * flip * (jnp.cos(angle) * x + jnp.sin(angle) * y) + (width - 1) / 2 + shift * width * draws[3]
-    source_y = scale * (jnp.cos(angle) * y - jnp.sin(angle) * x) + (height - 1) / 2 + shift * height * draws[4]
+    source_x, source_y = (row[0] * x + row[1] * y + row[2] for row in change.position)
     clip = sample_bilinear(clip, source_y, source_x)
     if amounts.speed:
         clip = change_speed(clip, 1.0 + amounts.speed * jax.random.uniform(jax.random.fold_in(key, 1), minval=-1.0))
     mean = clip.mean()
-    clip = (clip - mean) * (1.0 + amounts.contrast * draws[5]) + mean + 255.0 * amounts.brightness * draws[6]
-    return jnp.clip(clip, 0.0, 255.0)
+    return jnp.clip((clip - mean) * change.gain + mean + change.offset, 0.0, 255.0)
 
 
 def sample_bilinear(

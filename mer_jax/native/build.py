@@ -24,7 +24,15 @@ import jaxlib.version
 from mer_jax.system.files import user_cache_dir, write_atomically
 
 # The first is compiled and includes the others.
-SOURCES = ("conv_pool.cc", "conv_pool_loops.h", "small_conv.h", "small_conv_calls.h", "small_conv_loops.h")
+SOURCES = (
+    "conv_pool.cc",
+    "conv_pool_loops.h",
+    "conv_pool_pixels.h",
+    "faces_loops.h",
+    "small_conv.h",
+    "small_conv_calls.h",
+    "small_conv_loops.h",
+)
 # No -march and no -ffast-math: the sources name their instruction sets, and the order of sums is theirs.
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=fast", "-w")
 COMPILERS = ("c++", "g++", "clang++")  # looked for in this order, after $CXX

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
@@ -16,6 +17,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "xla/ffi/api/ffi.h"
@@ -53,6 +55,16 @@ struct Scratch {
 
 #include "small_conv.h"
 
+// The clip of a face, and into how many parts it is cut, one below the other.
+struct Faces {
+  int64_t t, h, w, parts;
+};
+
+struct FaceScratch {
+  std::vector<uint8_t> bytes;
+  std::vector<float> onset;
+};
+
 // The loops of one instruction set; all of conv_pool_loops.h.
 struct Loops {
   const char* name;
@@ -60,7 +72,8 @@ struct Loops {
   int64_t (*packed_size)(const Sizes&);
   void (*pack)(const Sizes&, const float* kernel, float* packed);
   void (*unpack)(const Sizes&, const float* packed, float* kernel);
-  // One output frame, at which x, out and place begin. `place` is null for inference.
+  // One output frame, at which x, out and place begin. `place` is null for inference. Reads up to kReadBeyond floats
+  // further than it uses.
   void (*forward)(const Sizes&, const float* x, const float* packed, const float* bias, float* out, void* place,
                   Scratch&);
   // Sums of the gradient as [filter][piece][lane], a piece being some neighbouring taps of a row.
@@ -73,6 +86,9 @@ struct Loops {
   void (*input_gradient)(const Sizes&, const float* by_filter, const float* out, const float* cotangent,
                          const void* place, float* x_bar);
   SmallLoops small;
+  // One clip as a network takes it; without a map, frames as they are.
+  void (*load_face)(const Faces&, const uint8_t* clip, const float* map, float gain, float offset, float* const* out,
+                    FaceScratch&);
 };
 
 constexpr int64_t kReadBeyond = 16;  // floats: the widest vector
@@ -240,6 +256,16 @@ ffi::Error guarded(const Work& work, const char* name = "conv_pool: ") {
   }
 }
 
+// Where the input of an output frame begins. At the end of the array it is a copy in `end`, behind which loops may read.
+const float* read_frames(const Sizes& s, const float* x, int64_t frame, std::vector<float>& end) {
+  const int64_t from = frame / s.t2 * s.clip_in() + frame % s.t2 * s.st * s.frame_in();
+  const int64_t length = (s.pt + s.kt - 1) * s.frame_in();
+  if (from + length + kReadBeyond <= s.clips * s.clip_in()) return x + from;
+  end.assign(x + from, x + from + length);
+  end.resize(length + kReadBeyond);
+  return end.data();
+}
+
 void forward(ffi::ThreadPool& pool, const Sizes& s, const Floats& x, const Floats& kernel, const Floats& bias,
              float* out, char* place) {
   if (static_cast<int64_t>(bias.element_count()) != s.d) throw std::invalid_argument("expected one bias a filter");
@@ -248,8 +274,9 @@ void forward(ffi::ThreadPool& pool, const Sizes& s, const Floats& x, const Float
   isa.pack(s, kernel.typed_data(), packed.data());
   divide(pool, s.clips * s.t2, [&](auto next) {
     Scratch scratch;
+    std::vector<float> end;
     for (int64_t unit; (unit = next()) >= 0;) {
-      const float* in = x.typed_data() + unit / s.t2 * s.clip_in() + unit % s.t2 * s.st * s.frame_in();
+      const float* in = read_frames(s, x.typed_data(), unit, end);
       const int64_t to = unit * s.frame_out();
       isa.forward(s, in, packed.data(), bias.typed_data(), out + to, place ? place + to * s.place_size() : nullptr,
                   scratch);
@@ -290,7 +317,6 @@ ffi::Error KernelGradient(ffi::ThreadPool pool, Window size, Window stride, Floa
     const Loops& isa = loops();
     const int64_t sums_size = isa.gradient_size(s), part_size = sums_size + s.d;
     const int64_t frames = s.clips * s.t2, parts = parts_of(frames, part_size);
-    const int64_t frames_read = (s.pt + s.kt - 1) * s.frame_in();
     std::vector<float> sums(std::max<int64_t>(1, parts) * part_size);
     divide(pool, parts, [&](auto next) {
       Scratch scratch;
@@ -298,13 +324,8 @@ ffi::Error KernelGradient(ffi::ThreadPool pool, Window size, Window stride, Floa
       for (int64_t part; (part = next()) >= 0;) {
         float* kernel_sum = sums.data() + part * part_size;
         for (int64_t i = part * frames / parts; i < (part + 1) * frames / parts; ++i) {
-          const int64_t from = i / s.t2 * s.clip_in() + i % s.t2 * s.st * s.frame_in(), at = i * s.frame_out();
-          const float* in = x.typed_data() + from;
-          if (from + frames_read + kReadBeyond > s.clips * s.clip_in()) {
-            end.assign(in, in + frames_read);
-            end.resize(frames_read + kReadBeyond);
-            in = end.data();
-          }
+          const int64_t at = i * s.frame_out();
+          const float* in = read_frames(s, x.typed_data(), i, end);
           isa.kernel_gradient(s, in, out.typed_data() + at, cotangent.typed_data() + at,
                               static_cast<const char*>(place.untyped_data()) + at * s.place_size(), kernel_sum,
                               kernel_sum + sums_size, scratch);
@@ -341,6 +362,39 @@ ffi::Error InputGradient(ffi::ThreadPool pool, Window size, Window stride, Float
 }
 
 #include "small_conv_calls.h"
+
+// Clips of a corpus [n t h w] by index. A map takes (column, row, 1), from the middle of a face, to where it is sampled.
+ffi::Error LoadFaces(ffi::ThreadPool pool, ffi::Buffer<ffi::U8> pictures, ffi::Buffer<ffi::S32> index,
+                     ffi::Buffer<ffi::PRED> changed, Floats map, Floats gain, Floats offset, ffi::RemainingRets parts) {
+  return guarded([&] {
+    const auto size = pictures.dimensions();
+    const int64_t clips = index.element_count(), number = parts.size();
+    if (size.size() != 4 || number < 1 || size[2] < 2 || size[3] < 2 || size[3] % kReadBeyond || size[2] % number ||
+        static_cast<int64_t>(changed.element_count()) != clips || static_cast<int64_t>(map.element_count()) != 6 * clips ||
+        static_cast<int64_t>(gain.element_count()) != clips || static_cast<int64_t>(offset.element_count()) != clips)
+      throw std::invalid_argument("shapes of faces, indices and changes do not fit each other");
+    const Faces s{size[1], size[2], size[3], number};
+    const int64_t part_size = s.t * s.h * s.w / number;
+    std::vector<float*> to;
+    for (int64_t i = 0; i < number; ++i) {
+      auto part = parts.get<Floats>(i);
+      if (part.has_error() || static_cast<int64_t>((*part)->element_count()) != clips * part_size)
+        throw std::invalid_argument("parts of faces have another type or number than the clips");
+      to.push_back((*part)->typed_data());
+    }
+    divide(pool, clips, [&](auto next) {
+      FaceScratch scratch;
+      std::vector<float*> out(number);
+      for (int64_t i; (i = next()) >= 0;) {
+        const int64_t clip = std::clamp<int64_t>(index.typed_data()[i], 0, size[0] - 1);
+        for (int64_t k = 0; k < number; ++k) out[k] = to[k] + i * part_size;
+        loops().load_face(s, pictures.typed_data() + clip * s.t * s.h * s.w,
+                          changed.typed_data()[i] ? map.typed_data() + 6 * i : nullptr, gain.typed_data()[i],
+                          offset.typed_data()[i], out.data(), scratch);
+      }
+    });
+  });
+}
 
 // What every call begins with.
 auto BindWindow() {
@@ -398,6 +452,17 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_small_conv_weight_gradient, SmallWeightGradien
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_small_conv_input_gradient, SmallInputGradient,
                               BindSmallGradient().Ret<Floats>());  // gradient of x
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_load_faces, LoadFaces,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::Buffer<ffi::U8>>()    // corpus
+                                  .Arg<ffi::Buffer<ffi::S32>>()   // which clips
+                                  .Arg<ffi::Buffer<ffi::PRED>>()  // which of them are changed
+                                  .Arg<Floats>()                  // maps
+                                  .Arg<Floats>()                  // gains
+                                  .Arg<Floats>()                  // offsets
+                                  .RemainingRets());              // parts of faces
 
 // Name of instruction set `index` of those that this processor can run, the fastest first; null beyond the last.
 extern "C" const char* mer_conv_pool_isa(size_t index) {

@@ -24,6 +24,7 @@ _SWITCHED_OFF = f"{ENVIRONMENT_VARIABLE}=0 switches it off"
 _TARGETS = (
     *(f"conv_pool_{name}" for name in ("infer", "forward", "kernel_gradient", "input_gradient")),
     *(f"small_conv_{name}" for name in ("forward", "weight_gradient", "input_gradient")),
+    "load_faces",
 )
 
 Window = tuple[tuple[int, int, int], tuple[int, int, int]]  # size and stride of the pool, in t, h, w

@@ -4,8 +4,8 @@
 //   MER_TILE   output pixels whose sums for two vectors of filters fit the registers
 // Plain vector types of GCC and Clang, no intrinsics: the compiler writes the instructions.
 //
-// Every sum runs in an order that depends on the sizes alone. Lanes are filters forward and taps backward, so that
-// instruction sets with a fused multiply-add give the same bits, whatever the width of their registers.
+// Every sum runs in an order that depends on the sizes alone. Lanes are filters or pixels forward and taps backward, so
+// that instruction sets with a fused multiply-add give the same bits, whatever the width of their registers.
 
 typedef float Vec __attribute__((vector_size(4 * MER_LANES)));
 typedef int32_t IVec __attribute__((vector_size(4 * MER_LANES)));
@@ -133,9 +133,12 @@ void forward_block(const Sizes& s, const float* x, const float* weight, const fl
   }
 }
 
+#include "conv_pool_pixels.h"
+
 template <bool kWithPlace, typename Place>
 void forward_blocks(const Sizes& s, const float* x, const float* packed, const float* bias, float* out, Place* place,
                     Scratch& scratch) {
+  if (few_filters(s)) return forward_pixels<kWithPlace>(s, x, packed, bias, out, place, scratch);
   for (int64_t first = 0; first < s.d; first += 2 * kLanes) {
     const float* weight = packed + first * s.taps();
     if (s.d - first > kLanes)
@@ -267,7 +270,8 @@ void input_gradient(const Sizes& s, const float* by_filter, const float* out, co
   }
 }
 
+#include "faces_loops.h"
 #include "small_conv_loops.h"
 
 const Loops kLoops{MER_ISA,       packed_size,     pack,            unpack,         forward,
-                   gradient_size, kernel_gradient, unpack_gradient, input_gradient, small::kLoops};
+                   gradient_size, kernel_gradient, unpack_gradient, input_gradient, small::kLoops, load_face};

@@ -15,10 +15,15 @@ from jax import lax
 from jaxtyping import Array, Bool
 
 from mer_jax.config import Augmentation
+from mer_jax.data.augment import draw_change
 from mer_jax.data.view import View
+from mer_jax.native import conv_pool as native
+from mer_jax.native.faces import COLUMNS, load_faces
 from mer_jax.protocols import Plan
 from mer_jax.system.devices import over_data
 from mer_jax.typing import Mask, PRNGKey
+
+_NATIVE_VIEWS = {"halves": 2, "face": 1}  # those that C++ makes: into how many parts a face is cut
 
 # The fields of these two are checked by nobody: jax.tree puts placeholders of its own into them.
 
@@ -66,6 +71,12 @@ def load_batch(
     if not view.is_augmented:
         return view.make(data.pictures[items.clip], normalization)
 
+    def load_natively(clip, keys, augmented, faces):
+        change = jax.vmap(lambda key: draw_change(key, augment, faces.shape[-2:]))(keys)
+        changes = change.position, change.gain, change.offset
+        parts = load_faces(faces, clip, augmented, *changes, parts=_NATIVE_VIEWS[view.name])
+        return tuple(part[..., None] for part in parts)
+
     def load(clip, keys, augmented, pictures):
         def one(item):
             clip, key, is_augmented = item
@@ -77,7 +88,15 @@ def load_batch(
         batch_size = None if jax.default_backend() == "cpu" else clip.shape[0]
         return lax.map(one, (clip, keys, augmented), batch_size=batch_size)
 
-    return over_data(load, num_batched=3)(items.clip, keys, augmented, data.pictures)
+    is_native = (
+        jax.default_backend() == "cpu"
+        and view.name in _NATIVE_VIEWS
+        and normalization == "difference"
+        and not augment.speed
+        and data.pictures.shape[-1] % COLUMNS == 0
+        and not native.load()
+    )
+    return over_data(load_natively if is_native else load, num_batched=3)(items.clip, keys, augmented, data.pictures)
 
 
 def copy_keys(key: PRNGKey, items: Items) -> PRNGKey:

@@ -12,6 +12,7 @@ their name are written for one; `over_lanes` maps them over an axis of lanes.
 """
 
 import functools
+import threading
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from mer_jax.system.devices import branch, lanes_sharding, over_lanes, replicated_sharding, shard_batch
 from mer_jax.training.batches import Data, Items, copy_keys, deal_batches, in_batches, load_batch
@@ -31,15 +32,18 @@ from mer_jax.training.state import TrainState, init_state
 from mer_jax.training.steps import eval_step, train_step
 from mer_jax.typing import Mask, PRNGKey
 
+_COMPILING = threading.Lock()
+
 # --- one lane -----------------------------------------------------------------------
 
 
-def start_lane(lane: LaneData, data: Data, limits: Limits, settings: Settings) -> TrainState:
-    """The state before the first epoch."""
-    sample = settings.view.make(data.pictures[:1], settings.normalization)
-    num_watched = lane.test.clip.shape[0] if settings.watch_test else 0
+def start_lane(
+    key: PRNGKey, pictures: UInt8[Array, "..."], limits: Limits, num_watched: int, settings: Settings
+) -> TrainState:
+    """The state before the first epoch, from a lane's `init_key` and the pictures of one clip."""
+    sample = settings.view.make(pictures, settings.normalization)
     optimizer = _optimizer(limits, settings)
-    return init_state(lane.init_key, settings.model, sample, optimizer, num_watched=num_watched)
+    return init_state(key, settings.model, sample, optimizer, num_watched=num_watched)
 
 
 def train_lane(
@@ -229,11 +233,20 @@ def _select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:
 # --- several lanes, compiled --------------------------------------------------------
 
 
-@functools.partial(jax.jit, static_argnames="settings")
 def start_slot(index: Int[Array, ""], lanes: LaneData, data: Data, limits: Limits, *, settings: Settings) -> TrainState:
-    """The state of one lane before its first epoch, with a leading axis of 1."""
-    state = start_lane(jax.tree.map(lambda a: a[index], lanes), data, limits, settings)
-    return jax.tree.map(lambda a: a[None], state)
+    """The state of one lane before its first epoch, with a leading axis of 1.
+
+    One compiled program serves all protocols of an experiment: it gets nothing that differs between them.
+    """
+    num_watched = lanes.test.clip.shape[-1] if settings.watch_test else 0
+    first = settings.without_sizes()
+    with _COMPILING:  # of threads that come together one compiles
+        return _start_slot(lanes.init_key[index], data.pictures[:1], limits, num_watched=num_watched, settings=first)
+
+
+@functools.partial(jax.jit, static_argnames=("num_watched", "settings"))
+def _start_slot(key: PRNGKey, pictures: Array, limits: Limits, *, num_watched: int, settings: Settings) -> TrainState:
+    return jax.tree.map(lambda a: a[None], start_lane(key, pictures, limits, num_watched, settings))
 
 
 @functools.partial(jax.jit, static_argnames=("number", "mesh"))

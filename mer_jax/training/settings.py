@@ -48,6 +48,12 @@ class Settings:
     epochs_per_chunk: int
     mesh: Mesh
 
+    def without_sizes(self) -> "Settings":
+        """The same for the state before the first epoch, which no size of a protocol changes."""
+        return dataclasses.replace(
+            self, online_augmentation=False, validates=False, steps_per_epoch=1, batch_size=1, epochs_per_chunk=1
+        )
+
     def even_batch(self, number: int) -> int:
         """Size of equal batches of `number` items: of at most the batch size, as many clips on each device."""
         batches = -(-number // self.batch_size)

@@ -226,7 +226,9 @@ def _fit_networks(
     programs = {
         name: make_program(experiment, clips, each, mesh=meshes[name], data=data) for name, each in plans.items()
     }
-    jobs = _num_threads(jobs, fold_parallel)
+    jobs, excess = _num_threads(jobs, fold_parallel), _describe_excess(jobs)
+    if excess and jobs > 1:
+        callbacks.on_message(excess)
     stop = Stop(callbacks)
     tasks = []
     for name, program in programs.items():
@@ -259,6 +261,13 @@ def _num_threads(jobs: int | None, fold_parallel: int | None) -> int:
     # program's: threads of them would wait for each other for ever.
     in_threads = jax.default_backend() == "cpu" and jax.device_count() == 1 and (fold_parallel or 1) == 1
     return (jobs or count_processors()) if in_threads else 1
+
+
+def _describe_excess(jobs: int | None) -> str:
+    """One line where more threads are asked for than there are processors: results are the same, nothing is gained."""
+    if (jobs or 1) <= (processors := count_processors()):
+        return ""
+    return f"got jobs={jobs}, and this process may use {processors} processors: more jobs than that gain nothing"
 
 
 class Stop(Callbacks):
