@@ -258,3 +258,15 @@ def test_faces_fed_as_gray_are_drawn_in_gray():
     dark = picture[picture.sum(-1) < 0.9]
     assert len(dark) > 1000
     assert (np.ptp(dark, axis=-1) < 0.1).all()  # nothing dark that is not gray (labels are nearly so)
+
+
+def test_curves_without_validation_clips_are_drawn():
+    """The last epoch is tested then, and no validation loss was written down."""
+    rows = [
+        {"protocol": "loso", "fold": 0, "seed": 0, "epoch": epoch, "train_loss": 1 / epoch, "train_accuracy": 0.5,
+         "validation_loss": None, "validation_accuracy": None}
+        for epoch in (1, 2)
+    ]  # fmt: skip
+    folds = [{"seed": 0, "fold": 0, "best_epoch": 2}]
+    entries = {"loso": {"seeds": [0], "folds": folds, "chance": {"accuracy": 0.33}, "provenance": "surrogate"}}
+    assert figures.draw_curves(rows, entries).startswith(b"\x89PNG")
