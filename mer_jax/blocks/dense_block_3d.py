@@ -64,7 +64,7 @@ class Transition3D(nn.Module):
     its form is that of Hu et al., CVPR 2018.
     """
 
-    ratio: int = 16
+    ratio: int = 4
     dtype: Any = None
 
     @nn.compact

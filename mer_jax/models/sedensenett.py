@@ -24,7 +24,7 @@ class SEDenseNetT(nn.Module):
     stem, the number of blocks and layers, growth, ratio, and the magnification of the config; that T stands for the
     transitions is from memory.
 
-    Parameters: 191,959 with 18 frames and 3 classes.
+    Parameters: 183,863 with 18 frames and 3 classes.
     Collections: `params`, `batch_stats`. Rngs: none beyond `params` at initialisation.
 
     Attributes:
@@ -44,10 +44,10 @@ class SEDenseNetT(nn.Module):
 
     num_classes: int = 3
     frames: int = 10
-    conv: Convolution = Convolution(16, (3, 3, 3), (2, 4, 4))
-    layers: tuple[int, ...] = (4, 4, 4)
-    growth: int = 12
-    ratio: int = 16
+    conv: Convolution = Convolution(16, (3, 3, 3), (2, 6, 6))
+    layers: tuple[int, ...] = (3, 3, 3)
+    growth: int = 16
+    ratio: int = 4
     dtype: Any = None
 
     @nn.compact
