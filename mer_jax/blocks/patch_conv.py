@@ -6,7 +6,6 @@ pass, so that they are never kept. On GPUs and TPUs, and where devices share a b
 is made of differentiable operations, so `vmap`, forward mode and derivatives of every order work.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -118,23 +117,27 @@ def patch_conv(
     policy = jax.checkpoint_policies.save_only_these_names(_PRODUCT)
     multiply = jax.checkpoint(multiply, prevent_cse=False, policy=policy)
     limit = max(1, _TILE // (math.prod(sizes) * math.prod(kernel.shape[:-1])))
-    if len(items) <= limit:
+    number = len(items)
+    if number <= limit:
         return multiply(items).reshape(*lead, *sizes, kernel.shape[-1])
-    size = -(-len(items) // -(-len(items) // limit))  # equal tiles, but for the last
-    whole = len(items) // size * size
-    y = lax.map(multiply, items[:whole].reshape(-1, size, *items.shape[1:])).reshape(whole, *sizes, -1)
-    y = jnp.concatenate([y, multiply(items[whole:])]) if whole < len(items) else y
-    return y.reshape(*lead, *y.shape[1:])
+    tiles = -(-number // limit)
+    size = -(-number // tiles)
+    items = jnp.pad(items, [(0, tiles * size - number), *[(0, 0)] * (axes + 1)])  # one loop for all is compiled faster
+    y = lax.map(multiply, items.reshape(tiles, size, *items.shape[1:]))
+    return y.reshape(-1, *y.shape[2:])[:number].reshape(*lead, *y.shape[2:])
 
 
 def _patches(
     items: Array, kernel_size: Sequence[int], sizes: Sequence[int], strides: Sequence[int], padding: Edges
 ) -> Array:
-    """Cuts the patches of all outputs: [n, *sizes, taps * channels]."""
+    """Cuts the patches of all outputs, [n, *sizes, taps * channels], one axis after the other.
+
+    The last axis comes first, so that offsets end up in the order of the filters. Three axes of 3, 9 and 9 offsets take
+    21 slices instead of 243, which matters for compiling.
+    """
     items = jnp.pad(items, ((0, 0), *padding, (0, 0)))
-    parts = []
-    for offsets in itertools.product(*map(range, kernel_size)):
-        ends = [first + (size - 1) * stride + 1 for first, size, stride in zip(offsets, sizes, strides, strict=True)]
-        window = (slice(*each) for each in zip(offsets, ends, strides, strict=True))
-        parts.append(items[(slice(None), *window)])
-    return jnp.concatenate(parts, axis=-1)
+    for axis in reversed(range(len(sizes))):
+        span = (sizes[axis] - 1) * strides[axis] + 1
+        parts = [lax.slice_in_dim(items, n, n + span, strides[axis], axis + 1) for n in range(kernel_size[axis])]
+        items = jnp.concatenate(parts, axis=-1)
+    return items

@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mer_jax.blocks.dropout import Dropout
+
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention with scaled dot products, and a projection back to the width of the tokens.
@@ -77,15 +79,16 @@ class TransformerLayer(nn.Module):
             x: Tokens.
             is_training: Whether dropout is on.
         """
-        drop = nn.Dropout(self.dropout, deterministic=not is_training)
+        drop = Dropout(self.dropout)
 
         def attend(x):
-            return drop(SelfAttention(self.heads, self.head_dim, self.dtype, name="attention")(x))
+            attention = SelfAttention(self.heads, self.head_dim, self.dtype, name="attention")
+            return drop(attention(x), is_training=is_training)
 
         def perceive(x):
             y = nn.Dense(self.hidden, dtype=self.dtype, name="hidden")(x)
             y = nn.gelu(y, approximate=False) if self.norm_first else nn.relu(y)
-            return drop(nn.Dense(x.shape[-1], dtype=self.dtype, name="out")(y))
+            return drop(nn.Dense(x.shape[-1], dtype=self.dtype, name="out")(y), is_training=is_training)
 
         norms = [nn.LayerNorm(self.epsilon, dtype=self.dtype, name=f"norm_{number}") for number in (1, 2)]
         for norm, step in zip(norms, (attend, perceive), strict=True):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from mer_jax.blocks.patch_conv import PatchConv
+from mer_jax.blocks.tiles import split_tiles
 from mer_jax.blocks.transformer import TransformerLayer
 from mer_jax.data.views import check_motion
 from mer_jax.errors import ConfigError
@@ -106,15 +107,14 @@ class HTNet(nn.Module):
 def _halve(x: Array) -> Array:
     """Max pooling of 3x3 with a stride of 2 and a padding of 1; `nn.max_pool` takes one leading axis."""
     pictures = x.reshape(-1, *x.shape[-3:])
-    pooled = nn.max_pool(pictures, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    padded = jnp.pad(pictures, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    pooled = nn.max_pool(padded, (3, 3), strides=(2, 2))
     return pooled.reshape(*x.shape[:-3], *pooled.shape[1:])
 
 
 def _blocks(x: Array, number: int) -> Array:
-    """Divides pictures [*b, h, w, c] into `number` rows and columns of blocks: [*b, number^2, places, c]."""
-    lead, (h, w, c) = x.shape[:-3], x.shape[-3:]
-    x = x.reshape(*lead, number, h // number, number, w // number, c)
-    return jnp.swapaxes(x, -4, -3).reshape(*lead, number**2, -1, c)
+    """Divides square pictures [*b, h, h, c] into `number` rows and columns of blocks: [*b, number^2, places, c]."""
+    return split_tiles(x, x.shape[-2] // number).reshape(*x.shape[:-3], number**2, -1, x.shape[-1])
 
 
 def _joined(x: Array, number: int) -> Array:
