@@ -69,5 +69,5 @@ def test_a_still_face_has_neither_flow_nor_strain():
 
 
 def test_an_unknown_method_lists_those_known():
-    with pytest.raises(ValueError, match="unknown flow method 'lk'; known: tvl1, farneback"):
+    with pytest.raises(ValueError, match="unknown flow method 'lk'; known: tvl1, tvl1_half, farneback"):
         optical_flow(make_texture(), make_texture(), "lk")
