@@ -18,12 +18,14 @@ class Compiled:
 
     Args:
         function: Of arrays and the keyword `settings`.
+        seldom: Whether the program runs so seldom that on a CPU the time to compile counts more than the time to run:
+            LLVM then optimises little. Results are the same.
         **jit_options: Of `jax.jit`.
     """
 
-    def __init__(self, function: Callable[..., Any], **jit_options: Any):
+    def __init__(self, function: Callable[..., Any], *, seldom: bool = False, **jit_options: Any):
         functools.update_wrapper(self, function)
-        self._function, self._jit_options = function, jit_options
+        self._function, self._seldom, self._jit_options = function, seldom, jit_options
         self._programs: dict[Any, Any] = {}
         self._locks: dict[Any, threading.Lock] = {}
         self._compiled: set[Any] = set()
@@ -50,6 +52,8 @@ class Compiled:
 
     def _program(self, settings: Any) -> Any:
         options = compiler_options(settings.model)
+        if self._seldom and jax.default_backend() == "cpu":
+            options = {**options, "xla_backend_optimization_level": 1}
         key = tuple(sorted(options.items()))
         if key not in self._programs:
             program = jax.jit(self._function, static_argnames="settings", compiler_options=options, **self._jit_options)

@@ -229,7 +229,7 @@ def _select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:
 # --- several lanes, compiled --------------------------------------------------------
 
 
-@functools.partial(jax.jit, static_argnames="settings")
+@functools.partial(Compiled, seldom=True)
 def start_slot(index: Int[Array, ""], lanes: LaneData, data: Data, limits: Limits, *, settings: Settings) -> TrainState:
     """The state of one lane before its first epoch, with a leading axis of 1."""
     state = start_lane(jax.tree.map(lambda a: a[index], lanes), data, limits, settings)
