@@ -2,14 +2,17 @@
 
     python -m benchmarks.small_net [--batches 20 256] [--rounds 7] [--json FILE]
 
-One gradient of the loss with respect to all parameters, dropout included, of both forms in turn. CPU time counts all
-threads of this process, so it says more than the wall clock on a machine that other jobs use too.
+One gradient of the loss with respect to all parameters, dropout included, of each form in turn: layers of Flax, ours in
+pure JAX (as with MER_NATIVE=0), and ours with the native library. CPU time counts all threads of this process, so it
+says more than the wall clock on a machine that other jobs use too.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -17,6 +20,7 @@ import jax.numpy as jnp
 
 from benchmarks.timing import make_parser, median_ratio, report, summarize
 from mer_jax.models import OffApexNet, STSTNet
+from mer_jax.native.conv_pool import ENVIRONMENT_VARIABLE
 from mer_jax.system.machine import keep_freed_memory
 
 
@@ -65,8 +69,11 @@ PAIRS: dict[str, tuple[nn.Module, nn.Module]] = {  # network -> layers of Flax, 
 }
 
 
-def make_gradient(model: nn.Module, batch: int) -> Callable[[], Any]:
-    """Makes a compiled gradient step of a network on random motion features."""
+FORMS = ("Flax", "pure JAX", "native")
+
+
+def make_gradient(model: nn.Module, batch: int, *, native: bool = True) -> Callable[[], Any]:
+    """Makes a compiled gradient step of a network on random motion features, with or without the native library."""
     motion = jax.random.uniform(jax.random.key(0), (batch, 28, 28, 3), minval=-1.0)
     label = jnp.arange(batch) % 3
     variables = dict(jax.jit(lambda: model.init(jax.random.key(1), motion[:1], is_training=False))())
@@ -84,7 +91,9 @@ def make_gradient(model: nn.Module, batch: int) -> Callable[[], Any]:
         )
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1).mean()
 
-    return lambda: differentiate(params)
+    with mock.patch.dict(os.environ, {} if native else {ENVIRONMENT_VARIABLE: "0"}):
+        compiled = differentiate.lower(params).compile()
+    return lambda: compiled(params)
 
 
 def measure(programs: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, list[float]], ...]:
@@ -115,7 +124,10 @@ def main() -> None:
     rows = []
     for network, models in PAIRS.items():
         for batch in arguments.batches:
-            programs = {form: make_gradient(model, batch) for form, model in zip(("Flax", "ours"), models, strict=True)}
+            flax, ours = models
+            programs = {
+                form: make_gradient(flax if form == "Flax" else ours, batch, native=form == "native") for form in FORMS
+            }
             wall, cpu = measure(programs, arguments.rounds)
             for form in programs:
                 row = {"network": network, "batch": batch, "form": form} | summarize(wall[form], clips=batch)

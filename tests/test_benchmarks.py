@@ -268,6 +268,7 @@ SMOKE_RUNS = {
     "real_motion": "--people 4 --clips 6",
     "scaling": "--per_subject 1 --batch 8 --rounds 1 --factors 1 2",
     "small_net": "--batches 2 --rounds 1",
+    "folds_at_once": "--folds 1 --rounds 1",
     "train_step": "--batch 2 --rounds 1 --direct",
     "vision": "--clips 1 --rounds 1",
 }

@@ -1,5 +1,6 @@
 """The native library: how it comes to be, what it does where it cannot be, and every instruction set of it."""
 
+import functools
 import os
 import stat
 import subprocess
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 
 from mer_jax.blocks.conv_pool import conv_relu_pool
-from mer_jax.blocks.small_conv import conv_relu_norm_pool
 from mer_jax.native import build
 from mer_jax.native import conv_pool as native
 from mer_jax.native import small_conv as native_small
@@ -37,38 +37,42 @@ def compiler(tmp_path, monkeypatch):
     return make
 
 
-def volumes(x, kernel):
-    return conv_relu_pool(x, kernel, jnp.ones(kernel.shape[-1]), implementation="native")
+def run_volumes(channels, filters):
+    keys = jax.random.split(jax.random.key(0), 3)
+    kernel = jax.random.normal(keys[1], (3, 3, 3, channels, filters))
+    x = jnp.round(jax.random.normal(keys[0], (3, 8, 14, 33, channels)))  # with equal maxima
+    y, vjp = jax.vjp(lambda *a: conv_relu_pool(*a, jnp.ones(filters), implementation="native"), x, kernel)
+    return y, *vjp(jax.random.normal(keys[2], y.shape))
 
 
-def small_pictures(x, kernel):
-    numbers = jnp.linspace(-1.0, 1.0, kernel.shape[-1])
-    return conv_relu_norm_pool(x[:, 0], kernel[0], numbers, numbers, numbers, implementation="native")
+def run_small_pictures():
+    keys = jax.random.split(jax.random.key(0), 4)
+    kernel, x = jax.random.normal(keys[1], (2, 3, 3, 2, 37)), jax.random.normal(keys[0], (2, 3, 14, 33, 2))
+    bias, window = jax.random.normal(keys[2], (2, 37)), ((1, 2, 0, 1), (2, 3, 1, 0, 0, 2))
+    pooled, place, sums = native_small.forward(x, kernel, bias, jnp.sign(bias), (8, 11), window, num_sums=2)
+    operands = x, kernel, bias, place, jax.random.normal(keys[3], pooled.shape), sums / 1000, window
+    return pooled, sums, *native_small.weight_gradient(*operands), native_small.input_gradient(*operands)
 
 
 @pytest.mark.parametrize(
-    ("function", "channels", "filters"),
-    [(volumes, 2, 37), (volumes, 1, 7), (volumes, 1, 2), (small_pictures, 2, 37)],
-    # Lanes are filters; pixels with 16 lanes, filters with 8; pixels with all.
+    "run",
+    [
+        functools.partial(run_volumes, 2, 37),  # lanes are filters
+        functools.partial(run_volumes, 1, 7),  # lanes are pixels: with 16 lanes, filters with 8
+        functools.partial(run_volumes, 1, 2),  # pixels with all
+        run_small_pictures,
+    ],
+    ids=["filters", "pixels or filters", "pixels", "small pictures"],
 )
-def test_every_instruction_set_gives_the_same(function, channels, filters):
+def test_every_instruction_set_gives_the_same(run):
     """Those with a fused multiply-add to the bit, the others to rounding."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    kernel = jax.random.normal(keys[1], (3, 3, 3, channels, filters))
-    x = jax.random.normal(keys[0], (3, 8, 14, 33, channels))
-    x = jnp.round(x) if function is volumes else x  # with equal maxima
-
-    def run(x, kernel):
-        y, vjp = jax.vjp(function, x, kernel)
-        return *jax.tree.leaves(y), *vjp(jax.tree.map(lambda a: jax.random.normal(keys[2], a.shape), y))
-
     names = native.instruction_sets()
     assert names[-1] in ("portable", "neon")
     try:
         results = {}
         for name in names:
             native.choose_instruction_set(name)
-            results[name] = jax.block_until_ready(run(x, kernel))  # before the next one is chosen
+            results[name] = jax.block_until_ready(run())  # calls choose when they start
     finally:
         native.choose_instruction_set(names[0])
     for name, result in results.items():

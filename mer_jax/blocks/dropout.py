@@ -1,7 +1,5 @@
 """Dropout whose random bits cost little."""
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -62,9 +60,12 @@ def draw_mask(key: PRNGKey, rate: float, shape: tuple[int, ...]) -> Bool[Array, 
         0.5
     """
     width = next((width for width in _WIDTHS if (rate * 2**width).is_integer()), _WIDTHS[-1])
-    number, in_word = math.prod(shape), 32 // width
-    words = jax.random.bits(key, (-(-number // in_word),), jnp.uint32)
-    shifts = jnp.arange(0, 32, width, dtype=jnp.uint32)
-    values = (words >> shifts[:, None]) & jnp.uint32(2**width - 1)  # neighbours of a row are of neighbouring words
+    *axes, last = shape or (1,)
+    first, *others = axes or (1,)
+    in_word = 32 // width
+    # The decisions of a word belong to different examples, so that neighbours in memory need the same shift.
+    words = jax.random.bits(key, (-(-first // in_word), 1, *others, last), jnp.uint32)
+    shifts = jnp.arange(0, 32, width, dtype=jnp.uint32).reshape(-1, *(1 for _ in others), 1)
+    values = (words >> shifts) & jnp.uint32(2**width - 1)
     threshold = min(round(rate * 2**width), 2**width - 1)
-    return (values.reshape(-1)[:number] < threshold).reshape(shape)
+    return (values.reshape(-1, *others, last)[:first] < threshold).reshape(shape)

@@ -40,6 +40,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from mer_jax.blocks import conv_pool
 from mer_jax.blocks import small_conv_derivatives as derivatives
 from mer_jax.blocks.small_pool import NO_PADDING, PLACE, Padding, Size2, max_pool, pooled_size
 from mer_jax.errors import ConfigError, ShapeError, near_names
@@ -243,7 +244,13 @@ def _conv_relu_pool(
     size = pooled_size(convolved, form.pool_size, form.pool_padding)
     pictures = x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:])
     name = resolve(implementation, x.dtype, form.pool_size)
-    if name == "native":
+    if name == "native" and sign is None and math.prod(form.pool_size) > 1 and form.pool_padding == NO_PADDING:
+        # Only the patches under the maxima have a gradient, of which the library of volumes makes use.
+        volumes = jnp.pad(pictures, ((0, 0), *form.padding, (0, 0)))[:, None]
+        pool = (1, *form.pool_size)
+        pooled = conv_pool.conv_relu_pool(volumes, kernel[None], bias, pool_size=pool, implementation="native")[:, 0]
+        sums = jnp.zeros((0, len(bias)))
+    elif name == "native":
         single = jnp.float32
         window = (*form.padding[0], *form.padding[1]), (*form.pool_size, *form.pool_padding[0], *form.pool_padding[1])
         rule = derivatives.Implementation(form, size, window, 2 * form.with_sums)

@@ -126,7 +126,7 @@ def _run(name: str, *operands: Array, rule: _Rule) -> Sequence[Array]:
 def _value_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, rule: _Rule) -> tuple[Any, Any]:
     pooled, place, sums = _PRIMITIVES["value"].bind(*primals, rule=rule)
     totals: list[Any] = [jnp.zeros_like(pooled), jnp.zeros_like(sums)]
-    dots = dict(zip(("x", "k", "b"), zip(primals[:3], tangents[:3], strict=True), strict=True))
+    dots: dict[str, Any] = dict(zip(("x", "k", "b"), zip(primals[:3], tangents[:3], strict=True), strict=True))
     for group in (("x",), ("k", "b")):  # a linear map each
         if all(isinstance(dots[name][1], ad.Zero) for name in group):
             continue

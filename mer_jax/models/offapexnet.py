@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from mer_jax.blocks.dropout import Dropout
+from mer_jax.blocks.small_conv import resolve
 from mer_jax.blocks.small_layers import ConvReluPool2D
 from mer_jax.data.views import check_motion
 from mer_jax.typing import Logits
@@ -40,6 +41,10 @@ class OffApexNet(nn.Module):
     num_classes: int = 3
     dropout: float = 0.5
     dtype: Any = None
+
+    def describe(self) -> dict[str, str]:
+        """The implementation of the convolutions on this machine, for the record of a run."""
+        return {"convolution": resolve()}
 
     @nn.compact
     def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Logits:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from mer_jax.blocks.dropout import Dropout
+from mer_jax.blocks.small_conv import resolve
 from mer_jax.blocks.small_layers import BatchNorm2D, ConvRelu2D, conv_relu_norm_pool_streams
 from mer_jax.blocks.small_pool import avg_pool
 from mer_jax.data.views import check_motion
@@ -41,6 +42,10 @@ class STSTNet(nn.Module):
     streams: tuple[int, ...] = (3, 5, 8)
     dropout: float = 0.5
     dtype: Any = None
+
+    def describe(self) -> dict[str, str]:
+        """The implementation of the convolutions on this machine, for the record of a run."""
+        return {"convolution": resolve()}
 
     @nn.compact
     def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Logits:

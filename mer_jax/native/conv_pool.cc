@@ -82,7 +82,9 @@ struct Loops {
   void (*kernel_gradient)(const Sizes&, const float* x, const float* out, const float* cotangent, const void* place,
                           float* kernel_bar, float* bias_bar, Scratch&);
   void (*unpack_gradient)(const Sizes&, const float* sums, float* kernel_bar);
-  // Puts the cotangents of one clip back to the patches under the maxima, through the kernel as [filter][tap].
+  int64_t (*by_filter_size)(const Sizes&);
+  void (*pack_by_filter)(const Sizes&, const float* kernel, float* by_filter);
+  // Puts the cotangents of one clip back to the patches under the maxima. Writes up to kReadBeyond floats further.
   void (*input_gradient)(const Sizes&, const float* by_filter, const float* out, const float* cotangent,
                          const void* place, float* x_bar);
   SmallLoops small;
@@ -347,15 +349,15 @@ ffi::Error InputGradient(ffi::ThreadPool pool, Window size, Window stride, Float
     if (cotangent.element_count() != out.element_count())
       throw std::invalid_argument("cotangents have another size than what they belong to");
     const Loops& isa = loops();
-    std::vector<float> by_filter(s.taps() * s.d);
-    for (int64_t tap = 0; tap < s.taps(); ++tap)
-      for (int64_t i = 0; i < s.d; ++i) by_filter[i * s.taps() + tap] = kernel.typed_data()[tap * s.d + i];
+    std::vector<float> by_filter(isa.by_filter_size(s));
+    isa.pack_by_filter(s, kernel.typed_data(), by_filter.data());
     divide(pool, s.clips, [&](auto next) {
+      std::vector<float> one(s.clip_in() + kReadBeyond);
       for (int64_t clip; (clip = next()) >= 0;) {
         const int64_t from = clip * s.clip_out();
         isa.input_gradient(s, by_filter.data(), out.typed_data() + from, cotangent.typed_data() + from,
-                           static_cast<const char*>(place.untyped_data()) + from * s.place_size(),
-                           x_bar->typed_data() + clip * s.clip_in());
+                           static_cast<const char*>(place.untyped_data()) + from * s.place_size(), one.data());
+        std::copy_n(one.data(), s.clip_in(), x_bar->typed_data() + clip * s.clip_in());
       }
     });
   });

@@ -252,26 +252,42 @@ void unpack_gradient(const Sizes& s, const float* sums, float* kernel_bar) {
 
 void input_gradient(const Sizes& s, const float* by_filter, const float* out, const float* cotangent,
                     const void* place, float* x_bar) {
-  const int64_t row = s.w * s.c, frame = s.h * row, run = s.kw * s.c;
+  const int64_t row = s.w * s.c, frame = s.h * row, width = round_up(s.kw * s.c);
   std::fill(x_bar, x_bar + s.clip_in(), 0.0f);
   for (int64_t window = 0; window < s.t2 * s.h2 * s.w2; ++window) {
     const int64_t t = window / (s.h2 * s.w2) * s.st, h = window / s.w2 % s.h2 * s.sh, w = window % s.w2 * s.sw;
+    float* first = x_bar + t * frame + h * row + w * s.c;
     for (int64_t i = 0; i < s.d; ++i) {
       const int64_t at = window * s.d + i;
       if (!(out[at] > 0) || cotangent[at] == 0) continue;
       const int64_t k =
           s.narrow_place() ? static_cast<const uint8_t*>(place)[at] : static_cast<const int32_t*>(place)[at];
-      float* corner = x_bar + t * frame + h * row + w * s.c + s.place_offset(k);
-      const float* weight = by_filter + i * s.taps();
+      float* corner = first + s.place_offset(k);
+      const float* weight = by_filter + i * s.kt * s.kh * width;
+      const Vec gain = splat(cotangent[at]);
       for (int64_t a = 0; a < s.kt; ++a)
-        for (int64_t b = 0; b < s.kh; ++b, weight += run)
-          for (int64_t j = 0; j < run; ++j) corner[a * frame + b * row + j] += cotangent[at] * weight[j];
+        for (int64_t b = 0; b < s.kh; ++b)
+          for (int64_t j = 0; j < width; j += kLanes, weight += kLanes) {
+            float* to = corner + a * frame + b * row + j;
+            store(to, load(to) + gain * load(weight));
+          }
     }
   }
+}
+
+// Filters one after the other, the taps of each row padded to whole vectors with zeros.
+int64_t by_filter_size(const Sizes& s) { return s.d * s.kt * s.kh * round_up(s.kw * s.c); }
+
+void pack_by_filter(const Sizes& s, const float* kernel, float* by_filter) {
+  const int64_t run = s.kw * s.c, width = round_up(run);
+  for (int64_t i = 0; i < s.d; ++i)
+    for (int64_t tap = 0; tap < s.kt * s.kh * width; ++tap)
+      *by_filter++ = tap % width < run ? kernel[(tap / width * run + tap % width) * s.d + i] : 0.0f;
 }
 
 #include "faces_loops.h"
 #include "small_conv_loops.h"
 
-const Loops kLoops{MER_ISA,       packed_size,     pack,            unpack,         forward,
-                   gradient_size, kernel_gradient, unpack_gradient, input_gradient, small::kLoops, load_face};
+const Loops kLoops{MER_ISA,         packed_size,     pack,           unpack,         forward,       gradient_size,
+                   kernel_gradient, unpack_gradient, by_filter_size, pack_by_filter, input_gradient, small::kLoops,
+                   load_face};

@@ -124,11 +124,11 @@ def _pad(items: Items, number: int) -> Items:
 
 
 def pad_items(plan: Plan, side: Bool[np.ndarray, " m"], length: int) -> Items:
-    """One side of a fold as a list of `length` items, the surplus not real."""
+    """One side of a fold as a list of `length` items on the host, the surplus not real."""
     item = np.flatnonzero(side)
     pad = (0, length - len(item))
     return Items(
-        clip=jnp.asarray(np.pad(plan.clip[item], pad, mode="edge").astype(np.int32)),
-        copy=jnp.asarray(np.pad(plan.copy[item], pad, mode="edge").astype(np.int32)),
-        real=jnp.asarray(np.arange(length) < len(item)),
+        clip=np.pad(plan.clip[item], pad, mode="edge").astype(np.int32),
+        copy=np.pad(plan.copy[item], pad, mode="edge").astype(np.int32),
+        real=np.arange(length) < len(item),
     )

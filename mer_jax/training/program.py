@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, UInt32
 
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
@@ -22,6 +23,7 @@ from mer_jax.training import lanes as compiled_lanes
 from mer_jax.training.batches import Data, Items, pad_items
 from mer_jax.training.losses import class_weights
 from mer_jax.training.settings import LaneData, Limits, Settings
+from mer_jax.typing import PRNGKey
 
 SIDES = ("train", "validation", "test")
 
@@ -196,11 +198,16 @@ def make_program(
         patience=jnp.asarray(0 if settings.select_last else experiment.patience),
     )
     each = [
-        _make_lane(experiment, clips, plan, seed=experiment.seed + number, index=index, longest=longest)
-        for number, plan in enumerate(plans)
+        _make_lane(experiment, clips, plan, index=index, longest=longest)
+        for plan in plans
         for index in range(len(plan.folds))
     ]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    keys = _draw_keys(
+        np.array([lane.seed for lane in lanes], np.uint32), np.array([lane.fold for lane in lanes], np.uint32)
+    )
+    stacked = LaneData(
+        **{name: jax.tree.map(lambda *a: np.stack(a), *(lane[name] for lane in each)) for name in each[0]}, **keys
+    )
     return Program(
         plans=tuple(plans),
         lanes=lanes,
@@ -262,17 +269,22 @@ def _make_settings(experiment: Experiment, plan: Plan, longest: dict[str, int], 
 
 
 def _make_lane(
-    experiment: Experiment, clips: Clips, plan: Plan, *, seed: int, index: int, longest: dict[str, int]
-) -> LaneData:
+    experiment: Experiment, clips: Clips, plan: Plan, *, index: int, longest: dict[str, int]
+) -> dict[str, Any]:
+    """The fields of `LaneData` but the keys."""
     fold = plan.folds[index]
-    copy_key, fold_key = jax.random.split(jax.random.key(seed))
-    init_key, train_key = jax.random.split(jax.random.fold_in(fold_key, index))
     labels = clips.label[plan.clip[fold.train]]  # class weights are of the training items alone
     sides: dict[str, Items] = {side: pad_items(plan, getattr(fold, side), longest[side]) for side in SIDES}
-    return LaneData(
-        **sides,
-        class_weights=jnp.asarray(class_weights(labels, len(clips.class_names), experiment.class_weights)),
-        init_key=init_key,
-        train_key=train_key,
-        copy_key=copy_key,
-    )
+    return {**sides, "class_weights": class_weights(labels, len(clips.class_names), experiment.class_weights)}
+
+
+@jax.jit
+def _draw_keys(seeds: UInt32[Array, " f"], folds: UInt32[Array, " f"]) -> dict[str, PRNGKey]:
+    """Keys of lanes, from the seed and fold of each."""
+
+    def draw(seed, fold):
+        copy_key, fold_key = jax.random.split(jax.random.key(seed))
+        init_key, train_key = jax.random.split(jax.random.fold_in(fold_key, fold))
+        return {"init_key": init_key, "train_key": train_key, "copy_key": copy_key}
+
+    return jax.vmap(draw)(seeds, folds)
