@@ -65,8 +65,8 @@ class NetworkClassifier:
             part = pictures[start : start + BATCH]
             size = 1 if number == 1 else BATCH
             padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            each = [np.asarray(self._apply(member, padded)) for member in self._members]
-            parts.append(np.mean(each, axis=0, dtype=np.float64)[: len(part)])
+            each = np.stack([np.asarray(self._apply(member, padded), np.float64) for member in self._members])
+            parts.append(each.mean(axis=0)[: len(part)])
         return np.concatenate(parts) if parts else np.zeros((0, len(self._description.class_names)))
 
     def _probabilities(self, variables: Any, pictures: Any) -> Any:
