@@ -176,6 +176,19 @@ def test_fast_videos_are_searched_in_some_frames_and_hold_the_box(frames):
     assert seen[1][0].box == seen[0][0].box
 
 
+def test_cells_of_the_notebook_run(monkeypatch, capsys):
+    root = Path(__file__).parents[1]
+    monkeypatch.chdir(root)
+    notebook = json.loads((root / "docs" / "predict.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    names: dict = {}
+    for number, cell in enumerate(cells):
+        exec(compile(cell, f"cell {number}", "exec"), names)
+    assert len(cells) >= 5
+    assert "SURROGATE" in capsys.readouterr().out
+    assert names["answer"].verdict == "ok"
+
+
 # --- mer predict
 
 

@@ -4,17 +4,21 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.data.views import VIEWS
+from mer_jax.data.stored import fits
 from mer_jax.errors import ShapeError
 from mer_jax.evaluation.temperature import apply_temperature
 from mer_jax.prediction.classifier import Classifier, Probabilities
 from mer_jax.prediction.description import ModelDescription
 from mer_jax.prediction.result import Prediction
-from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
+from mer_jax.sizes import FACE_SIZE
 
 
 class Answerer:
     """A classifier with the calibration and the threshold of its description.
+
+    Attributes:
+        description: What the model is.
+        view: What the classifier takes.
 
     Args:
         description: What the model is.
@@ -22,7 +26,7 @@ class Answerer:
     """
 
     def __init__(self, description: ModelDescription, classifier: Classifier):
-        self.description, self._classifier = description, classifier
+        self.description, self._classifier, self.view = description, classifier, classifier.view
 
     def probabilities(self, pictures: np.ndarray) -> Probabilities:
         """Calibrated class probabilities; see `TrainedModel.probabilities`."""
@@ -51,12 +55,12 @@ class Answerer:
         )
 
     def _check_pictures(self, pictures: np.ndarray) -> None:
-        if VIEWS[self.description.view].stored == "faces":
+        if self.view.stored == "faces":
             self.check_faces(pictures)
-        elif pictures.dtype != np.uint8 or pictures.shape[1:] != (MOTION_SIZE, MOTION_SIZE, 3):
+        elif pictures.dtype != np.uint8 or fits(pictures.shape[1:], self.view.stored_dims()) is None:
             raise ShapeError(
-                f"got pictures as {pictures.dtype} of shape {pictures.shape}; expected motion features, uint8 of shape "
-                f"(clips, {MOTION_SIZE}, {MOTION_SIZE}, 3)"
+                f"got pictures as {pictures.dtype} of shape {pictures.shape}; expected {self.view.title}, uint8 of "
+                f"shape (clips, {', '.join(map(str, self.view.stored_dims()))})"
             )
 
     def check_faces(self, pictures: np.ndarray) -> None:

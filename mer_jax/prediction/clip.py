@@ -104,7 +104,7 @@ class ClipReader:
 
     def _pictures(self, faces: UInt8[np.ndarray, "n t h w"]) -> UInt8[np.ndarray, "n ..."]:
         is_motion = VIEWS[self._model.description.view].stored == "motion"
-        return motion_pictures(faces, self._options.crop) if is_motion else faces
+        return motion_pictures(faces, self.options.crop) if is_motion else faces
 
 
 def motion_pictures(faces: UInt8[np.ndarray, "n t 128 128"], crop: str = "onset") -> UInt8[np.ndarray, "n 28 28 3"]:

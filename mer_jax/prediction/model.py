@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mer_jax.data.views import VIEWS
+from mer_jax.data.stored import fits
 from mer_jax.errors import ModelError, ShapeError, near_names
 from mer_jax.prediction.answer import Answerer
 from mer_jax.prediction.classifier import Probabilities, make_classifier
 from mer_jax.prediction.description import ModelDescription
 from mer_jax.prediction.model_folder import CARD, is_model_folder, read_model
 from mer_jax.prediction.result import Prediction
-from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
+from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.options import VISION_VERSION
 
 if TYPE_CHECKING:
@@ -157,6 +157,12 @@ class TrainedModel:
                     f"the model {self.description.name} was trained on clips that came prepared, so it cannot prepare "
                     "a video; expected prepared clips as an array"
                 )
+            if self._answerer.view.stored not in ("faces", "motion"):
+                raise ModelError(
+                    f"the model {self.description.name} takes {self._answerer.view.title}, which are not computed from "
+                    f"a video yet; expected them as an array of shape (clips, "
+                    f"{', '.join(map(str, self._answerer.view.stored_dims()))})"
+                )
             if self.description.vision_version != VISION_VERSION:
                 raise ModelError(
                     f"the model {self.description.name} was trained on clips of preparation version "
@@ -172,19 +178,17 @@ class TrainedModel:
 
     def _as_pictures(self, array: np.ndarray) -> tuple[np.ndarray, bool] | None:
         """Prepared clips [n, ...] and whether it was one; None for frames that are still to be prepared."""
-        faces, motion = (FACE_SIZE, FACE_SIZE), (MOTION_SIZE, MOTION_SIZE, 3)
-        stored = VIEWS[self.description.view].stored
-        if stored == "motion" and array.shape[-3:] == motion and array.ndim in (3, 4):
-            return (array[None], True) if array.ndim == 3 else (array, False)
-        if array.shape[-2:] == faces and array.ndim in (3, 4):
-            pictures = array[None] if array.ndim == 3 else array
-            if stored == "motion":
-                from mer_jax.prediction.clip import motion_pictures
+        view = self._answerer.view
+        for pictures, is_one in ((array[None], True), (array, False)):
+            if fits(pictures.shape[1:], view.stored_dims()) is not None:
+                return pictures, is_one
+        if view.stored == "motion" and array.shape[-2:] == (FACE_SIZE, FACE_SIZE) and array.ndim in (3, 4):
+            from mer_jax.prediction.clip import motion_pictures
 
-                self._answerer.check_faces(pictures)
-                crop = self.description.vision.crop if self.description.vision else "onset"
-                pictures = motion_pictures(pictures, crop)
-            return pictures, array.ndim == 3
+            pictures = array[None] if array.ndim == 3 else array
+            self._answerer.check_faces(pictures)
+            crop = self.description.vision.crop if self.description.vision else "onset"
+            return motion_pictures(pictures, crop), array.ndim == 3
         if array.ndim == 4 and array.shape[-1] != 3:
             raise ShapeError(
                 f"got clips of shape {array.shape}; expected prepared ones, [n, t, {FACE_SIZE}, {FACE_SIZE}]; frames "

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mer_jax.errors import DecodeError
+from mer_jax.system.files import printable
 from mer_jax.vision.frames import Frame
 from mer_jax.vision.libraries import cv2, quiet_opencv, without_start_messages
 
