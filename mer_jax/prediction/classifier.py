@@ -45,8 +45,7 @@ class NetworkClassifier:
     """
 
     def __init__(self, description: ModelDescription, arrays: Mapping[str, np.ndarray], network: Any = None):
-        known = {name: getattr(models, name) for name in models.__all__}
-        module = network if network is not None else restore_class(description, known)
+        module = network if network is not None else restore_class(description, models)
         self._description, self.view = description, find_view(module)
         self._half = description.precision == "bfloat16"
         self._module = module.clone(dtype=jnp.bfloat16) if self._half else module
@@ -96,8 +95,7 @@ class LinearClassifier:
     """
 
     def __init__(self, description: ModelDescription, arrays: Mapping[str, np.ndarray]):
-        known = {name: getattr(baselines, name) for name in baselines.__all__}
-        self._baseline = restore_class(description, known)
+        self._baseline = restore_class(description, baselines)
         self.view = find_view(self._baseline)
         self._description = description
         names = {f"{member}/{part}" for member in range(description.members) for part in ("weights", "bias")}
