@@ -2,7 +2,7 @@
 
 `frame` is 0-based, as in py-feat (OpenFace counts from 1); `timestamp` is in seconds from the first frame. A frame
 without a face has a row with `success` 0. `confidence` and `FaceScore` are 1 where the face was detected in this frame,
-0 where its box is held from an earlier one: above 25 frames per second, not every frame is searched.
+0 where its box is held from an earlier one: from 30 frames per second on, not every one is searched.
 """
 
 import csv

@@ -16,7 +16,7 @@ from mer_jax.vision.landmarks import FaceLandmarker, Landmarks
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.tracks import follow_face
 
-_DETECTIONS_PER_S = 25.0  # at a higher rate, boxes are held in between
+_DETECTIONS_PER_S = 15.0  # from twice this rate on, boxes are held in between
 _MOTION_SIZE = (64, 64)  # of the face, for the curve of its motion
 _LONGEST_S = 4.0  # an expression of the face lasts half a second to four seconds, a micro-expression less
 _FORGOTTEN_S = 2.0  # a face that was away for longer is a new one
@@ -214,7 +214,7 @@ def watch_faces(
     Args:
         frames: The video.
         landmarker: Detects the faces.
-        frame_s: Duration of a frame; above 25 frames per second, faces are detected in some of them only.
+        frame_s: Duration of a frame; from 30 frames per second on, faces are detected in some of them only.
 
     Yields:
         Number of the frame, the frame, and its faces in the order of their numbers.
