@@ -2,18 +2,12 @@
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from mer_jax.cli.progress import ProgressBar
 from mer_jax.errors import MerError
 from mer_jax.system.files import output_folder, printable
 from mer_jax.vision.options import CROPS, FACES, MASKS, SAMPLINGS, TURNS, VisionOptions
-
-if TYPE_CHECKING:
-    from mer_jax.vision.inspection import Progress
-
-_BAR = 24  # width of the progress bar, characters
 
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
@@ -47,7 +41,7 @@ def _inspect(flags: argparse.Namespace) -> None:
     options = VisionOptions(**{name: value for name, value in vars(flags).items() if name in fields})
     options.validate()
     out = output_folder(flags.out, "--out")
-    bar = _ProgressBar()
+    bar = ProgressBar()
     inspection = inspect_source(flags.source, options, kind=flags.kind, seconds=flags.seconds, on_frame=bar.show)
     bar.clear()
     page = write_inspection(inspection, out)
@@ -62,27 +56,3 @@ def _inspect(flags: argparse.Namespace) -> None:
     faults = [f"{name}: {f}" for name, clip in inspection.clips.items() for f in clip.findings if f.level == "error"]
     if faults:
         raise MerError("\n       ".join(map(printable, faults)))
-
-
-class _ProgressBar:
-    """One line on stderr that counts clips and frames; on anything but a terminal, one line a clip."""
-
-    def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-
-    def show(self, progress: "Progress") -> None:
-        """Shows how far the inspection is."""
-        name = printable(progress.name)
-        head = f"{progress.clip} of {progress.num_clips}: {name if len(name) <= 40 else '...' + name[-37:]}"
-        if not self._is_terminal:
-            if progress.frame == 0:
-                print(f"{progress.clip} of {progress.num_clips}: {name}", file=sys.stderr)
-            return
-        done = progress.frame / max(1, progress.num_frames)
-        bar = "#" * round(_BAR * done)
-        print(f"\r\x1b[K{head} [{bar:<{_BAR}}] {done:.0%}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Removes the line from a terminal."""
-        if self._is_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -8,11 +8,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mer_jax.cli import audit, compare, inspect, models, published, score
+from mer_jax.cli import audit, compare, inspect, models, predict, published, score
 from mer_jax.cli.command import run_command
 
 COMMANDS = {
     "inspect": inspect,
+    "predict": predict,
     "models": models,
     "score": score,
     "compare": compare,

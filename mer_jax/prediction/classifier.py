@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mer_jax import baselines, models
+from mer_jax.data.targets import KEPT_COLLECTIONS
 from mer_jax.data.views import find_view, input_shapes
 from mer_jax.errors import ModelError, ShapeError
 from mer_jax.models import compiler_options
@@ -31,6 +32,9 @@ Probabilities = Float[np.ndarray, "n k"]
 class NetworkClassifier:
     """A linen module with one or several sets of weights.
 
+    Attributes:
+        view: What the module takes, with its own sizes.
+
     Args:
         description: What it is.
         arrays: Weights by name.
@@ -41,9 +45,8 @@ class NetworkClassifier:
     """
 
     def __init__(self, description: ModelDescription, arrays: Mapping[str, np.ndarray], network: Any = None):
-        known = {name: getattr(models, name) for name in models.__all__}
-        module = network if network is not None else restore_class(description, known)
-        self._description, self._view = description, find_view(module)
+        module = network if network is not None else restore_class(description, models)
+        self._description, self.view = description, find_view(module)
         self._half = description.precision == "bfloat16"
         self._module = module.clone(dtype=jnp.bfloat16) if self._half else module
         template, logits = _trace(module, description)
@@ -65,12 +68,12 @@ class NetworkClassifier:
             part = pictures[start : start + BATCH]
             size = 1 if number == 1 else BATCH
             padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            each = [np.asarray(self._apply(member, padded)) for member in self._members]
-            parts.append(np.mean(each, axis=0, dtype=np.float64)[: len(part)])
+            each = np.stack([np.asarray(self._apply(member, padded), np.float64) for member in self._members])
+            parts.append(each.mean(axis=0)[: len(part)])
         return np.concatenate(parts) if parts else np.zeros((0, len(self._description.class_names)))
 
     def _probabilities(self, variables: Any, pictures: Any) -> Any:
-        inputs = self._view.make(pictures.astype(jnp.float32), self._description.normalization)
+        inputs = self.view.make(pictures.astype(jnp.float32), self._description.normalization)
         if self._half:
             inputs = jax.tree.map(lambda each: each.astype(jnp.bfloat16), inputs)
         logits: Any = self._module.apply(variables, *inputs, is_training=False)
@@ -79,6 +82,9 @@ class NetworkClassifier:
 
 class LinearClassifier:
     """Features of a baseline, and one or several linear maps to logits.
+
+    Attributes:
+        view: What the baseline takes, with its own sizes.
 
     Args:
         description: What it is.
@@ -89,8 +95,8 @@ class LinearClassifier:
     """
 
     def __init__(self, description: ModelDescription, arrays: Mapping[str, np.ndarray]):
-        known = {name: getattr(baselines, name) for name in baselines.__all__}
-        self._baseline = restore_class(description, known)
+        self._baseline = restore_class(description, baselines)
+        self.view = find_view(self._baseline)
         self._description = description
         names = {f"{member}/{part}" for member in range(description.members) for part in ("weights", "bias")}
         if set(arrays) != names:
@@ -193,6 +199,7 @@ def _trace(module: Any, description: ModelDescription) -> tuple[Any, Any]:
     try:
         inputs = input_shapes(module, description.num_frames)
         variables = jax.eval_shape(lambda *each: module.init(jax.random.key(0), *each, is_training=False), *inputs)
+        variables = {name: each for name, each in variables.items() if name in KEPT_COLLECTIONS}
         return variables, jax.eval_shape(lambda *each: module.apply(*each, is_training=False), variables, *inputs)
     except ShapeError as error:
         raise ModelError(f"the network of {description.name} cannot take its own clips: {error}") from error

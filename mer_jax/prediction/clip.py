@@ -1,7 +1,7 @@
 """From the frames of a video to what a model takes, and its answer; needs OpenCV and MediaPipe."""
 
+import dataclasses
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from mer_jax.data.motion import EYES_FLOW, quantize
 from mer_jax.data.views import VIEWS
 from mer_jax.errors import ConfigError, NoFaceError
+from mer_jax.prediction.answer import Answerer
 from mer_jax.prediction.result import Prediction
 from mer_jax.vision.crop import EYES_BORDER
 from mer_jax.vision.flow import motion_features
@@ -18,21 +19,29 @@ from mer_jax.vision.prepare import prepare_clip
 from mer_jax.vision.sources import open_frames
 from mer_jax.vision.verdict import Verdict, judge, judge_preparation
 
-if TYPE_CHECKING:
-    from mer_jax.prediction.model import TrainedModel
-
 
 class ClipReader:
     """Prepares clips as a model's training clips were prepared, and asks the model.
 
+    Attributes:
+        options: How clips are prepared.
+        landmarker: Detects the faces.
+
     Args:
-        model: Its `description.vision` is not None.
+        model: What answers; its `description.vision` is not None. Not the `TrainedModel`, which holds this reader: in
+            a cycle of references, the garbage collector would stop the detector at any time and in any thread.
+        face: Which face to use if there are several, see `VisionOptions.face`; None takes that of the model.
     """
 
-    def __init__(self, model: "TrainedModel"):
+    def __init__(self, model: Answerer, *, face: str | None = None):
         assert model.description.vision is not None  # checked by TrainedModel.reader
-        self._model, self._options = model, model.description.vision
-        self._landmarker = FaceLandmarker()
+        self._model, options = model, model.description.vision
+        self.options = options if face is None else dataclasses.replace(options, face=face)
+        self.landmarker = FaceLandmarker()
+
+    def close(self) -> None:
+        """Stops the face detector."""
+        self.landmarker.close()
 
     def predict(
         self,
@@ -64,10 +73,9 @@ class ClipReader:
             DecodeError: A frame that is needed cannot be decoded.
         """
         first, last = _check_interval(frames, onset, offset, apex)
-        place = {"onset_frame": first, "offset_frame": last}
         part = SelectedFrames(frames, range(first, last + 1))
         try:
-            clip = prepare_clip(part, self._options, self._landmarker, apex=None if apex is None else apex - first)
+            clip = prepare_clip(part, self.options, self.landmarker, apex=None if apex is None else apex - first)
         except NoFaceError as error:
             return Prediction(
                 label=None,
@@ -77,7 +85,8 @@ class ClipReader:
                 verdict=Verdict.FAIL.value,
                 findings=(str(error),),
                 provenance=self._model.description.provenance,
-                **place,
+                onset_frame=first,
+                offset_frame=last,
             )
         findings = judge_preparation(clip)
         verdict = judge(findings)
@@ -88,12 +97,14 @@ class ClipReader:
             frames_used=tuple(int(index) + first for index in clip.frame_indices),
             verdict=verdict.value,
             findings=tuple(map(str, findings)),
-            **place,
+            face_box=(*clip.landmarks.min(axis=0).tolist(), *clip.landmarks.max(axis=0).tolist()),
+            onset_frame=first,
+            offset_frame=last,
         )
 
     def _pictures(self, faces: UInt8[np.ndarray, "n t h w"]) -> UInt8[np.ndarray, "n ..."]:
         is_motion = VIEWS[self._model.description.view].stored == "motion"
-        return motion_pictures(faces, self._options.crop) if is_motion else faces
+        return motion_pictures(faces, self.options.crop) if is_motion else faces
 
 
 def motion_pictures(faces: UInt8[np.ndarray, "n t 128 128"], crop: str = "onset") -> UInt8[np.ndarray, "n 28 28 3"]:

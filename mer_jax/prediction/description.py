@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import mer_jax
@@ -131,24 +132,26 @@ def read_description(plain: Mapping[str, Any], source: Any) -> ModelDescription:
         raise ModelError(f"{source}: {error}") from error
 
 
-def restore_class(description: ModelDescription, known: Mapping[str, Callable[[], Any]]) -> Any:
+def restore_class(description: ModelDescription, package: ModuleType) -> Any:
     """Makes the network or baseline that a description names, without weights.
 
     Args:
         description: Its `architecture` has the class and the fields.
-        known: Class names and classes.
+        package: `mer_jax.models` or `mer_jax.baselines`; only the class that is named is imported.
 
     Raises:
         ModelError: The class is not known, or has other fields.
     """
     name = description.architecture["class"]
-    if name not in known:
+    if name not in package.__all__:
         raise ModelError(
             f"the model {description.name} is a {name}, which this version of mer_jax does not have; "
-            f"{near_names(name, known)} A network of your own is given as mer_jax.load(path, network=...)"
+            f"{near_names(name, package.__all__)} A network of your own is given as mer_jax.load(path, network=...)"
         )
     try:
-        model = restore_fields(known[name](), dict(description.architecture), f"the model {description.name}")
+        model = restore_fields(
+            getattr(package, name)(), dict(description.architecture), f"the model {description.name}"
+        )
     except (TypeError, ValueError) as error:  # ConfigError is a ValueError
         raise ModelError(f"the {name} of the model {description.name} cannot be made: {error}") from error
     if getattr(model, "view", None) != description.view:

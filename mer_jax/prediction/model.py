@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mer_jax.data.views import VIEWS
+from mer_jax.data.stored import fits
 from mer_jax.errors import ModelError, ShapeError, near_names
-from mer_jax.evaluation.temperature import apply_temperature
+from mer_jax.prediction.answer import Answerer
 from mer_jax.prediction.classifier import Probabilities, make_classifier
 from mer_jax.prediction.description import ModelDescription
 from mer_jax.prediction.model_folder import CARD, is_model_folder, read_model
 from mer_jax.prediction.result import Prediction
-from mer_jax.sizes import FACE_SIZE, MOTION_SIZE
+from mer_jax.sizes import FACE_SIZE
 from mer_jax.vision.options import VISION_VERSION
 
 if TYPE_CHECKING:
@@ -54,9 +54,22 @@ class TrainedModel:
 
     def __init__(self, description: ModelDescription, arrays: Any, *, folder: Path | None = None, network: Any = None):
         self.description, self.folder = description, folder
-        self._classifier = make_classifier(description, arrays, network)
+        self._answerer = Answerer(description, make_classifier(description, arrays, network))
         self._reader: ClipReader | None = None
         self._lock = threading.Lock()  # of the reader: a landmarker is not to be shared
+
+    def close(self) -> None:
+        """Stops the face detector; the next video starts another one."""
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    def __enter__(self) -> "TrainedModel":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -83,8 +96,7 @@ class TrainedModel:
         Raises:
             ShapeError: Another type or shape.
         """
-        self._check_pictures(pictures)
-        return apply_temperature(self._classifier.probabilities(pictures), self.description.temperature)
+        return self._answerer.probabilities(pictures)
 
     def predict(
         self,
@@ -127,40 +139,29 @@ class TrainedModel:
 
     def answer(self, pictures: np.ndarray) -> list[Prediction]:
         """Predicts pictures as the model stores them, see `probabilities`."""
-        return [self.decide(row) for row in self.probabilities(pictures)]
+        return [self._answerer.decide(row) for row in self.probabilities(pictures)]
 
-    def decide(self, probabilities: np.ndarray, **facts: Any) -> Prediction:
-        """Makes an answer of calibrated probabilities: abstains below the threshold, and after a bad preparation.
+    def reader(self, *, face: str | None = None) -> "ClipReader":
+        """What prepares videos for this model; loads OpenCV and MediaPipe on the first call.
 
         Args:
-            probabilities: Of each class.
-            **facts: Fields of `Prediction`; `abstained` adds reasons.
-        """
-        best, confidence = int(probabilities.argmax()), float(probabilities.max())
-        reasons: list[str] = list(facts.pop("abstained", ()))
-        if confidence < self.description.threshold:
-            reasons.append(f"confidence {confidence:.2f} is below {self.description.threshold:.2f}")
-        return Prediction(
-            label=None if reasons else self.class_names[best],
-            best_guess=self.class_names[best],
-            probabilities=dict(zip(self.class_names, map(float, probabilities), strict=True)),
-            confidence=confidence,
-            abstained=tuple(reasons),
-            provenance=self.description.provenance,
-            **facts,
-        )
-
-    def reader(self) -> "ClipReader":
-        """What prepares videos for this model; loads OpenCV and MediaPipe on the first call.
+            face: Which face to use if there are several, see `VisionOptions.face`; None takes that of the model, and
+                returns the same reader every time.
 
         Raises:
             ModelError: The model takes prepared clips only, or was made with another version of the preparation.
         """
-        if self._reader is None:
+        if self._reader is None or face is not None:
             if self.description.vision is None:
                 raise ModelError(
                     f"the model {self.description.name} was trained on clips that came prepared, so it cannot prepare "
                     "a video; expected prepared clips as an array"
+                )
+            if self._answerer.view.stored not in ("faces", "motion"):
+                raise ModelError(
+                    f"the model {self.description.name} takes {self._answerer.view.title}, which are not computed from "
+                    f"a video yet; expected them as an array of shape (clips, "
+                    f"{', '.join(map(str, self._answerer.view.stored_dims()))})"
                 )
             if self.description.vision_version != VISION_VERSION:
                 raise ModelError(
@@ -170,47 +171,30 @@ class TrainedModel:
                 )
             from mer_jax.prediction.clip import ClipReader
 
-            self._reader = ClipReader(self)
+            if face is not None:
+                return ClipReader(self._answerer, face=face)
+            self._reader = ClipReader(self._answerer)
         return self._reader
 
     def _as_pictures(self, array: np.ndarray) -> tuple[np.ndarray, bool] | None:
         """Prepared clips [n, ...] and whether it was one; None for frames that are still to be prepared."""
-        faces, motion = (FACE_SIZE, FACE_SIZE), (MOTION_SIZE, MOTION_SIZE, 3)
-        stored = VIEWS[self.description.view].stored
-        if stored == "motion" and array.shape[-3:] == motion and array.ndim in (3, 4):
-            return (array[None], True) if array.ndim == 3 else (array, False)
-        if array.shape[-2:] == faces and array.ndim in (3, 4):
-            pictures = array[None] if array.ndim == 3 else array
-            if stored == "motion":
-                from mer_jax.prediction.clip import motion_pictures
+        view = self._answerer.view
+        for pictures, is_one in ((array[None], True), (array, False)):
+            if fits(pictures.shape[1:], view.stored_dims()) is not None:
+                return pictures, is_one
+        if view.stored == "motion" and array.shape[-2:] == (FACE_SIZE, FACE_SIZE) and array.ndim in (3, 4):
+            from mer_jax.prediction.clip import motion_pictures
 
-                self._check_faces(pictures)
-                crop = self.description.vision.crop if self.description.vision else "onset"
-                pictures = motion_pictures(pictures, crop)
-            return pictures, array.ndim == 3
+            pictures = array[None] if array.ndim == 3 else array
+            self._answerer.check_faces(pictures)
+            crop = self.description.vision.crop if self.description.vision else "onset"
+            return motion_pictures(pictures, crop), array.ndim == 3
         if array.ndim == 4 and array.shape[-1] != 3:
             raise ShapeError(
                 f"got clips of shape {array.shape}; expected prepared ones, [n, t, {FACE_SIZE}, {FACE_SIZE}]; frames "
                 "of another size are predicted one clip at a time, as [t, h, w] or [t, h, w, 3]"
             )
         return None
-
-    def _check_pictures(self, pictures: np.ndarray) -> None:
-        if VIEWS[self.description.view].stored == "faces":
-            self._check_faces(pictures)
-        elif pictures.dtype != np.uint8 or pictures.shape[1:] != (MOTION_SIZE, MOTION_SIZE, 3):
-            raise ShapeError(
-                f"got pictures as {pictures.dtype} of shape {pictures.shape}; expected motion features, uint8 of shape "
-                f"(clips, {MOTION_SIZE}, {MOTION_SIZE}, 3)"
-            )
-
-    def _check_faces(self, pictures: np.ndarray) -> None:
-        expected = (self.description.num_frames, FACE_SIZE, FACE_SIZE)
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != expected:
-            raise ShapeError(
-                f"got clips as {pictures.dtype} of shape {pictures.shape}; expected prepared faces, uint8 of shape "
-                f"(clips, {', '.join(map(str, expected))}): the model takes {expected[0]} frames"
-            )
 
 
 def load(model: str | os.PathLike[str], *, network: Any = None) -> TrainedModel:

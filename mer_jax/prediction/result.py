@@ -18,6 +18,8 @@ class Prediction:
         onset_frame: First frame of the clip in its source, 0-based; None for prepared faces.
         offset_frame: Last frame of the clip in its source, 0-based; None for prepared faces.
         frames_used: Frames of the source that the model saw, 0-based, in order.
+        face_box: Left, top, right and bottom of the face in the first of these frames that shows it, pixels of the
+            frame after `VisionOptions.turn`; None for prepared faces, or without a face.
         verdict: Of the preparation: `ok`, `warn` or `fail`; None for prepared faces.
         findings: What the preparation found wrong or doubtful, one line each.
         provenance: Of what the model was trained on.
@@ -31,6 +33,7 @@ class Prediction:
     onset_frame: int | None = None
     offset_frame: int | None = None
     frames_used: tuple[int, ...] = ()
+    face_box: tuple[float, float, float, float] | None = None
     verdict: str | None = None
     findings: tuple[str, ...] = ()
     provenance: str = "unstated"

@@ -60,7 +60,7 @@ def describe_trained(
         view=find_view(experiment.model).name,
         normalization=experiment.normalization,
         precision=experiment.precision,
-        num_frames=experiment.vision.num_frames if clips.kind == "motion" and experiment.vision else clips.num_frames,
+        num_frames=experiment.vision.num_frames if clips.kind != "faces" and experiment.vision else clips.num_frames,
         vision=experiment.vision,
         temperature=temperature,
         threshold=choose_threshold(tabulate_answers(calibrated, true)),

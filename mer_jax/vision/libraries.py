@@ -24,6 +24,8 @@ _KNOWN_START_LINES = re.compile(
     rb"|Created TensorFlow Lite XNNPACK delegate for CPU"
     rb"|Feedback manager requires a model with a single signature inference"
     rb"|gl_context(_egl)?\.cc"
+    # OpenCV, whenever it writes VP8 into a WebM file: the file is right all the same.
+    rb"|FFMPEG: tag 0x30385056/'VP80' is not supported with codec id"
 )
 
 
@@ -90,9 +92,9 @@ def load_mediapipe() -> ModuleType:
 
 @contextlib.contextmanager
 def without_start_messages() -> Iterator[None]:
-    """Filters harmless lines from stderr while a landmarker starts.
+    """Filters harmless lines from stderr while a landmarker or an encoder starts.
 
-    MediaPipe writes them from C++, bypassing `sys.stderr` and every log setting, so the file descriptor is captured.
+    They are written from C++, bypassing `sys.stderr` and every log setting, so the file descriptor is captured.
     All other lines are written afterwards, also if the start fails.
     """
     try:

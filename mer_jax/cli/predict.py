@@ -1,0 +1,208 @@
+"""`mer predict`: classify the expressions in videos by a trained model, and write files for annotation programs."""
+
+import argparse
+import contextlib
+import dataclasses
+import glob
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mer_jax
+from mer_jax.cli.command import loading_modules
+from mer_jax.cli.progress import ProgressBar
+from mer_jax.errors import ConfigError, DecodeError, MerError
+from mer_jax.system.files import is_sealed, output_folder, printable, seal, write_atomically
+from mer_jax.vision.options import FACES
+
+if TYPE_CHECKING:
+    from mer_jax.prediction.clip import ClipReader
+    from mer_jax.prediction.model import TrainedModel
+    from mer_jax.prediction.video import PredictedVideo
+    from mer_jax.vision.inspection import Progress
+    from mer_jax.vision.sources import ClipSource
+
+_DONE = "done.json"  # the last file that is written about a video
+
+
+def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
+    """Adds the arguments of `mer predict` and returns what runs it."""
+    parser.add_argument("sources", nargs="+", help="videos, folders of frames, folders of these, or '*.mp4'")
+    parser.add_argument("--model", help="a model folder, a run folder, or the name of a model of the library")
+    parser.add_argument("--out", required=True, help="folder for the results; videos that are done there are kept")
+    parser.add_argument(
+        "--interval",
+        action="append",
+        default=[],
+        metavar="FROM-TO",
+        help="where to look in one video: frames (120-145) or seconds (4.0s-4.9s); may be repeated; default: all of it",
+    )
+    parser.add_argument("--face", choices=FACES, help="whom to follow of several (default: as the model)")
+    parser.add_argument("--frame_rate", type=float, help="frames per second, for folders of frames")
+    parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.webm, half of the time")
+    return _predict
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One video to predict."""
+
+    name: str
+    path: Path
+    clip: "ClipSource"
+
+
+def _predict(flags: argparse.Namespace) -> None:
+    with loading_modules():
+        from mer_jax.prediction.model import load, shipped_models
+        from mer_jax.report.prediction import write_summary
+        from mer_jax.vision.inspection import Progress
+
+    if flags.frame_rate is not None and not 0 < flags.frame_rate <= 100_000:
+        raise ConfigError(f"got --frame_rate {flags.frame_rate:g}; expected frames per second, above 0")
+    out = output_folder(flags.out, "--out")
+    if flags.model is None:
+        known = shipped_models()
+        if len(known) != 1:
+            listed = f": one of {', '.join(known)}, or a folder" if known else ": a model folder or a run folder"
+            raise ConfigError(f"no --model given; expected one{listed}")
+        flags.model = known[0]
+    jobs, faults = _find_jobs(flags.sources)
+    if flags.interval and len(jobs) != 1:
+        raise ConfigError(f"got --interval with {len(jobs)} videos; expected one video")
+    model = load(flags.model)
+    reader = model.reader(face=flags.face)
+    record = _describe_call(model, flags)
+    bar, lines, links = ProgressBar(), {}, {}
+    out.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(reader):
+        for number, job in enumerate(jobs, 1):
+            place = Progress(number, len(jobs), job.name, 0, 0)
+            bar.show(place)
+            folder = out / job.name
+            try:
+                if not _is_done(folder, job, record):
+                    _predict_one(model, reader, job, folder, flags, record, bar, place)
+            except MerError as error:
+                bar.clear()
+                faults.append(f"{printable(job.name)}: {printable(str(error))}")
+                print(f"failed {printable(job.name)}")
+                continue
+            bar.clear()
+            links[job.name] = job.name
+            lines[job.name] = (folder / "intervals.jsonl").read_text().splitlines(keepends=True)
+            _print_intervals(job.name, lines[job.name])
+    page = write_summary(out, lines, model.class_names, links, faults, model.description.provenance, spotted=False)
+    if model.description.is_surrogate:
+        print("SURROGATE: the model was trained on rendered faces")
+    print(printable(str(page)))
+    if faults:
+        raise MerError("\n       ".join(faults))
+
+
+def _find_jobs(sources: Sequence[str]) -> tuple[list[_Job], list[str]]:
+    """The videos of all sources, and a line for each source without one."""
+    from mer_jax.vision.sources import find_clips
+
+    jobs: dict[str, _Job] = {}
+    faults = []
+    for source in sources:
+        if "://" in source or source.partition(":")[0] == "camera":
+            faults.append(f"{printable(source)} is an address or a camera; expected a file or folder: record it first")
+            continue
+        paths = [Path(source).expanduser()]
+        if glob.has_magic(source) and not paths[0].exists():
+            paths = sorted(map(Path, glob.glob(str(paths[0]), recursive=True)))
+            if not paths:
+                faults.append(f"{printable(source)} matches no file")
+        for root in paths:
+            try:
+                clips = find_clips(str(root)).clips
+            except DecodeError as error:
+                faults.append(printable(str(error)))
+                continue
+            for clip in clips:
+                path = root / clip.name if not root.is_file() and (root / clip.name).exists() else root
+                name = clip.name
+                if name in jobs and jobs[name].path != path.absolute():  # the same name in another folder
+                    name = "_".join([*path.absolute().parent.parts[1:], clip.name])
+                jobs[name] = _Job(name, path.absolute(), clip)
+    return list(jobs.values()), faults
+
+
+def _predict_one(
+    model: "TrainedModel",
+    reader: "ClipReader",
+    job: _Job,
+    folder: Path,
+    flags: argparse.Namespace,
+    record: dict[str, Any],
+    bar: ProgressBar,
+    place: "Progress",
+) -> "PredictedVideo":
+    from mer_jax.prediction.intervals import parse_interval
+    from mer_jax.prediction.video import predict_video, read_times
+    from mer_jax.report.prediction import list_files, write_video
+    from mer_jax.vision.turn import turn_frames
+
+    before = _describe_source(job.path)
+    stem, overlay = job.path.stem if job.path.is_file() else job.path.name, not flags.no_overlay
+    with job.clip.open() as frames:
+        times = read_times(frames, flags.frame_rate)
+        intervals = [parse_interval(text, times) for text in flags.interval] or None
+        video = predict_video(model, frames, intervals, name=job.name, path=str(job.path), times_s=times, reader=reader)
+
+        def show(done: int, total: int) -> None:
+            bar.show(dataclasses.replace(place, frame=done, num_frames=total))
+
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _DONE).unlink(missing_ok=True)
+        turned = turn_frames(frames, reader.options.turn, reader.landmarker)
+        video = write_video(video, turned, reader.landmarker, folder, stem=stem, overlay=overlay, on_frame=show)
+    if _describe_source(job.path) != before:
+        raise DecodeError("the file changed while it was read, as a recording does; run again when it is complete")
+    done = {**record, "source": before, "files": list_files(stem, overlay=overlay)}
+    write_atomically(folder / _DONE, json.dumps(seal(done), indent=1) + "\n")
+    return video
+
+
+def _describe_call(model: "TrainedModel", flags: argparse.Namespace) -> dict[str, Any]:
+    """What decides the results beside the video."""
+    assert model.folder is not None
+    return {
+        "mer_jax": mer_jax.__version__,
+        "model": json.loads((model.folder / "model.json").read_text())["checksum"],
+        "options": [flags.interval, flags.face, flags.frame_rate, flags.no_overlay],
+    }
+
+
+def _describe_source(path: Path) -> list[int]:
+    """Size and time of a file; of a folder, those of its files."""
+    files = [path] if path.is_file() else [each for each in path.iterdir() if each.is_file()]
+    states = [each.stat() for each in files]
+    return [len(states), sum(each.st_size for each in states), max((each.st_mtime_ns for each in states), default=0)]
+
+
+def _is_done(folder: Path, job: _Job, record: dict[str, Any]) -> bool:
+    try:
+        done = json.loads((folder / _DONE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    expected = {**record, "source": _describe_source(job.path)}
+    return (
+        is_sealed(done)
+        and all(done.get(name) == value for name, value in expected.items())
+        and all((folder / name).is_file() for name in done["files"])
+    )
+
+
+def _print_intervals(name: str, lines: Sequence[str]) -> None:
+    intervals = [each for each in map(json.loads, lines) if each["type"] == "interval"]
+    print(f"{printable(name)}: {len(intervals)} {'interval' if len(intervals) == 1 else 'intervals'}")
+    for each in intervals:
+        answer = each["answer"]
+        said = answer["label"] or f"no answer: {printable('; '.join(answer['abstained']))}"
+        print(
+            f"  {each['onset_s']:9.3f} to {each['end_s']:9.3f} s  {each['kind']}  {said} ({answer['confidence']:.2f})"
+        )

@@ -1,0 +1,281 @@
+"""What a model answers about one video: the one value that every file, table and page is written from."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from mer_jax.errors import ConfigError, DecodeError
+from mer_jax.prediction.clip import ClipReader
+from mer_jax.prediction.intervals import WHOLE, Interval
+from mer_jax.prediction.model import TrainedModel
+from mer_jax.prediction.result import Prediction
+from mer_jax.vision.frames import Frame, FrameSource
+from mer_jax.vision.landmarks import FaceLandmarker, Landmarks
+from mer_jax.vision.libraries import cv2
+from mer_jax.vision.tracks import follow_face
+
+_DETECTIONS_PER_S = 15.0  # from twice this rate on, boxes are held in between
+_MOTION_SIZE = (64, 64)  # of the face, for the curve of its motion
+_LONGEST_S = 4.0  # an expression of the face lasts half a second to four seconds, a micro-expression less
+_FORGOTTEN_S = 2.0  # a face that was away for longer is a new one
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictedInterval:
+    """One interval with its answer. Times are seconds from the first frame of the video.
+
+    Attributes:
+        interval: Frames, kind and score.
+        prediction: The answer.
+        onset_s: Time of the first frame.
+        apex_s: Time of the apex; None if it is unknown.
+        offset_s: Time of the last frame.
+        end_s: When the last frame ends: the end in annotation programs.
+    """
+
+    interval: Interval
+    prediction: Prediction
+    onset_s: float
+    apex_s: float | None
+    offset_s: float
+    end_s: float
+
+    @property
+    def text(self) -> str:
+        """Kind, label and confidence, as annotations show them.
+
+        The mark SURROGATE is part of it where the model was trained on rendered faces.
+        """
+        answer = self.prediction
+        label = answer.label or f"no answer ({answer.best_guess}?)" if answer.best_guess else "no answer"
+        mark = "SURROGATE " if answer.provenance == "surrogate" else ""
+        return f"{mark}{self.interval.kind}: {label} {answer.confidence:.2f}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictedVideo:
+    """All intervals of one video.
+
+    Attributes:
+        name: As the user sees it.
+        path: The file or folder, absolute.
+        times_s: Time of each frame in seconds, from 0.
+        frame_s: Duration of a frame: the median distance between two.
+        width: Of the frames, pixels.
+        height: Of the frames, pixels.
+        intervals: In the order of their onset.
+        corrections: What was corrected in every frame.
+        model: Name of the model.
+        class_names: Of the model.
+        provenance: Of what the model was trained on.
+        threshold: Confidence below which there is no answer.
+        spotted: Whether the intervals were spotted.
+    """
+
+    name: str
+    path: str
+    times_s: Float64[np.ndarray, " t"]
+    frame_s: float
+    width: int
+    height: int
+    intervals: tuple[PredictedInterval, ...]
+    corrections: tuple[str, ...]
+    model: str
+    class_names: tuple[str, ...]
+    provenance: str
+    threshold: float
+    spotted: bool = False
+
+    @property
+    def duration_s(self) -> float:
+        """From the beginning of the first to the end of the last frame."""
+        return float(self.times_s[-1]) + self.frame_s
+
+    @property
+    def face_ids(self) -> tuple[int, ...]:
+        """Numbers of the faces with an interval."""
+        return tuple(sorted({each.interval.face_id for each in self.intervals}))
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchedFace:
+    """One face in one frame.
+
+    Attributes:
+        face_id: Number of the face, from 0 in the order of their first frames, the widest first.
+        box: Left, top, right and bottom, pixels.
+        is_detected: Whether it was detected in this frame, rather than held from an earlier one.
+        motion: Mean difference of its gray levels to the frame before, 0 to 255; None in its first frame.
+    """
+
+    face_id: int
+    box: tuple[float, float, float, float]
+    is_detected: bool
+    motion: float | None
+
+
+def read_times(frames: FrameSource, frame_rate: float | None = None) -> Float64[np.ndarray, " t"]:
+    """Returns the time of each frame in seconds, from 0.
+
+    Args:
+        frames: The video.
+        frame_rate: Frames per second, for a source without times, such as a folder; it overrules times.
+
+    Raises:
+        ConfigError: The source has no times, and there is no rate.
+    """
+    if frame_rate is not None:
+        return np.arange(len(frames)) / frame_rate
+    times = frames.timestamps_s
+    if times is None:
+        raise ConfigError(f"{frames.name} has frames without times; expected --frame_rate, such as --frame_rate 200")
+    return np.asarray(times - times[0], np.float64)
+
+
+def predict_video(
+    model: TrainedModel,
+    frames: FrameSource,
+    intervals: Sequence[Interval] | None = None,
+    *,
+    name: str,
+    path: str,
+    times_s: Float64[np.ndarray, " t"],
+    spotted: bool = False,
+    reader: ClipReader | None = None,
+    on_interval: Callable[[int, int], None] = lambda done, total: None,
+) -> PredictedVideo:
+    """Classifies intervals of a video, each on its own frames.
+
+    Args:
+        model: The model.
+        frames: The video.
+        intervals: Where to look; None takes the whole as one clip.
+        name: For the user.
+        path: Of the file.
+        times_s: From `read_times`.
+        spotted: Whether a spotter found the intervals.
+        reader: Prepares clips; None takes that of the model.
+        on_interval: Called after each interval with the number done and to do.
+
+    Raises:
+        ConfigError: An interval that the video does not have.
+        DecodeError: A frame that is needed cannot be decoded.
+        ModelError: See `TrainedModel.reader`.
+    """
+    if len(frames) < 2:
+        raise DecodeError(f"{name} has {len(frames)} frame; expected a clip of 2 or more")
+    if intervals is None:
+        intervals = [Interval(onset_frame=0, offset_frame=len(frames) - 1, kind=WHOLE)]
+    reader = reader or model.reader()
+    frame_s = float(np.median(np.diff(times_s)))
+    predicted = []
+    for number, each in enumerate(sorted(intervals, key=lambda each: (each.onset_frame, each.offset_frame)), 1):
+        answer = reader.predict_interval(frames, each.onset_frame, each.offset_frame, each.apex_frame)
+        lasts_s = float(times_s[each.offset_frame] - times_s[each.onset_frame]) + frame_s
+        if lasts_s > _LONGEST_S:
+            reason = f"{lasts_s:.1f} s from onset to offset; one expression lasts {_LONGEST_S:.0f} s at most"
+            answer = dataclasses.replace(answer, label=None, abstained=(*answer.abstained, reason))
+        predicted.append(
+            PredictedInterval(
+                interval=each,
+                prediction=answer,
+                onset_s=float(times_s[each.onset_frame]),
+                apex_s=None if each.apex_frame is None else float(times_s[each.apex_frame]),
+                offset_s=float(times_s[each.offset_frame]),
+                end_s=float(times_s[each.offset_frame]) + frame_s,
+            )
+        )
+        on_interval(number, len(intervals))
+    height, width = frames[0].shape[:2]
+    return PredictedVideo(
+        name=name,
+        path=path,
+        times_s=times_s,
+        frame_s=frame_s,
+        width=width,
+        height=height,
+        intervals=tuple(predicted),
+        corrections=tuple(frames.corrections),
+        model=model.description.name,
+        class_names=model.class_names,
+        provenance=model.description.provenance,
+        threshold=model.description.threshold,
+        spotted=spotted,
+    )
+
+
+def watch_faces(
+    frames: FrameSource, landmarker: FaceLandmarker, frame_s: float
+) -> Iterator[tuple[int, Frame, tuple[WatchedFace, ...]]]:
+    """Follows the faces through a video, one frame at a time and in constant memory.
+
+    Args:
+        frames: The video.
+        landmarker: Detects the faces.
+        frame_s: Duration of a frame; from 30 frames per second on, faces are detected in some of them only.
+
+    Yields:
+        Number of the frame, the frame, and its faces in the order of their numbers.
+    """
+    step = max(1, int(1 / (frame_s * _DETECTIONS_PER_S)))
+    patience = max(step, round(_FORGOTTEN_S / frame_s))
+    known: dict[int, Landmarks] = {}
+    seen: dict[int, int] = {}  # frame of the last detection
+    patches: dict[int, np.ndarray] = {}
+    next_id = 0
+    for index in range(len(frames)):
+        frame = frames[index]
+        is_looked_at = index % step == 0
+        if is_looked_at:
+            left = list(landmarker.detect_all(frame))
+            for face_id in [each for each in known if index - seen[each] <= patience]:
+                if (face := follow_face(left, known[face_id])) is not None:
+                    known[face_id], seen[face_id] = face, index
+                    left = [each for each in left if each is not face]
+            for face in left:
+                known[next_id], seen[next_id] = face, index
+                next_id += 1
+        shown = [face_id for face_id in known if index - seen[face_id] < step]
+        faces, fresh = [], {}
+        for face_id in shown:
+            box = known[face_id].box
+            fresh[face_id] = _cut(frame, box)
+            before = patches.get(face_id)
+            motion = None if before is None else float(np.abs(fresh[face_id] - before).mean())
+            faces.append(WatchedFace(face_id, box, is_looked_at, motion))
+        patches = fresh
+        known = {each: face for each, face in known.items() if index - seen[each] <= patience}
+        yield index, frame, tuple(sorted(faces, key=lambda face: face.face_id))
+
+
+def number_faces(video: PredictedVideo, index: int, faces: Sequence[WatchedFace]) -> PredictedVideo:
+    """Gives intervals that begin in a frame the number of the face that was classified.
+
+    Args:
+        video: With intervals of any face numbers.
+        index: The frame.
+        faces: From `watch_faces`.
+    """
+    numbered = []
+    for each in video.intervals:
+        box = each.prediction.face_box
+        used = each.prediction.frames_used
+        if faces and box is not None and used and used[0] == index:
+            nearest = min(faces, key=lambda face, box=box: _distance(face.box, box))
+            each = dataclasses.replace(each, interval=dataclasses.replace(each.interval, face_id=nearest.face_id))
+        numbered.append(each)
+    return dataclasses.replace(video, intervals=tuple(numbered))
+
+
+def _distance(one: Sequence[float], other: Sequence[float]) -> float:
+    return abs(one[0] + one[2] - other[0] - other[2]) + abs(one[1] + one[3] - other[1] - other[3])
+
+
+def _cut(frame: Frame, box: tuple[float, float, float, float]) -> np.ndarray:
+    height, width = frame.shape[:2]
+    left, top = max(0, min(int(box[0]), width - 2)), max(0, min(int(box[1]), height - 2))
+    right, bottom = max(left + 2, min(int(box[2]), width)), max(top + 2, min(int(box[3]), height))
+    patch = cv2.resize(frame[top:bottom, left:right], _MOTION_SIZE, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)

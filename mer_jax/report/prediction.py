@@ -1,0 +1,190 @@
+"""All files about one predicted video, and the page over several of them."""
+
+import base64
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mer_jax.export.bids import describe_events, format_events
+from mer_jax.export.boris import format_boris, format_boris_table
+from mer_jax.export.elan import format_elan
+from mer_jax.export.frames_csv import FramesWriter
+from mer_jax.export.intervals_csv import format_intervals
+from mer_jax.export.json_lines import format_json_lines
+from mer_jax.export.textgrid import format_textgrid
+from mer_jax.export.webvtt import format_webvtt
+from mer_jax.prediction.usage import usage_notes
+from mer_jax.prediction.video import PredictedVideo, number_faces, watch_faces
+from mer_jax.report.page import load_template
+from mer_jax.report.timeline import MotionCurve, draw_timeline
+from mer_jax.system.files import printable, write_atomically
+from mer_jax.vision.frames import FrameSource
+from mer_jax.vision.landmarks import FaceLandmarker
+from mer_jax.vision.overlay import OverlayWriter
+
+OVERLAY, FRAMES, TIMELINE, PAGE, ABOUT = "overlay.webm", "frames.csv", "timeline.png", "report.html", "README.txt"
+
+_ABOUT = """{notes}
+
+intervals.csv    one row an interval. Frames are counted from 0, offset_frame is the last one; times are seconds from
+                 the first frame. label is empty where the model does not answer; abstained says why.
+frames.csv       one row a frame and face: see the columns in docs/predict.md
+{stem}.eaf       for ELAN          {stem}.TextGrid  for Praat
+{stem}.boris     for BORIS         boris.csv        the columns of its aggregated export
+{stem}.vtt       subtitles         {stem}_events.tsv, {stem}_events.json  BIDS
+intervals.jsonl  for scripts       timeline.png, report.html, overlay.webm  to look at
+"""
+
+
+def list_files(stem: str, *, overlay: bool = True) -> list[str]:
+    """Returns the names of the files that are written about a video.
+
+    Args:
+        stem: Of the video's name.
+        overlay: Whether the copy with boxes is one of them.
+    """
+    own = [f"{stem}{suffix}" for suffix in (".eaf", ".TextGrid", ".vtt", ".boris", "_events.tsv", "_events.json")]
+    fixed = ["intervals.csv", FRAMES, "boris.csv", "intervals.jsonl", TIMELINE, PAGE, ABOUT]
+    return [*fixed, *own, *([OVERLAY] if overlay else [])]
+
+
+def write_video(
+    video: PredictedVideo,
+    frames: FrameSource,
+    landmarker: FaceLandmarker,
+    out: Path,
+    *,
+    stem: str,
+    overlay: bool = True,
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
+) -> PredictedVideo:
+    """Writes every file about a video; reads the frames once more, in constant memory.
+
+    Args:
+        video: What was found.
+        frames: Its frames, turned as they were predicted.
+        landmarker: Detects the faces.
+        out: Folder; created if it is missing.
+        stem: Of the names of the annotation files.
+        overlay: Whether to write the copy with boxes.
+        on_frame: Called after each frame with the number done and to do.
+
+    Returns:
+        The video with the numbers of its faces.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    curve = MotionCurve(video.duration_s)
+    partial = {name: out / f".{name}.part{Path(name).suffix}" for name in (FRAMES, OVERLAY)}
+    try:
+        with contextlib.ExitStack() as stack:
+            rows = FramesWriter(stack.enter_context(partial[FRAMES].open("w", newline="")), video)
+            drawn = None
+            for index, frame, faces in watch_faces(frames, landmarker, video.frame_s):
+                rows.video = video = number_faces(video, index, faces)
+                rows.write(index, faces)
+                for face in faces:
+                    if face.motion is not None:
+                        curve.add(face.face_id, float(video.times_s[index]), face.motion)
+                if overlay:
+                    if drawn is None:
+                        drawn = stack.enter_context(_open_overlay(partial[OVERLAY], video, frame.shape))
+                    boxes = [(f"face {face.face_id}", face.box) for face in faces]
+                    drawn.write(frame, boxes, _caption(video, index))
+                on_frame(index + 1, len(frames))
+        for name, path in partial.items():
+            if path.exists():
+                path.replace(out / name)
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+    picture = draw_timeline(video, curve)
+    texts: dict[str, str | bytes] = {
+        "intervals.csv": format_intervals([video], video.class_names),
+        "intervals.jsonl": format_json_lines(video),
+        "boris.csv": format_boris_table(video),
+        f"{stem}.eaf": format_elan(video, out),
+        f"{stem}.TextGrid": format_textgrid(video),
+        f"{stem}.vtt": format_webvtt(video),
+        f"{stem}.boris": format_boris(video),
+        f"{stem}_events.tsv": format_events(video),
+        f"{stem}_events.json": describe_events(video),
+        ABOUT: _ABOUT.format(notes="\n\n".join(_notes(video)), stem=printable(stem)),
+        TIMELINE: picture,
+        PAGE: _render([video], {video.name: picture}, [], {}, {}),
+    }
+    for name, content in texts.items():
+        write_atomically(out / name, content)
+    return video
+
+
+def write_summary(
+    out: Path,
+    lines: Mapping[str, Sequence[str]],
+    class_names: Sequence[str],
+    links: Mapping[str, str],
+    faults: Sequence[str],
+    provenance: str,
+    *,
+    spotted: bool,
+) -> Path:
+    """Writes `intervals.csv`, `intervals.jsonl` and `report.html` over all videos of a call.
+
+    Args:
+        out: Folder.
+        lines: Lines of `intervals.jsonl` of each video, by its name.
+        class_names: Of the model.
+        links: Name of each video and the relative path of its folder.
+        faults: One line for each file that could not be predicted.
+        provenance: Of the model.
+        spotted: Whether intervals were spotted.
+
+    Returns:
+        The page.
+    """
+    write_atomically(out / "intervals.jsonl", "".join(line for each in lines.values() for line in each))
+    tables = [(out / folder / "intervals.csv").read_text().split("\n", 1) for folder in links.values()]
+    head = format_intervals([], class_names)
+    write_atomically(out / "intervals.csv", head + "".join(rows for _, rows in tables))
+    counts = {name: sum(json.loads(line)["type"] == "interval" for line in each) for name, each in lines.items()}
+    notes = usage_notes(provenance, spotted=spotted)
+    page = load_template("prediction.html.j2").render(
+        title=f"{len(links)} videos", surrogate=provenance == "surrogate", notes=notes, videos=[], pictures={},
+        faults=[printable(fault) for fault in faults], links=links, counts=counts, printable=printable,
+    )  # fmt: skip
+    return write_atomically(out / PAGE, page)
+
+
+def _render(
+    videos: Sequence[PredictedVideo],
+    pictures: Mapping[str, bytes],
+    faults: Sequence[str],
+    links: Mapping[str, str],
+    counts: Mapping[str, int],
+) -> str:
+    (video,) = videos
+    return load_template("prediction.html.j2").render(
+        title=printable(video.name),
+        surrogate=video.provenance == "surrogate",
+        notes=_notes(video),
+        videos=videos,
+        pictures={name: base64.b64encode(each).decode() for name, each in pictures.items()},
+        faults=faults,
+        links=links,
+        counts=counts,
+        printable=printable,
+    )
+
+
+def _notes(video: PredictedVideo) -> Sequence[str]:
+    return usage_notes(video.provenance, spotted=video.spotted)
+
+
+def _open_overlay(path: Path, video: PredictedVideo, shape: Sequence[int]) -> OverlayWriter:
+    mark = "SURROGATE model " if video.provenance == "surrogate" else "model "
+    return OverlayWriter(path, shape[1], shape[0], 1 / video.frame_s, f"{mark}{video.model}: movement, not a feeling")
+
+
+def _caption(video: PredictedVideo, index: int) -> str:
+    inside = (each for each in video.intervals if each.interval.onset_frame <= index <= each.interval.offset_frame)
+    return "; ".join(each.text for each in inside)
