@@ -13,6 +13,7 @@ their name are written for one; `over_lanes` maps them over an axis of lanes.
 
 import functools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -241,12 +242,18 @@ def start_slot(index: Int[Array, ""], lanes: LaneData, data: Data, limits: Limit
     num_watched = lanes.test.clip.shape[-1] if settings.watch_test else 0
     first = settings.without_sizes()
     with _COMPILING:  # of threads that come together one compiles
-        return _start_slot(lanes.init_key[index], data.pictures[:1], limits, num_watched=num_watched, settings=first)
+        return _start_slot()(lanes.init_key[index], data.pictures[:1], limits, num_watched=num_watched, settings=first)
 
 
-@functools.partial(jax.jit, static_argnames=("num_watched", "settings"))
-def _start_slot(key: PRNGKey, pictures: Array, limits: Limits, *, num_watched: int, settings: Settings) -> TrainState:
-    return jax.tree.map(lambda a: a[None], start_lane(key, pictures, limits, num_watched, settings))
+@functools.cache
+def _start_slot() -> Callable[..., TrainState]:
+    def start(key, pictures, limits, *, num_watched, settings):
+        return jax.tree.map(lambda a: a[None], start_lane(key, pictures, limits, num_watched, settings))
+
+    # Random numbers are much code that runs once: LLVM's thorough passes would take three times as long, for the same
+    # bits.
+    options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else {}
+    return jax.jit(start, static_argnames=("num_watched", "settings"), compiler_options=options)
 
 
 @functools.partial(jax.jit, static_argnames=("number", "mesh"))
