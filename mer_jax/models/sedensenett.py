@@ -24,7 +24,7 @@ class SEDenseNetT(nn.Module):
     stem, the number of blocks and layers, growth, ratio, and the magnification of the config; that T stands for the
     transitions is from memory.
 
-    Parameters: 183,863 with 18 frames and 3 classes.
+    Parameters: 184,901 with 18 frames and 3 classes.
     Collections: `params`, `batch_stats`. Rngs: none beyond `params` at initialisation.
 
     Attributes:
