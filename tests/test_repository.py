@@ -137,15 +137,11 @@ def test_engine_imports_without_the_rest(tmp_path):
     assert int(modules[1]) > 30
 
 
-def test_importing_the_library_is_fast_and_imports_no_jax():
+def test_importing_the_library_imports_nothing_outside_the_standard_library():
     listing = "import sys; before = set(sys.modules); import mer_jax; print(*sorted(set(sys.modules) - before))"
     done = run(sys.executable, "-c", listing)
     outside = {name for name in done.stdout.split() if name.partition(".")[0] not in sys.stdlib_module_names}
     assert outside == {"mer_jax"}, done.stderr
-    # The fastest of five: other work on the machine only ever adds time.
-    timings = [run(sys.executable, "-X", "importtime", "-c", "import mer_jax").stderr for _ in range(5)]
-    fastest_us = min(int(re.search(r"(\d+) \| mer_jax$", timing, re.M)[1]) for timing in timings)
-    assert fastest_us < 50_000
 
 
 def test_import_contracts_hold():
