@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 help:
 	@echo "make run        from nothing to runs/<name>/report.html; after an interruption, goes on"
-	@echo "make test       all tests but the slow ones; TESTS=tests/test_models.py for one file"
+	@echo "make test       all tests but the slow ones; TESTS=tests/test_models.py for one file, JOBS=4 for more processors"
 	@echo "make test-slow  the slow tests"
 	@echo "make test-extras  the tests that need Keras, Apache Beam or Chromium; none may be skipped"
 	@echo "make lint       style, types and import contracts"
@@ -58,8 +58,11 @@ run: .venv/project
 CHECKER := beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 PYTEST := $(BIN)/python -m pytest "--jaxtyping-packages=mer_jax,$(CHECKER)"
 
+# Two files at a time: most of a test is compilation, on one processor.
+JOBS ?= 2
+
 test: setup
-	$(PYTEST) -m "not slow" $(TESTS)
+	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile -m "not slow" $(TESTS)
 
 test-slow: setup
 	$(PYTEST) -m slow $(TESTS)

@@ -55,6 +55,7 @@ class AUGCN(nn.Module):
     network and cites another, `EdgeNodeGAT`.
     Differs: patches hold the magnitude of the flow, without the learnt magnifier. The code of 2023 computes the weights
     of the edges without using them; here they are used, as in 2021. The first normalisation is over all frames at once.
+    The prototypes of emotions are an own choice, written from memory of the FACS investigators' guide.
     """
 
     view: ClassVar[str] = "patches"
