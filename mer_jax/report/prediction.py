@@ -149,8 +149,9 @@ def write_summary(
     counts = {name: sum(json.loads(line)["type"] == "interval" for line in each) for name, each in lines.items()}
     notes = usage_notes(provenance, spotted=spotted)
     page = load_template("prediction.html.j2").render(
-        title=f"{len(links)} video{'s' * (len(links) != 1)}", surrogate=provenance == "surrogate", notes=notes,
-        videos=[], pictures={}, faults=[printable(fault) for fault in faults], links=links, counts=counts, printable=printable,
+        title="1 video" if len(links) == 1 else f"{len(links)} videos",
+        surrogate=provenance == "surrogate", notes=notes, videos=[], pictures={},
+        faults=[printable(fault) for fault in faults], links=links, counts=counts, printable=printable,
     )  # fmt: skip
     return write_atomically(out / PAGE, page)
 
