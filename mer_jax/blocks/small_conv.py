@@ -28,9 +28,11 @@ pass. In `tiled`:
 `benchmarks/small_net.py` measures it against the layers of Flax.
 """
 
+import contextlib
+import contextvars
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -49,10 +51,21 @@ from mer_jax.native import small_conv as native
 from mer_jax.system.devices import DATA
 
 IMPLEMENTATIONS = ("auto", "native", "tiled", "plain")
+_only_plain: contextvars.ContextVar[bool] = contextvars.ContextVar("only_plain", default=False)
 EPSILON = 1e-5  # added to variances, as in `nn.BatchNorm`
 
 _CONVOLVED = "output of the convolution"  # name of the residual
 _TILE = 1 << 19  # numbers in the patches and outputs of a tile: about 2 MB, of the order of a core's cache
+
+
+@contextlib.contextmanager
+def reference_operations() -> Iterator[None]:
+    """Makes `auto` mean `plain` in what is traced inside: the same mathematics, in operations that XLA counts."""
+    token = _only_plain.set(True)
+    try:
+        yield
+    finally:
+        _only_plain.reset(token)
 
 
 def resolve(implementation: str = "auto", dtype: DTypeLike = jnp.float32, pool_size: Size2 = (1, 1)) -> str:
@@ -75,7 +88,7 @@ def resolve(implementation: str = "auto", dtype: DTypeLike = jnp.float32, pool_s
         return implementation
     mesh = jax.sharding.get_abstract_mesh()
     shares_batch = not mesh.empty and mesh.shape.get(DATA, 1) > 1
-    if implementation == "auto" and (jax.default_backend() != "cpu" or shares_batch):
+    if implementation == "auto" and (jax.default_backend() != "cpu" or shares_batch or _only_plain.get()):
         return "plain"
     reason = _why_not_native(dtype, pool_size)
     if not reason:

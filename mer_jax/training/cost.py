@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mer_jax.blocks.small_conv import reference_operations
 from mer_jax.data.targets import KEPT_COLLECTIONS
 from mer_jax.data.views import find_view, input_shapes
 from mer_jax.evaluation.score_text import lay_out
@@ -83,7 +84,8 @@ def count_flops(model: nn.Module, num_frames: int) -> float:
     model = reference_form(model)
     variables = _eval_variables(model, num_frames, 1)
     predict = jax.jit(lambda variables, *inputs: model.apply(variables, *inputs, is_training=False))
-    analysis = predict.lower(variables, *input_shapes(model, num_frames)).cost_analysis()
+    with reference_operations():
+        analysis = predict.lower(variables, *input_shapes(model, num_frames)).cost_analysis()
     if analysis is None:
         raise RuntimeError(f"XLA counts no operations on the platform {jax.default_backend()!r}")
     return analysis["flops"]
