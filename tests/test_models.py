@@ -200,7 +200,7 @@ def test_dense_layers_of_the_fuse_nets_are_linear_as_published():
 def test_feature_maps_of_the_motion_networks():
     motion = jnp.zeros((2, 28, 28, 3))
     for model, layer, shape, width in (
-        (models.STSTNet(), "Dropout_2", (2, 10, 10, 8), 400),
+        (models.STSTNet(), "Dropout_0", (2, 10, 10, 16), 400),
         (models.OffApexNet(), "vertical_2", (2, 7, 7, 16), 1024),
     ):
         variables = jax.eval_shape(

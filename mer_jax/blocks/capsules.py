@@ -64,8 +64,8 @@ def squash(x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
     Source: Sabour et al., NeurIPS 2017, equation 1.
 
     Example:
-        >>> squash(jnp.array([3.0, 4.0])).round(3).tolist()
-        [0.5770000219345093, 0.7689999938011169]
+        >>> [round(x, 3) for x in squash(jnp.array([3.0, 4.0])).tolist()]
+        [0.577, 0.769]
     """
     square = (x * x).sum(-1, keepdims=True)
     return x * jnp.sqrt(square + _TINY) / (1 + square)

@@ -143,8 +143,9 @@ def jaccard_similarity(adjacency: Float[Array, "*b n n"]) -> Float[Array, "*b n 
         adjacency: 1 where there is an edge, else 0.
 
     Example:
-        >>> jaccard_similarity(jnp.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]]))[0].round(2).tolist()
-        [1.0, 0.6700000166893005, 0.33000001311302185]
+        >>> adjacency = jnp.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
+        >>> [round(x, 2) for x in jaccard_similarity(adjacency)[0].tolist()]
+        [1.0, 0.67, 0.33]
     """
     both = adjacency @ jnp.swapaxes(adjacency, -1, -2)
     degree = adjacency.sum(-1)

@@ -239,21 +239,31 @@ def start_slot(index: Int[Array, ""], lanes: LaneData, data: Data, limits: Limit
 
     One compiled program serves all protocols of an experiment: it gets nothing that differs between them.
     """
-    num_watched = lanes.test.clip.shape[-1] if settings.watch_test else 0
-    first = settings.without_sizes()
     with _COMPILING:  # of threads that come together one compiles
-        return _start_slot()(lanes.init_key[index], data.pictures[:1], limits, num_watched=num_watched, settings=first)
+        return _start_slot()(lanes.init_key[index], data.pictures[:1], limits, **_of_start(lanes, settings))
+
+
+def slot_shapes(lanes: LaneData, data: Data, limits: Limits, *, settings: Settings) -> Any:
+    """Shapes and types of what `start_slot` returns, without computing it."""
+    start = functools.partial(_start, **_of_start(lanes, settings))
+    return jax.eval_shape(lambda: start(lanes.init_key[0], data.pictures[:1], limits))
+
+
+def _of_start(lanes: LaneData, settings: Settings) -> dict[str, Any]:
+    num_watched = lanes.test.clip.shape[-1] if settings.watch_test else 0
+    return {"num_watched": num_watched, "settings": settings.without_sizes()}
+
+
+def _start(key: PRNGKey, pictures: Array, limits: Limits, *, num_watched: int, settings: Settings) -> TrainState:
+    return jax.tree.map(lambda a: a[None], start_lane(key, pictures, limits, num_watched, settings))
 
 
 @functools.cache
 def _start_slot() -> Callable[..., TrainState]:
-    def start(key, pictures, limits, *, num_watched, settings):
-        return jax.tree.map(lambda a: a[None], start_lane(key, pictures, limits, num_watched, settings))
-
     # Random numbers are much code that runs once: LLVM's thorough passes would take three times as long, for the same
     # bits.
     options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else {}
-    return jax.jit(start, static_argnames=("num_watched", "settings"), compiler_options=options)
+    return jax.jit(_start, static_argnames=("num_watched", "settings"), compiler_options=options)
 
 
 @functools.partial(jax.jit, static_argnames=("number", "mesh"))

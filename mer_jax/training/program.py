@@ -81,7 +81,7 @@ class Program:
         """Estimate of what one lane more takes on a device: its state twice, and its intermediates."""
         with jax.set_mesh(self.settings.mesh):
             arguments = self.lane_data, self.data, self.limits
-            one = jax.eval_shape(lambda: compiled_lanes.start_slot(jnp.asarray(0), *arguments, settings=self.settings))
+            one = compiled_lanes.slot_shapes(*arguments, settings=self.settings)
             state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
             number = self.settings.mesh.shape[FOLD]
             slots = jax.eval_shape(
