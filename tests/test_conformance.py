@@ -29,6 +29,7 @@ from mer_jax.data.action_units import ACTION_UNITS
 from mer_jax.data.targets import KEPT_COLLECTIONS, LOSSES, make_targets, takes_targets
 from mer_jax.data.views import VIEWS, find_view, input_shapes
 from mer_jax.errors import ConfigError, ShapeError
+from mer_jax.models import family_of
 
 MODELS = {name: getattr(mer_jax.models, name) for name in mer_jax.models.__all__}
 BASELINES = {name: getattr(mer_jax.baselines, name) for name in mer_jax.baselines.__all__}
@@ -39,6 +40,7 @@ BLOCKS = {
     if issubclass(value, nn.Module) and value.__module__ == info.name
 }
 MODULES = {**MODELS, **BLOCKS}
+COMPARED = {name for name, model in MODELS.items() if family_of(model) != "the paper's"} - {"STSTNet"}
 FRAMES = 18  # of a clip; more where the docstring states its parameters for more
 PARAMETERS = r"Parameters: ([\d,]+) with (?:(\d+) frames and )?(\d+) classes"
 
@@ -140,6 +142,16 @@ def case(request):
     return make_case(request.param)
 
 
+def by_cost(names):
+    """Marks the networks of others as slow: their blocks are tested at once, and tracing each of them takes seconds."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in COMPARED else name for name in sorted(names)]
+
+
+@pytest.fixture(params=by_cost(MODULES))
+def costly_case(request):
+    return make_case(request.param)
+
+
 @pytest.fixture(params=sorted(MODELS))
 def model_case(request):
     return make_case(request.param)
@@ -232,7 +244,9 @@ def test_gradient_reaches_every_parameter(case):
     assert not unreached
 
 
-def test_forward_mode_and_second_derivatives_can_be_traced(case):
+def test_forward_mode_and_second_derivatives_can_be_traced(costly_case):
+    case = costly_case
+
     def loss(inputs):
         return sum((leaf**2).sum() for leaf in jax.tree.leaves(case.apply(inputs=inputs)))
 
@@ -243,7 +257,7 @@ def test_forward_mode_and_second_derivatives_can_be_traced(case):
     assert jax.tree.map(jnp.shape, product) == jax.tree.map(jnp.shape, case.inputs)
 
 
-@pytest.mark.parametrize("name", [name for name, each in sorted(MODULES.items()) if trains(each)])
+@pytest.mark.parametrize("name", by_cost(name for name, each in MODULES.items() if trains(each)))
 def test_training_is_decided_by_its_key(name):
     case = make_case(name)
 
@@ -265,9 +279,9 @@ def test_training_is_decided_by_its_key(name):
         assert max(np.abs(case.result - each).max() for each in others) > 1e-6, "dropout is off in evaluation"
 
 
-def test_first_weights_are_decided_by_their_key(case):
+def test_first_weights_are_decided_by_their_key(costly_case):
     """Ones, zeros and the identity may be the same for all keys; anything else has to be drawn."""
-    first, again, other = (case.init(jax.random.key(key)) for key in (1, 1, 2))
+    first, again, other = (costly_case.init(jax.random.key(key)) for key in (1, 1, 2))
     for one, same in zip(outputs(first), outputs(again), strict=True):
         np.testing.assert_array_equal(one, same)
     for (path, one), each in zip(jax.tree_util.tree_leaves_with_path(first), outputs(other), strict=True):
@@ -275,8 +289,9 @@ def test_first_weights_are_decided_by_their_key(case):
         assert is_constant or np.any(one != each), f"{jax.tree_util.keystr(path)} does not depend on the key"
 
 
-def test_bfloat16_is_for_the_arithmetic_alone(case):
+def test_bfloat16_is_for_the_arithmetic_alone(costly_case):
     """`dtype` goes to every layer; what is trained stays float32, and so do logits."""
+    case = costly_case
     is_network = hasattr(case.module, "num_classes")  # or the end of one
     assert hasattr(case.module, "dtype") or not case.variables, "a field dtype is needed"
     half = case.module.clone(dtype=jnp.bfloat16) if hasattr(case.module, "dtype") else case.module
