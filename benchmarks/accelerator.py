@@ -17,6 +17,7 @@ only shows that the script works.
 """
 
 import functools
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def front_programs(batch: int, only: Sequence[str] = ()) -> dict[str, Measured]:
         start = time.perf_counter()
         with jax.default_matmul_precision(precision):
             gradient = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(kernel, bias, x).compile()
-        print(f"compiled {name} in {time.perf_counter() - start:.1f} s", flush=True)
+        print(f"compiled {name} in {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
         programs[name] = Measured(functools.partial(gradient, kernel, bias, x), dtype, _bytes(gradient))
     return programs
 

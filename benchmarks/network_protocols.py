@@ -52,7 +52,7 @@ def run_one(arguments: argparse.Namespace) -> dict[str, Any]:
         batch_size=arguments.batch,
         patience=0,
         surrogate_clips=arguments.clips,
-        surrogate_subjects=arguments.clips and 3,
+        surrogate_subjects=arguments.clips and 6,
     )
     clips = load_clips(arguments.built) if arguments.built else load_corpus(experiment, say=lambda line: None)[0]
     first: list[float] = []
@@ -77,7 +77,7 @@ def run_all(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         if done.returncode:
             raise SystemExit(f"{name} failed: {done.stderr.strip()[-2000:]}")
         row = json.loads(done.stdout.splitlines()[-1])
-        print(f"{name}: {row['s']:.0f} s", flush=True)
+        print(f"{name}: {row['s']:.0f} s", file=sys.stderr, flush=True)
         return row
 
     with ThreadPoolExecutor(arguments.at_once) as pool:

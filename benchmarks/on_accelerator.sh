@@ -57,7 +57,7 @@ if [[ $tiny == --tiny ]]; then
   part folds 300 "$python" -m benchmarks.protocol --folds 4 --per_subject 3 --rounds 1 --together_only \
     --trace "$out/trace" --json "$out/folds.json"
   part networks 300 "$python" -m benchmarks.network_protocols --networks HybridAttention3DNet --epochs 1 \
-    --clips 12 --protocols loso "${built[@]}" --json "$out/networks.json"
+    --clips 24 --protocols loso "${built[@]}" --json "$out/networks.json"
   part resume 300 "$python" -m benchmarks.resume --epochs 4 --subjects 4 --per_subject 3 --json "$out/resume.json"
 else
   part folds 120 "$python" -m benchmarks.protocol --folds 16 --rounds 5 --together_only --trace "$out/trace" \

@@ -260,7 +260,7 @@ SMOKE_RUNS = {
     "input": "--batch 2 --rounds 1",
     "main_job": "",
     "memory": "--batch 8",
-    "network_protocols": "--networks DualPath3DNet --epochs 1 --clips 12 --protocols loso",
+    "network_protocols": "--networks DualPath3DNet --epochs 1 --clips 24 --protocols loso",
     "peers": "--batch 1 --rounds 1",
     "protocols_beside_peers": "--folds 2 --epochs 1 --batches 200 --rounds 1 --only STSTNet LinearFlow",
     "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",
