@@ -14,6 +14,7 @@ LOSO, alone and pulled towards the shipped weights. Scores are over all clips, i
 docs/surrogate_motion.md says how to read them.
 """
 
+import functools
 import sys
 import tempfile
 from pathlib import Path
@@ -121,7 +122,7 @@ def _render(people: int, clips_each: int, seed: int, data_dir: Path) -> Clips:
     recording = Recording(
         laboratory="casme_squared", people=people, clips_each=clips_each, seed=seed, randomization=STRANGER
     )
-    clips = record_motion([recording], data_dir / "motion")
+    clips = record_motion([recording], data_dir / "motion", say=functools.partial(print, file=sys.stderr))
     with tempfile.TemporaryDirectory() as folder:
         corpora = ("smic",) * len(clips)  # the layout has three names; the laboratory is none of them
         named = Clips.from_arrays(
