@@ -89,6 +89,18 @@ def test_baselines_learn_what_is_there_and_repeat_it(baseline):
         np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_the_classifier_to_keep_answers_as_in_a_fold(baseline):
+    model = baseline()
+    clips = make_clips(find_view(model).stored)
+    features = model.features(clips.pictures)
+    weights, bias = model.fit(features[:18], clips.label[:18], 0)
+    logits = features[18:] @ weights + bias
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    expected = model.fit_predict(features[:18], clips.label[:18], features[18:], 0)
+    np.testing.assert_allclose(shares / shares.sum(1, keepdims=True), expected, atol=1e-6)
+
+
 def test_test_labels_and_clips_decide_nothing_of_the_training():
     clips = make_clips("motion")
     model = LinearFlow()

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from mer_jax.baselines.linear_svc import fit_predict_svc
+from mer_jax.baselines.linear_svc import fit_predict_svc, fit_svc
 from mer_jax.baselines.lpq_top import lpq_top
 from mer_jax.vision.magnification import magnify_motion
 
@@ -60,3 +60,9 @@ class MSFMEIR:
     ) -> Float[np.ndarray, "m k"]:
         """Trains on one side of a fold and predicts the other, see `fit_predict_svc`."""
         return fit_predict_svc(train, labels, test, num_classes=self.num_classes, penalty=self.penalty, seed=seed)
+
+    def fit(
+        self, train: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], seed: int
+    ) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, " k"]]:
+        """Trains the classifier and returns it as one linear map, see `fit_svc`."""
+        return fit_svc(train, labels, num_classes=self.num_classes, penalty=self.penalty, seed=seed)
