@@ -26,15 +26,20 @@ from benchmarks.grid import NETWORKS
 from benchmarks.timing import make_parser, report
 from datasets.load import load_corpus
 from datasets.read import load_clips
+from datasets.release import find_release
+from experiments.grid import AXES, CORPORA, NETS
 from mer_jax import models, train
 from mer_jax.config import Experiment
 from mer_jax.system.machine import keep_freed_memory
 from mer_jax.vision.options import VisionOptions
 
-# Clips and people of the corpora as the paper uses them, for the extrapolation: an epoch of leave-one-subject-out
-# trains on nearly every clip once for each person.
-CORPORA = {"CAS(ME)^2": (357, 22), "SMIC": (164, 16), "SAMM": (159, 29), "CASME II": (255, 26)}
-NUM_NETWORKS, BATCHES, EPOCHS = 4, 2, (200, 250)
+
+def count_work(corpus: str) -> int:
+    """Returns clips times people, as published: the work of an epoch of leave-one-subject-out, up to a factor."""
+    published: Any = find_release(corpus).published
+    if isinstance(published, dict):  # SMIC publishes counts for each camera
+        published = published[find_release(corpus).parts[0]]
+    return sum(published.by_subject.values()) * len(published.by_subject)
 
 
 def run_one(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -114,11 +119,11 @@ def main() -> None:
     if in_grid and "loso" in arguments.protocols:
         first = sum(row["until first epochs, s"] for row in in_grid) / len(in_grid)
         rest = sum(row["s"] for row in in_grid) / len(in_grid) - first
-        work = {name: clips * people for name, (clips, people) in CORPORA.items()}
-        scale = (
-            sum(work.values()) / work["SMIC"] * sum(EPOCHS) / arguments.epochs
-        )  # of training, in 8 runs of a network
-        seconds = NUM_NETWORKS * BATCHES * (len(CORPORA) * len(EPOCHS) * first + scale * rest) / arguments.at_once
+        lengths, work = AXES["epochs"], {corpus: count_work(corpus) for corpus in CORPORA}
+        # Of the training of a network with one batch size, in these runs: all corpora and lengths.
+        scale = sum(work.values()) / work["smic"] * sum(lengths) / arguments.epochs
+        networks = len(NETS) * len(AXES["batch_size"])
+        seconds = networks * (len(CORPORA) * len(lengths) * first + scale * rest) / arguments.at_once
         notes.append(
             f"the 64 runs of the grid, extrapolated (training by clips times people and epochs, compiling by run): "
             f"{seconds / 60:.0f} min, {arguments.at_once} at once"

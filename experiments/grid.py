@@ -12,7 +12,6 @@ reason is printed at the end. Every call writes the tables again at its end (`py
 """
 
 import argparse
-import hashlib
 import itertools
 import json
 import re
@@ -26,7 +25,7 @@ from typing import Any
 
 from experiments.config_files import configure
 from experiments.run_folder import FINISHED
-from experiments.runner import Job, Runner
+from experiments.runner import Job, Runner, select_share
 from experiments.tables import write_tables
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, MerError
@@ -121,9 +120,8 @@ def select_runs(runs: Sequence[GridRun], *, only: str = "", shard: str = "0/1") 
         raise ConfigError(f"got --only {only}, which is no regular expression: {error}") from error
     if not wanted:
         raise ConfigError(f"--only {only} matches no run; expected part of a name such as {runs[0].name}")
-    mixed = sorted(wanted, key=lambda run: hashlib.sha256(run.name.encode()).digest())
-    mine = set(mixed[int(match[1]) :: int(match[2])])
-    return [run for run in wanted if run in mine]
+    mine = {*select_share([run.name for run in wanted], int(match[1]), int(match[2]))}
+    return [run for run in wanted if run.name in mine]
 
 
 def describe_grid(overrides: dict[str, str], baseline: bool) -> dict[str, Any]:

@@ -19,9 +19,7 @@ four parts, for machines that share --out. Every call writes league.csv, league.
 import argparse
 import dataclasses
 import functools
-import hashlib
 import json
-import os
 import re
 import signal
 import sys
@@ -33,7 +31,7 @@ from datasets.release import find_release
 from experiments.config_files import CONFIG_FOLDER, load_config, override, split_overrides
 from experiments.league_table import write_league
 from experiments.run_folder import FINISHED
-from experiments.runner import Job, Runner
+from experiments.runner import Job, Runner, select_share
 from mer_jax import baselines, models
 from mer_jax.cli.command import run_command
 from mer_jax.config import Experiment, Optimization
@@ -41,6 +39,7 @@ from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, MerError, near_names
 from mer_jax.protocols import check_protocols
 from mer_jax.system.files import output_folder, write_atomically
+from mer_jax.system.machine import count_processors
 from mer_jax.training.cost import count_parameters
 from mer_jax.training.train import is_baseline
 from mer_jax.vision.options import VisionOptions
@@ -216,7 +215,7 @@ def make_league(flags: argparse.Namespace, overrides: Sequence[tuple[str, str]])
             raise ConfigError(f"no network or baseline is called {name!r}; {near_names(name, known)}")
     names = list(dict.fromkeys(by_lower[name.lower()] for name in names))
     options = [f"--{name}={value}" for name in ("manual_dir", "data_dir") if (value := getattr(flags, name))]
-    options.append(f"--jobs={max(1, (os.cpu_count() or 1) // flags.jobs)}")
+    options.append(f"--jobs={max(1, count_processors() // flags.jobs)}")
     out = (flags.out or Path("runs/league") / f"{flags.corpus}_{flags.budget}").expanduser()
     for name in names:
         make_experiment(name, flags.corpus, flags.budget, overrides)
@@ -225,7 +224,7 @@ def make_league(flags: argparse.Namespace, overrides: Sequence[tuple[str, str]])
 
 
 def select_part(names: Sequence[str], part: str) -> list[str]:
-    """Selects one of n parts, in which long and short runs are mixed.
+    """Selects the runs of `--part i/n`.
 
     Raises:
         ConfigError: `part` is not i/n with i from 1 to n.
@@ -237,9 +236,7 @@ def select_part(names: Sequence[str], part: str) -> list[str]:
     match = re.fullmatch(r"(\d+)/(\d+)", part)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ConfigError(f"got --part {part}; expected i/n with i from 1 to n, such as 2/4")
-    mixed = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    mine = set(mixed[int(match[1]) - 1 :: int(match[2])])
-    return [name for name in names if name in mine]
+    return select_share(names, int(match[1]) - 1, int(match[2]))
 
 
 def open_league(league: League) -> None:
