@@ -1,4 +1,4 @@
-"""Which kernels of a GPU take the time of a program?"""
+"""Profiles of compiled programs on a GPU: the time of each kernel."""
 
 import collections
 import gzip

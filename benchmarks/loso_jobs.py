@@ -30,7 +30,7 @@ FRAMES = 18
 
 
 class StoredLbpTop(LbpTop):
-    """The classifier of LBP-TOP on histograms that are there already: random ones."""
+    """LBP-TOP whose features are random histograms, so that only its classifier is timed."""
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """Square roots of random shares of patterns, in the shape of LBP-TOP's."""

@@ -106,7 +106,7 @@ def list_jobs(arguments: argparse.Namespace) -> list[Job]:
 
 
 def check(names: list[str], *, with_torch: bool) -> None:
-    """Checks that peers compute what ours computes.
+    """Verifies that the PyTorch and scikit-learn versions compute the same as ours.
 
     Raises:
         SystemExit: One of them does not.

@@ -118,7 +118,7 @@ def leave_people_out(model: TrainedModel, clips: Clips, is_pretrained: bool = Fa
 
 
 def _render(people: int, clips_each: int, seed: int, data_dir: Path) -> Clips:
-    """Rendered people in the encoding of published features, read back from a folder of that layout."""
+    """Renders people, writes their features in the published encoding and layout, and reads them back."""
     recording = Recording(
         laboratory="casme_squared", people=people, clips_each=clips_each, seed=seed, randomization=STRANGER
     )

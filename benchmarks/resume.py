@@ -1,4 +1,4 @@
-"""Does a run that was killed end as one that was not, on this device?
+"""Does a killed and resumed run predict the same as an undisturbed one on this device?
 
     python -m benchmarks.resume [--epochs 40] [--subjects 4] [--per_subject 6] [--json FILE]
 

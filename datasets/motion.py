@@ -110,7 +110,7 @@ def compute_pictures(
     workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Clips:
-    """Computes the pictures that a view is made from, or finds them computed.
+    """Loads the cached pictures that a view is made from, or computes and caches them.
 
     Args:
         clips: Whole faces; frame 0 is the onset, frame t // 2 the apex where the view needs one. Best without a mask,

@@ -48,7 +48,7 @@ _KEEP = flags.DEFINE_bool("keep", False, "Use clips whose preparation fails (fac
 
 
 class _FinalParser(flags.ArgumentParser):
-    """`--final` is `all`, `--nofinal` is `none`; `--final=ensemble` is the third way."""
+    """Flag with the values `all`, `none` and `ensemble`; `--final` means `all` and `--nofinal` means `none`."""
 
     syntactic_help = f"<{'|'.join(WAYS)}>"
 

@@ -130,7 +130,7 @@ def _surrogate_defaults() -> dict[str, Any]:
 
 
 def honest_protocol(corpus: str) -> str:
-    """The protocol that keeps people apart: that of MEGC 2019 for the composite, else leaving one subject out."""
+    """Returns the subject-disjoint protocol: `composite` for MEGC 2019, leave-one-subject-out for other corpora."""
     return "composite" if corpus == "megc2019" else "loso"
 
 

@@ -91,7 +91,7 @@ class Recipe:
     accuracy: float = 0.9
 
     def recordings(self) -> list[Recording]:
-        """The recordings that teach."""
+        """Training recordings."""
         return [
             self._record(laboratory, seed, dataclasses.replace(RANDOMIZATION, coarse=coarse))
             for seed, coarse in zip(self.seeds, self.coarse, strict=True)
@@ -99,15 +99,15 @@ class Recipe:
         ]
 
     def calibration(self) -> Recording:
-        """The recording that calibrates, without randomisation."""
+        """Recording for calibration, without domain randomisation."""
         return self._record(self.unseen, self.calibration_seed, DomainRandomization())
 
     def test(self) -> Recording:
-        """The recording that tests."""
+        """Test recording."""
         return self._record(self.unseen, self.test_seed, STRANGER)
 
     def own_test(self) -> Recording:
-        """The recording that tests our own pipeline."""
+        """Test recording for our own preprocessing."""
         return self._record(self.unseen, self.own_seed, DomainRandomization(coarse=1.0))
 
     def _record(self, laboratory: str, seed: int, randomization: DomainRandomization) -> Recording:

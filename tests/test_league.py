@@ -1,4 +1,4 @@
-"""The league: who plays, under which rules, and what the table says. Slow: a small one that is interrupted."""
+"""The league: its models, budgets, resuming and table. Slow: a small league that is interrupted."""
 
 import json
 import re

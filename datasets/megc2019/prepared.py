@@ -57,7 +57,7 @@ def load_prepared(folder: Path) -> Clips:
 
 
 def find_channel_fault(pictures: UInt8[np.ndarray, "n h w 3"]) -> str:
-    """Says what is wrong with the order of the channels; "" if nothing, or if there are too few clips to tell.
+    """Describes a wrong channel order; empty if none is found, or if there are too few clips to tell.
 
     Strain has no sign, so its values are skewed; of the two flows the horizontal one changes its sign where left and
     right are exchanged, since most expressions move both sides of the face alike.

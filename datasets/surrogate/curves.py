@@ -4,7 +4,7 @@ import numpy as np
 
 
 def ease(progress: np.ndarray) -> np.ndarray:
-    """0 up to 0, 1 from 1, smooth between."""
+    """Smoothstep: 0 up to 0, 1 from 1, and a smooth rise in between."""
     clipped = np.clip(progress, 0, 1)
     return clipped * clipped * (3 - 2 * clipped)
 

@@ -1,4 +1,4 @@
-"""The laboratories in which people who do not exist are filmed: camera, light, people and what they feel.
+"""Simulated recording laboratories of the surrogate: camera, lighting, people and emotions.
 
 Cameras, frame rates and emotions are those that the corpora's papers print. Any number of people can be filmed in one;
 person and clip numbers determine everything together with a seed.

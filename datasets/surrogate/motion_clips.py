@@ -1,4 +1,4 @@
-"""Motion features of rendered people without any file of frames: onset and apex alone are rendered, and measured.
+"""Motion features of rendered people, computed in memory: only the onset and apex frames are rendered.
 
 Ten thousand clips take about a quarter of an hour on two cores. The frames go through JPEG, the face detector, the
 crop from the eye corners, registration and TV-L1 flow, as frames of a corpus do.
@@ -41,7 +41,7 @@ STREAM_VERSION = 1  # raise it whenever the same recording would give other feat
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DomainRandomization:
-    """How far clips differ in what has nothing to do with the face; one draw a clip. All zero: none.
+    """Domain randomisation: ranges of the random changes to a recording, one draw per clip; 0 turns a change off.
 
     Attributes:
         blur_px: Largest sigma of the lens's blur, pixels of a 640x480 frame.
@@ -80,7 +80,7 @@ NONE = DomainRandomization()
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recording:
-    """People to be filmed in one laboratory.
+    """Specification of the rendered clips of one laboratory.
 
     Attributes:
         laboratory: A key of `LABORATORIES`.
@@ -117,7 +117,7 @@ def record_motion(
     workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Clips:
-    """Films people and returns the motion features of their clips, in the tight box; keeps them on disk.
+    """Renders people and returns the motion features of their clips, in the tight box; caches them on disk.
 
     Args:
         recordings: At least one; no two of one laboratory and seed.
@@ -198,7 +198,7 @@ def _record(recording: Recording, cache_dir: Path, workers: int, say: Callable[[
 
 
 class _Filming:
-    """Films one person after another; yields (number, label, features) of each clip. See `run_tasks`."""
+    """Renders one person after another; yields (number, label, features) of each clip. See `run_tasks`."""
 
     def __init__(self, recording: Recording):
         cv2.setNumThreads(1)
@@ -253,7 +253,7 @@ def _deal_classes(rng: np.random.Generator, recording: Recording) -> np.ndarray:
 
 
 def _draw_box(rng: np.random.Generator, how: DomainRandomization, share: float) -> Float[np.ndarray, "4"]:
-    """Shift in cells (right, down), logarithm of the scale, and angle in radians."""
+    """Draws a change of the face box: shift in cells (right, down), log of the scale, angle in radians."""
     spread = (how.box_shift, how.box_shift, how.box_scale, np.deg2rad(how.box_turn_deg))
     return share * np.multiply(spread, rng.standard_normal(4))
 

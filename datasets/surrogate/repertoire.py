@@ -63,7 +63,7 @@ Movements = dict[tuple[str, int], np.ndarray]
 
 
 def unit_sets_of(sets: Mapping[str, UnitSets]) -> Mapping[str, UnitSets]:
-    """The sets of version 2 for the labels of version 1."""
+    """Returns the action-unit sets of version 2 by the emotion labels of version 1."""
     return {label: RICH_SETS.get(label, each) for label, each in sets.items()}
 
 

@@ -30,7 +30,7 @@ from mer_jax.native import small_conv as native
 
 @dataclasses.dataclass(frozen=True)
 class Implementation:
-    """What is computed: sizes, and the same function in pure JAX.
+    """Sizes of the convolution, and the same function in pure JAX.
 
     Attributes:
         reference: From pictures [b h w c], filters [kh kw c d], bias [d] and sign [d] to pooled features [b h2 w2 d]

@@ -31,7 +31,7 @@ def split_tiles(x: Float[Array, "*b h w c"], size: int) -> Float[Array, "*b rows
 
 
 def stack_tiles(x: Float[Array, "*b rows columns h w d"]) -> Float[Array, "*b h w _e"]:
-    """Stacks the features of all tiles as channels, row by row: what stands at one place of every tile meets.
+    """Stacks the features of all tiles as channels, in row order of the tiles.
 
     Args:
         x: Features of each tile.

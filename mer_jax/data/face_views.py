@@ -175,7 +175,7 @@ class Pair(FaceView):
 
     @property
     def needs_apex(self) -> bool:
-        """Yes."""
+        """True: one of the two frames is the apex."""
         return True
 
     @property

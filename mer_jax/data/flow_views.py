@@ -65,7 +65,7 @@ class Motion(FlowMapView):
 
     @property
     def needs_apex(self) -> bool:
-        """Yes."""
+        """True: motion is measured from the onset to the apex."""
         return True
 
     def inputs(self) -> tuple[Input, ...]:
@@ -97,7 +97,7 @@ class FlowMaps(FlowMapView):
 
     @property
     def needs_apex(self) -> bool:
-        """Yes."""
+        """True: motion is measured from the onset to the apex."""
         return True
 
     def inputs(self) -> tuple[Input, ...]:

@@ -1,4 +1,4 @@
-"""What a network may know of a training batch, and the terms that it adds to the loss.
+"""Training targets that a network may receive, and the auxiliary terms of its loss.
 
 The engine minimises the loss of the logits. A network that needs more has four means:
 
@@ -32,7 +32,7 @@ KEPT_COLLECTIONS = ("params", "batch_stats", "class_stats")
 
 @struct.dataclass
 class Targets:
-    """What is known of the clips of a training batch."""
+    """Labels and action units of a training batch."""
 
     # Not checked here: jax.tree puts placeholders of its own into the fields.
     label: Any  # Int[Array, " b"]: class indices

@@ -1,4 +1,4 @@
-"""What a view is: from stored 8-bit pictures of a clip to the inputs of a network."""
+"""Base class of views, which map the stored 8-bit pictures of a clip to the inputs of a network."""
 
 import abc
 import dataclasses

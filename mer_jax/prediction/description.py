@@ -1,4 +1,4 @@
-"""What a trained model is: the content of `model.json`, with every field checked on reading."""
+"""Description of a trained model: the content of `model.json`, validated when it is read."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""What a prediction may be used for: printed with every model card and every report, and by no option left out.
+"""Statement of permitted use, printed with every model card and report; no option removes it.
 
 Not legal advice. Source: Regulation (EU) 2024/1689, articles 3(39), 5(1)(f), 50(3), annex III 1(c), recitals 18 and 44.
 """
