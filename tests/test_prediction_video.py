@@ -14,12 +14,12 @@ import pytest
 import mer_jax
 from mer_jax.cli.main import main
 from mer_jax.errors import ConfigError, DecodeError, ModelError
-from mer_jax.prediction.intervals import Interval, parse_interval
 from mer_jax.prediction.model import TrainedModel
 from mer_jax.prediction.model_folder import write_model
 from mer_jax.prediction.usage import usage_notes
 from mer_jax.prediction.video import predict_video, read_times, watch_faces
 from mer_jax.report.prediction import list_files
+from mer_jax.spotting.interval import Interval, parse_interval
 from mer_jax.vision.frames import ArrayFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.libraries import cv2

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mer_jax.prediction.intervals import Interval
 from mer_jax.prediction.result import Prediction
 from mer_jax.prediction.video import PredictedInterval, PredictedVideo
+from mer_jax.spotting.interval import Interval
 from tests.toy_models import NAMES
 
 

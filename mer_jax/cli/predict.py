@@ -141,9 +141,9 @@ def _predict_one(
     bar: ProgressBar,
     place: "Progress",
 ) -> "PredictedVideo":
-    from mer_jax.prediction.intervals import parse_interval
     from mer_jax.prediction.video import predict_video, read_times
     from mer_jax.report.prediction import list_files, write_video
+    from mer_jax.spotting.interval import parse_interval
     from mer_jax.vision.turn import turn_frames
 
     before = _describe_source(job.path)

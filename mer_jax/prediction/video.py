@@ -8,9 +8,9 @@ from jaxtyping import Float64
 
 from mer_jax.errors import ConfigError, DecodeError
 from mer_jax.prediction.clip import ClipReader
-from mer_jax.prediction.intervals import WHOLE, Interval
 from mer_jax.prediction.model import TrainedModel
 from mer_jax.prediction.result import Prediction
+from mer_jax.spotting.interval import WHOLE, Interval
 from mer_jax.vision.frames import Frame, FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker, Landmarks
 from mer_jax.vision.libraries import cv2
