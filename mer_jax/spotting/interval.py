@@ -10,6 +10,16 @@ from mer_jax.errors import ConfigError
 
 WHOLE = "clip"  # kind of a file that is one clip from onset to offset
 GIVEN = "given"  # kind of an interval that the user names
+MICRO = "micro"  # an expression of at most MICRO_LONGEST_S
+MACRO = "macro"  # a longer expression
+BLINK = "blink"
+GAZE = "gaze"  # the eyes look elsewhere
+SPEECH = "speech"
+TURN = "turn"  # the head turns, nods or leans
+EXPRESSIONS = (MICRO, MACRO)  # kinds that are scored and classified
+OTHER_MOVEMENTS = (BLINK, GAZE, SPEECH, TURN)  # kinds that are reported and not classified
+
+MICRO_LONGEST_S = 0.5  # from onset to offset, after the field's convention
 
 _FORM = re.compile(r"(\d+)-(\d+)|([\d.]+)s-([\d.]+)s")
 
@@ -23,7 +33,7 @@ class Interval:
         offset_frame: Last frame, 0-based, included.
         apex_frame: Frame of the largest movement; None if unknown.
         face_id: Number of the face, from 0.
-        kind: `clip`, `given`, or what a spotter says, such as `micro` or `blink`.
+        kind: `clip`, `given`, or what a spotter says: one of `EXPRESSIONS` or `OTHER_MOVEMENTS`.
         score: Of the spotter; None without one.
     """
 
