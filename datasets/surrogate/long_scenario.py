@@ -227,7 +227,7 @@ def _shift_gaze(rng: np.random.Generator, curves: _Curves, moment: Moment, fps: 
 
 
 def _speak(rng: np.random.Generator, curves: _Curves, moment: Moment, fps: float) -> None:
-    """Syllables: jaw and lips open and close three to five times a second, lips round and close, the head goes along."""
+    """Jaw and lips open and close three to five times a second, lips stretch and press, and the head goes along."""
     frames = _frames(moment)
     seconds = curves.seconds[frames] - curves.seconds[moment.onset]
     ramp = min(0.3, 0.25 / seconds[-1])

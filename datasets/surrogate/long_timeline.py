@@ -90,8 +90,8 @@ def sample_timeline(
     wanted: list[tuple[str, str, int]] = []  # kind, label, frames: in the order in which they may be left out
     if is_expressive and difficulty.amplitude > 0:
         for kind, rate, durations in ((MICRO, rates.micro, MICRO_S), (MACRO, rates.macro, MACRO_S)):
-            for _ in range(max(1, round(rate * minutes))):
-                wanted.append((kind, "", _sample_frames(rng, durations, fps)))
+            count = max(1, round(rate * minutes))
+            wanted += [(kind, "", _sample_frames(rng, durations, fps)) for _ in range(count)]
     others = [(SPEECH, SPEECH, _sample_frames(rng, SPEECH_S, fps)) for _ in range(_count(rng, rates.speech * minutes))]
     for _ in range(_count(rng, rates.head * minutes)):
         label = str(rng.choice(list(_HEAD_S)))
