@@ -107,7 +107,7 @@ def plan_casme_squared_long(options: CorpusOptions) -> CorpusPlan:
 def _plan_video(video: _Video) -> ClipPlan:
     path = f"rawvideo/{video.name}"
     return ClipPlan(
-        video.name.removesuffix(".avi"),
+        video.name,
         video.scenario.spec,
         (),
         video=path,
