@@ -6,8 +6,8 @@
     SURROGATE_disturbances.csv              ours: blinks, gaze shifts, speech, movements of the head
 
 Source: the corpus description of Yap, Kendrick and Yap, SAMM Long Videos, FG 2020.
-Differs: a real video lasts 35 s on average. Numbers of inducements are counted per person; macro-movements have an
-emotion in the marker, though the release states none.
+Differs: inducements are numbered per person; macro-movements have an emotion in the marker, though the release states
+none.
 """
 
 import collections
