@@ -22,7 +22,6 @@ from datasets.cached import unwritable_as_corpus_error
 from datasets.folders import locked
 from datasets.long_videos import LONG, LongCorpus, LongExpression, LongVideo, find_long_release, report_lines
 from datasets.release import import_builder
-from datasets.report import FINDINGS
 from mer_jax.errors import CorpusError
 from mer_jax.spotting.interval import Interval
 from mer_jax.system.files import is_sealed, seal
@@ -121,9 +120,6 @@ def build_long(
     source = find_long_release(corpus).read_long(manual_dir)
     for line in report_lines(source):
         say(line)
-    for kind, sentences in source.findings.items():
-        for sentence in sentences:
-            say(f"  {FINDINGS[kind]}: {sentence}")
     data_dir = Path(data_dir).expanduser().absolute()
     builder_class = import_builder(corpus).of_provenance(source.provenance)
     builder_dir = data_dir / builder_class.name / LONG / str(builder_class.VERSION)

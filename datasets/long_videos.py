@@ -20,7 +20,7 @@ from datasets.annotated import AnnotatedRelease
 from datasets.cutting import Annotation, Key
 from datasets.discovery import check_manual_dir
 from datasets.folders import describe_folder, find_folders, find_marker, list_frames
-from datasets.report import Findings
+from datasets.report import FINDINGS, Findings
 from mer_jax.errors import ConfigError, CorpusError, DecodeError, near_names
 from mer_jax.spotting.interval import EXPRESSIONS, Interval
 from mer_jax.system.files import natural_key
@@ -355,3 +355,5 @@ def report_lines(corpus: LongCorpus) -> Iterable[str]:
     yield f"  intervals:  {corpus.count('macro')} macro, {corpus.count('micro')} micro; {still} videos have none"
     if mark:
         yield "  These are rendered faces, not recordings: no result on them says anything about people."
+    for kind, sentences in corpus.findings.items():
+        yield from (f"  {FINDINGS[kind]}: {sentence}" for sentence in sentences)

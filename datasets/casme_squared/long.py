@@ -16,7 +16,9 @@ from datasets.casme_squared.release import VIDEO, CasmeSquared
 from datasets.cutting import Annotation, Key
 from datasets.folders import enter_doubled, list_files, subfolders
 from datasets.long_videos import LongRelease
+from datasets.spreadsheet import Row, Sheet
 
+_SHEETS = ["CASFEcode_final", "naming rule1", "naming rule2"]
 _SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".wmv")
 
 
@@ -51,6 +53,12 @@ class Videos(LongRelease, CasmeSquared):
                     continue
                 found[number, film.group(1)] = (f"{folder.name}/{path.name}", f"s{number}", path)
         return found
+
+    def open_table(self, sheets: list[Sheet]) -> list[Row]:
+        """Returns the rows of expressions; none if the first of the three sheets is empty: nothing was expressed."""
+        if len(sheets) == len(_SHEETS) and not sheets[0].rows and [each.name for each in sheets[1:]] == _SHEETS[1:]:
+            return []
+        return super().open_table(sheets)
 
     def emotion(self, annotation: Annotation) -> str:
         """Returns what the person said to have felt."""

@@ -70,6 +70,8 @@ class Videos(LongRelease):
             rows = [row for row in table_rows(sheet, -1, _COLUMNS) if _MOVEMENT.fullmatch(row.text("Filename"))]
             if rows:
                 return rows
+        if named:  # it is the right file, and nothing moved
+            return []
         raise CorpusError(
             f"{sheets[0].path}: no sheet has rows with the name of a movement, such as 006_1_2, in column B; expected "
             f"the sheet {self.sheet}. This is another file."

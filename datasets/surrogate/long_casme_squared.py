@@ -18,7 +18,6 @@ from datasets.surrogate.casme_squared import COARSE_OF, FEELING_COUNTS, GEOMETRY
 from datasets.surrogate.emotions import EMOTION_SETS
 from datasets.surrogate.identity import sample_subject
 from datasets.surrogate.long_plan import (
-    DISTURBANCES_NAME,
     check_duration,
     choose_expressive,
     describe_truth,
@@ -28,6 +27,7 @@ from datasets.surrogate.long_plan import (
 from datasets.surrogate.long_scenario import LongScenario
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, SubjectPlan, apportion
 from datasets.surrogate.workbook import Row
+from datasets.truth import DISTURBANCES_NAME
 from mer_jax.errors import ConfigError
 from mer_jax.spotting.interval import MACRO
 

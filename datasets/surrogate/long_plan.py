@@ -1,7 +1,5 @@
 """What the surrogates of all corpora of long videos share: who is filmed how often, and what is said of a video."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,13 +10,10 @@ from datasets.surrogate.long_scenario import LongScenario, sample_long_scenario
 from datasets.surrogate.plan import CorpusOptions
 from datasets.surrogate.scenario import UnitSets
 from datasets.surrogate.studio import CorpusGeometry
+from datasets.truth import write_table
 from mer_jax.errors import ConfigError
 
 DURATIONS_S = (10.0, 3600.0)  # of a video; below there is hardly room for one expression and one disturbance
-DISTURBANCES_NAME = "SURROGATE_disturbances.csv"
-TRUTH_COLUMNS = (
-    "file", "subject", "frame_rate", "num_frames", "onset_frame", "apex_frame", "offset_frame", "type", "label",
-)  # fmt: skip
 _STILL = 0.25  # share of videos without an expression
 
 
@@ -112,12 +107,10 @@ def write_disturbances(videos: Iterable[tuple[str, str, LongScenario]]) -> bytes
     Args:
         videos: for each its name below the folder of videos, its subject, and what happens.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow((*TRUTH_COLUMNS, "provenance"))
-    for name, subject, scenario in videos:
-        for each in scenario.disturbances:
-            frames = (each.onset, each.apex, each.offset)
-            told = (name, subject, f"{scenario.fps:g}", scenario.num_frames, *frames, each.kind, each.label)
-            writer.writerow((*told, "surrogate"))
-    return table.getvalue().encode()
+    rows = [
+        (name, subject, f"{scenario.fps:g}", scenario.num_frames, each.onset, each.apex, each.offset, each.kind,
+         each.label, "surrogate")
+        for name, subject, scenario in videos
+        for each in scenario.disturbances
+    ]  # fmt: skip
+    return write_table(rows).encode()

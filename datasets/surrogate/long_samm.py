@@ -19,7 +19,6 @@ import numpy as np
 from datasets.surrogate.emotions import EMOTION_SETS, objective_class
 from datasets.surrogate.identity import sample_subject
 from datasets.surrogate.long_plan import (
-    DISTURBANCES_NAME,
     check_duration,
     choose_expressive,
     describe_truth,
@@ -30,6 +29,7 @@ from datasets.surrogate.long_scenario import Expression, LongScenario
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
 from datasets.surrogate.samm import EMOTION_COUNTS, GEOMETRY, SUBJECT_COUNTS, make_micro_table
 from datasets.surrogate.workbook import Formula, IdText, Row, make_workbook
+from datasets.truth import DISTURBANCES_NAME
 from mer_jax.spotting.interval import MACRO, MICRO
 
 NUM_SUBJECTS, NUM_VIDEOS, DURATION_S = 4, 8, 15.0
