@@ -175,7 +175,8 @@ def teach(recipe: Recipe, cache_dir: Path, *, workers: int | None = None, say: C
     )
     classifier = make_classifier(description, arrays)
     uncalibrated = classifier.probabilities(calibration.pictures)
-    temperature = round(fit_temperature(uncalibrated, calibration.label), 3)
+    # The loss that the classifier itself was fitted by; rendered people move as their labels say in most clips.
+    temperature = round(fit_temperature(uncalibrated, calibration.label, loss="likelihood"), 3)
     answers = tabulate_answers(apply_temperature(uncalibrated, temperature), calibration.label)
     threshold = choose_threshold(answers, recipe.accuracy)
     description = dataclasses.replace(

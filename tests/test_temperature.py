@@ -15,18 +15,27 @@ from mer_jax.evaluation.temperature import (
 )
 
 
-def draw(number, sharpness, seed=0):
+def draw(number, sharpness, seed=0, sureness=1.0):
     """Items whose truth follows calibrated probabilities, and those probabilities made too sure by `sharpness`."""
     rng = np.random.default_rng(seed)
-    calibrated = rng.dirichlet(np.ones(3), number)
+    calibrated = rng.dirichlet(np.full(3, sureness), number)
     true = np.array([rng.choice(3, p=row) for row in calibrated])
     return apply_temperature(calibrated, 1 / sharpness), true
 
 
+@pytest.mark.parametrize("loss", ["brier", "likelihood"])
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
-def test_the_temperature_that_made_answers_too_sure_is_found(sharpness):
+def test_the_temperature_that_made_answers_too_sure_is_found(sharpness, loss):
     probabilities, true = draw(4000, sharpness)
-    assert fit_temperature(probabilities, true) == pytest.approx(sharpness, rel=0.1)
+    assert fit_temperature(probabilities, true, loss=loss) == pytest.approx(sharpness, rel=0.1)
+
+
+def test_a_few_wrong_labels_do_not_make_all_answers_unsure():
+    probabilities, true = draw(400, 1.0, sureness=0.2)
+    surest = np.argsort(-probabilities.max(1))[:8]
+    true[surest] = (probabilities[surest].argmax(1) + 1) % 3
+    robust, likeliest = (fit_temperature(probabilities, true, loss=loss) for loss in ("brier", "likelihood"))
+    assert robust < 1.2 < 1.7 < likeliest
 
 
 def test_calibration_lowers_the_error_and_keeps_every_class():

@@ -122,10 +122,9 @@ class AUGCN(nn.Module):
         return bias
 
     def _encode(self, x: Float[Array, "*b p n"], name: str, layers: int, is_training: bool) -> Float[Array, "*b p n"]:
-        options: dict[str, Any] = {"norm_first": False, "dropout": self.attention_dropout, "dtype": self.dtype}
+        options: Any = {"epsilon": 1e-6, "norm_first": False, "dropout": self.attention_dropout, "dtype": self.dtype}
         for number in range(1, layers + 1):
-            layer = TransformerLayer(8, 16, 128, epsilon=1e-6, **options, name=f"{name}_{number}")
-            x = layer(x, is_training=is_training)
+            x = TransformerLayer(8, 16, 128, **options, name=f"{name}_{number}")(x, is_training=is_training)
         return x
 
     def _reduce(self, x: Float[Array, "*b p n"], name: str, widths: tuple[int, ...], is_training: bool) -> Array:
