@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import tensorflow_datasets as tfds
 
 from datasets.cached import unwritable_as_corpus_error
 from datasets.folders import locked
-from datasets.long_videos import LONG, LongCorpus, LongExpression, LongVideo, find_long_release, report_lines
+from datasets.long_videos import LONG, LongCorpus, LongExpression, LongVideo, find_long_release
 from datasets.release import import_builder
 from mer_jax.errors import CorpusError
 from mer_jax.spotting.interval import Interval
@@ -53,7 +54,7 @@ def long_features() -> tfds.features.FeaturesDict:
             "subject": features.Text(),
             "corpus": features.Text(),
             "provenance": features.Text(),
-            "frame_rate": np.float32,
+            "frame_rate": np.float64,
             "num_frames": np.int32,
             # Positions in the video, 0-based, the offset included.
             **{name: features.Tensor(shape=(None,), dtype=np.int32) for name in _FRAMES},
@@ -118,12 +119,14 @@ def build_long(
         CorpusError: They are not there or cannot be read, or the build cannot be written.
     """
     source = find_long_release(corpus).read_long(manual_dir)
-    for line in report_lines(source):
+    for line in source.lines():
         say(line)
-    data_dir = Path(data_dir).expanduser().absolute()
+    manual_dir, data_dir = Path(manual_dir).expanduser(), Path(data_dir).expanduser().absolute()
     builder_class = import_builder(corpus).of_provenance(source.provenance)
     builder_dir = data_dir / builder_class.name / LONG / str(builder_class.VERSION)
     with unwritable_as_corpus_error(builder_dir), locked(builder_dir.parent, "building in", say):
+        for stale in builder_dir.parent.glob("incomplete.*"):  # of builds that were killed
+            shutil.rmtree(stale)
         if builder_dir.exists():
             try:
                 if _read_metadata(builder_dir)["source_fingerprint"] == fingerprint(source):
@@ -133,7 +136,9 @@ def build_long(
                 say(f"{source.root} has changed since {builder_dir} was built; it is built again")
             except CorpusError as error:
                 say(f"not usable any more, so it is built again: {error}")
-            shutil.rmtree(builder_dir)
+            # Renamed first: whatever stops the deletion, half a dataset never keeps the name of a complete one.
+            builder_dir.rename(doomed := builder_dir.with_name(f"incomplete.{secrets.token_hex(4)}_{builder_dir.name}"))
+            shutil.rmtree(doomed)
         builder = builder_class(config=LONG, data_dir=data_dir, long=source)
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download, though there is none
@@ -207,7 +212,7 @@ def _decode(example: dict[str, Any], root: Path) -> LongVideo:
 
 
 def _checksum(video: LongVideo) -> str:
-    told = dataclasses.asdict(video) | {"path": "", "frame_rate": float(np.float32(video.frame_rate))}
+    told = dataclasses.asdict(video) | {"path": ""}
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
 
 

@@ -12,7 +12,7 @@ import bisect
 import dataclasses
 import importlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from datasets.discovery import check_manual_dir
 from datasets.folders import describe_folder, find_folders, find_marker, list_frames
 from datasets.report import FINDINGS, Findings
 from mer_jax.errors import ConfigError, CorpusError, DecodeError, near_names
-from mer_jax.spotting.interval import EXPRESSIONS, Interval
+from mer_jax.spotting.interval import EXPRESSIONS, MACRO, MICRO, Interval
 from mer_jax.system.files import natural_key
 from mer_jax.vision.libraries import cv2, quiet_opencv
 
@@ -114,6 +114,35 @@ class LongCorpus:
         """Returns the number of expressions of a kind."""
         return sum(each.kind == kind for video in self.videos for each in video.intervals)
 
+    def lines(self) -> Iterator[str]:
+        """Yields what a person should know of the copy, line by line."""
+        still = sum(not video.expressions for video in self.videos)
+        people = len({video.subject for video in self.videos})
+        minutes = sum(video.duration_s for video in self.videos) / 60
+        mark = "SURROGATE " if self.provenance == "surrogate" else ""
+        title = f"{mark}{self.title}, long videos, {self.provenance}"
+        yield f"{title}: {len(self.videos)} videos of {people} people, {minutes:.1f} minutes, in {self.root}"
+        yield f"  labels:     {self.annotation}"
+        yield f"  intervals:  {self.count(MACRO)} macro, {self.count(MICRO)} micro; videos without any: {still}"
+        if mark:
+            yield "  These are rendered faces, not recordings: no result on them says anything about people."
+        for kind, sentences in self.findings.items():
+            yield from (f"  {FINDINGS[kind]}: {sentence}" for sentence in sentences)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the same as plain values that `json.dumps` takes."""
+        return {
+            "corpus": self.name,
+            "usable": True,
+            "root": str(self.root),
+            "provenance": self.provenance,
+            "num_videos": len(self.videos),
+            "num_frames": sum(video.num_frames for video in self.videos),
+            MACRO: self.count(MACRO),
+            MICRO: self.count(MICRO),
+            "findings": {kind: list(sentences) for kind, sentences in self.findings.items()},
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class Footage:
@@ -133,12 +162,12 @@ class LongRelease(AnnotatedRelease):
 
     Attributes:
         frame_rate: Frames per second.
-        published_counts_of: Expressions by kind, and videos, that the owners published.
+        published_numbers: Expressions by kind, and videos, that the owners published.
         expected_videos: What is looked for, for errors.
     """
 
     frame_rate: ClassVar[float]
-    published_counts_of: ClassVar[Mapping[str, int]]
+    published_numbers: ClassVar[Mapping[str, int]]
     expected_videos: ClassVar[str]
 
     @abc.abstractmethod
@@ -283,7 +312,7 @@ class LongRelease(AnnotatedRelease):
 
     def _compare_counts(self, corpus: LongCorpus) -> None:
         there = {kind: corpus.count(kind) for kind in EXPRESSIONS} | {"videos": len(corpus.videos)}
-        for name, published in self.published_counts_of.items():
+        for name, published in self.published_numbers.items():
             if there[name] != published:
                 self.findings.add("counts", f"{there[name]} {name}; published are {published}")
 
@@ -339,21 +368,3 @@ def read_long(corpus: str, manual_dir: str | os.PathLike[str]) -> list[LongVideo
         CorpusError: The videos or their annotation are not there or cannot be read.
     """
     return list(find_long_release(corpus).read_long(manual_dir).videos)
-
-
-def report_lines(corpus: LongCorpus) -> Iterable[str]:
-    """Yields what a person should know of a copy, line by line."""
-    still = sum(not video.expressions for video in corpus.videos)
-    people = len({video.subject for video in corpus.videos})
-    minutes = sum(video.duration_s for video in corpus.videos) / 60
-    mark = "SURROGATE " if corpus.provenance == "surrogate" else ""
-    yield (
-        f"{mark}{corpus.title}, long videos: {len(corpus.videos)} videos of {people} people, {minutes:.1f} minutes, in "
-        f"{corpus.root}"
-    )
-    yield f"  labels:     {corpus.annotation}"
-    yield f"  intervals:  {corpus.count('macro')} macro, {corpus.count('micro')} micro; {still} videos have none"
-    if mark:
-        yield "  These are rendered faces, not recordings: no result on them says anything about people."
-    for kind, sentences in corpus.findings.items():
-        yield from (f"  {FINDINGS[kind]}: {sentence}" for sentence in sentences)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.build import find_manual_dir
-from datasets.long_videos import LongCorpus, find_long_release, long_corpora, report_lines
+from datasets.long_videos import LongCorpus, find_long_release, long_corpora
 from mer_jax.cli.command import run_command
 from mer_jax.errors import CorpusError
 from mer_jax.spotting.interval import Interval
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> None:
         out = output_folder(flags.out, "--out")
         corpus = find_long_release(flags.corpus).read_long(find_manual_dir(flags.corpus, flags.manual_dir))
-        for line in report_lines(corpus):
+        for line in corpus.lines():
             print(printable(line))
         for path in write_truth(corpus, out, labels=flags.labels):
             print(printable(f"wrote {path}"))

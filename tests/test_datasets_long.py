@@ -12,8 +12,9 @@ import tensorflow_datasets as tfds
 
 from datasets.build import build
 from datasets.build import main as build_main
+from datasets.check import main as check_main
 from datasets.long_tfds import load_long
-from datasets.long_videos import find_long_release, long_corpora, read_long, report_lines
+from datasets.long_videos import find_long_release, long_corpora, read_long
 from datasets.read import load_clips
 from datasets.surrogate.avi import AviWriter
 from datasets.surrogate.corpus import CORPORA
@@ -111,9 +112,9 @@ class TestRead:
     def test_nothing_is_found_to_be_wrong(self, written, corpus):
         found = find_long_release(corpus).read_long(written[corpus][0])
         assert (found.findings, found.provenance) == ({}, "surrogate")
-        lines = list(report_lines(found))
+        lines = list(found.lines())
         assert lines[0].startswith("SURROGATE ")
-        assert "1 videos have none" in lines[2]
+        assert lines[2].endswith("videos without any: 1")
 
     def test_a_licensed_copy_is_compared_with_what_was_published(self, tmp_path, corpus):
         write_long(tmp_path, corpus, is_licensed=True)
@@ -227,6 +228,14 @@ class TestTfds:
         assert {example["provenance"] for example in source} == {b"surrogate"}
         videos = load_long(tmp_path / "surrogate_casme_squared/long/2.1.0")
         assert videos == read_long(CASME, root)
+
+    def test_the_check_knows_them(self, written, tmp_path, capsys):
+        arguments = [CASME, "--manual_dir", str(written[CASME][0]), "--variant", "long"]
+        assert check_main(arguments) == 0
+        assert capsys.readouterr().out.startswith("SURROGATE CAS(ME)^2, long videos, surrogate: 4 videos of 2 people")
+        assert check_main([*arguments, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["num_frames"] == 4 * 600
+        assert check_main([CASME, "--manual_dir", str(tmp_path), "--variant", "long"]) == 1
 
     def test_samm_and_the_licensed_name(self, tmp_path):
         write_long(tmp_path / "release", SAMM, is_licensed=True, num_clips=2)

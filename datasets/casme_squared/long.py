@@ -26,7 +26,7 @@ class Videos(LongRelease, CasmeSquared):
     """CAS(ME)^2: 98 videos of 22 people at 30 frames per second, with 300 macro- and 57 micro-expressions."""
 
     frame_rate = 30.0
-    published_counts_of: ClassVar[Mapping[str, int]] = {"macro": 300, "micro": 57, "videos": 98}
+    published_numbers: ClassVar[Mapping[str, int]] = {"macro": 300, "micro": 57, "videos": 98}
     expected_videos = "rawpic or rawvideo with s<NN>/<NN>_<code>..., such as rawvideo/s15/15_0101disgustingteeth.avi"
 
     def __init__(self, manual_dir: Path):

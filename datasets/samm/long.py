@@ -40,7 +40,7 @@ class Videos(LongRelease):
     title = "SAMM Long Videos"
     frame_rate = 200.0
     published = Published({"macro": 343, "micro": 159}, {}, field="kind")
-    published_counts_of: ClassVar[Mapping[str, int]] = {"macro": 343, "micro": 159, "videos": 147}
+    published_numbers: ClassVar[Mapping[str, int]] = {"macro": 343, "micro": 159, "videos": 147}
     expected_videos = "SAMM_longvideos with <sss>_<v> inside, such as SAMM_longvideos/006_1/006_1_0001.jpg"
     annotation_name = "SAMM_LongVideos_V3_Release.xlsx"
     subject_pattern = Samm.subject_pattern

@@ -26,7 +26,7 @@ _BLINK_S, _DWELL_S = (0.20, 0.30, 0.42), (0.4, 1.2, 4.0)
 _SPREAD = 0.35  # standard deviation of the logarithm of every duration
 GAP_S = 0.5  # at least between two exclusive moments, and at both ends
 BLINKS_OF, GAZES_OF = 120.0, 40.0  # a minute, for each unit of the probabilities of `Difficulty`
-_REST_OF_BLINKS_S = 0.35  # at least between two blinks, and between two gaze shifts
+_LEAST_PAUSE_S = 0.35  # at least between two blinks, and between two gaze shifts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,10 +153,10 @@ def _scatter(
     moments: list[Moment] = []
     if per_minute <= 0:
         return moments
-    mean_pause_s = max(60 / per_minute - durations_s[1], 2 * _REST_OF_BLINKS_S)
+    mean_pause_s = max(60 / per_minute - durations_s[1], 2 * _LEAST_PAUSE_S)
     start = 0
     while True:
-        pause_s = _REST_OF_BLINKS_S + rng.gamma(2.0, (mean_pause_s - _REST_OF_BLINKS_S) / 2)
+        pause_s = _LEAST_PAUSE_S + rng.gamma(2.0, (mean_pause_s - _LEAST_PAUSE_S) / 2)
         onset, length = start + round(pause_s * fps), _sample_frames(rng, durations_s, fps)
         if onset + length >= num_frames:
             return moments
