@@ -177,7 +177,9 @@ def test_false_alarms_a_minute_and_quiet_videos():
     assert scores["macro"].false_alarms_per_minute == 0.0
     assert (scores.quiet.num_videos, scores.quiet.false_alarms, scores.quiet.minutes) == (2, 2, 2.0)
     assert scores.quiet.false_alarms_per_minute == 1.0
-    assert scores.notes == ("1 of 3 videos have no labels, such as quiet: every alarm in it is false.",)
+    assert scores.notes == (
+        "Not among the labels: 1 of 3 videos, such as quiet; every prediction there is a false alarm.",
+    )
 
 
 def test_without_durations_there_is_no_rate():
@@ -264,7 +266,7 @@ def test_intervals_without_a_kind_are_scored_as_one():
 def test_other_movements_are_not_scored():
     scores = score_spotting({"a": [*parse("0-9"), *parse("20-29", "speech")]}, {"a": parse("0-9")})
     assert scores[OVERALL].counts == Counts(1, 0, 0)
-    assert scores.notes == ("1 predictions of other movements (blink, gaze, speech, turn) are not scored.",)
+    assert scores.notes == ("Not scored: 1 predictions of other movements (blink, gaze, speech, turn).",)
 
 
 def test_overlapping_labels_and_several_faces_are_said():
@@ -272,7 +274,7 @@ def test_overlapping_labels_and_several_faces_are_said():
     scores = score_spotting({"a": faces}, {"a": parse("0-9 5-14")})
     assert scores.notes == (
         "Predictions of several faces in a are scored against the same labels.",
-        "1 labels overlap an earlier one of the same kind and face, such as 0-9 and 5-14 in a; each is counted.",
+        "Labels that overlap an earlier one of their kind: 1, such as 0-9 and 5-14 in a; each is counted.",
     )
 
 

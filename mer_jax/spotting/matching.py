@@ -50,7 +50,13 @@ def compute_ious(predicted: Sequence[Interval], truth: Sequence[Interval]) -> Fl
     return both / (lengths[0][:, None] + lengths[1][None, :] - both)
 
 
-def match_intervals(predicted: Sequence[Interval], truth: Sequence[Interval], *, iou: float = 0.5) -> tuple[Match, ...]:
+def match_intervals(
+    predicted: Sequence[Interval],
+    truth: Sequence[Interval],
+    *,
+    iou: float = 0.5,
+    ious: Float64[np.ndarray, "p l"] | None = None,
+) -> tuple[Match, ...]:
     """Finds as many pairs of a prediction and a label as there can be, each of them in one pair at most.
 
     A pair is possible within one kind and from an overlap of `iou` on. Among the largest sets of pairs, the one with
@@ -60,11 +66,13 @@ def match_intervals(predicted: Sequence[Interval], truth: Sequence[Interval], *,
         predicted: Intervals of one video.
         truth: Labels of the same video.
         iou: The least overlap, above 0 to 1.
+        ious: Overlaps by another formula; None takes `compute_ious`.
 
     Returns:
         The pairs, in the order of the predictions.
     """
-    ious = compute_ious(predicted, truth)
+    if ious is None:
+        ious = compute_ious(predicted, truth)
     possible = (ious >= iou) & find_same_kind(predicted, truth)
     # One more pair outweighs any sum of overlaps: they are at most 1 each.
     values = np.where(possible, 1.0 + ious / (1 + min(ious.shape)), 0.0)

@@ -253,23 +253,26 @@ def _keep_expressions(
 
 def _describe_oddities(predicted: Intervals, alarms: Intervals, labels: Intervals, truth: Intervals) -> list[str]:
     notes = []
-    for where, other, what in ((predicted, truth, "no labels"), (truth, predicted, "no predictions")):
-        only = sorted({*where} - {*other}, key=natural_key)
-        if only:
-            counted = "every alarm in it is false" if what == "no labels" else "every label in it is missed"
-            notes.append(f"{len(only)} of {len(alarms)} videos have {what}, such as {printable(only[0])}: {counted}.")
+    for where, other, what, means in (
+        (predicted, truth, "labels", "every prediction there is a false alarm"),
+        (truth, predicted, "predictions", "every label there is missed"),
+    ):
+        if only := sorted({*where} - {*other}, key=natural_key):
+            notes.append(
+                f"Not among the {what}: {len(only)} of {len(alarms)} videos, such as {printable(only[0])}; {means}."
+            )
     others = sum(len(own) for own in predicted.values()) - sum(map(len, alarms.values()))
     if others:
-        notes.append(f"{others} predictions of other movements ({', '.join(OTHER_MOVEMENTS)}) are not scored.")
+        notes.append(f"Not scored: {others} predictions of other movements ({', '.join(OTHER_MOVEMENTS)}).")
     faces = [name for name, own in alarms.items() if len({each.face_id for each in own}) > 1]
     if faces:
         notes.append(f"Predictions of several faces in {printable(faces[0])} are scored against the same labels.")
-    for what, intervals in (("labels", labels), ("predictions", alarms)):
+    for what, intervals in (("Labels", labels), ("Predictions", alarms)):
         pairs = [(name, *pair) for name, own in intervals.items() for pair in _find_overlaps(own)]
         if pairs:
             name, one, other = pairs[0]
             notes.append(
-                f"{len(pairs)} {what} overlap an earlier one of the same kind and face, such as "
+                f"{what} that overlap an earlier one of their kind: {len(pairs)}, such as "
                 f"{one.onset_frame}-{one.offset_frame} and {other.onset_frame}-{other.offset_frame} in "
                 f"{printable(name)}; each is counted."
             )
