@@ -356,6 +356,7 @@ def test_the_command_prints_and_writes(files, tmp_path, capsys):
     assert [(row["file"], row["outcome"]) for row in matches] == [
         ("a", "hit"), ("a", "hit"), ("a", "miss"), ("b", "false alarm"), ("c", "miss")
     ]  # fmt: skip
+    assert matches[3]["labelled_there"] == "nothing labelled"
     assert matches[1]["iou"] == f"{39 / 41:.4f}"
 
     assert main([*command[:5], "--json"]) == 0

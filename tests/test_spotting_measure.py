@@ -11,6 +11,7 @@ from mer_jax.errors import IntervalsError
 from mer_jax.spotting.average_precision import compute_average_precision
 from mer_jax.spotting.bootstrap import FEW_UNITS, bootstrap_f1
 from mer_jax.spotting.counts import Counts, sum_counts
+from mer_jax.spotting.false_alarms import BESIDE_EXPRESSION, NOTHING, OTHER_KIND
 from mer_jax.spotting.interval import Interval
 from mer_jax.spotting.matching import compute_ious, match_intervals
 from mer_jax.spotting.measure import ANY_EXPRESSION, IOUS, OVERALL, score_spotting
@@ -267,6 +268,17 @@ def test_other_movements_are_not_scored():
     scores = score_spotting({"a": [*parse("0-9"), *parse("20-29", "speech")]}, {"a": parse("0-9")})
     assert scores[OVERALL].counts == Counts(1, 0, 0)
     assert scores.notes == ("Not scored: 1 predictions of other movements (blink, gaze, speech, turn).",)
+
+
+def test_what_is_labelled_at_false_alarms():
+    truth = [*parse("0-9"), *parse("100-119", "macro"), *parse("200-209", "blink"), *parse("205-249", "speech")]
+    predicted = parse("0-9 1-9 5-30 100-119 200-204 206-249 300-309")
+    scores = score_spotting({"a": predicted}, {"a": truth})
+    assert scores.videos[0].false_alarms == (
+        BESIDE_EXPRESSION, BESIDE_EXPRESSION, OTHER_KIND, "blink", "speech", NOTHING
+    )  # fmt: skip
+    assert scores.count_false_alarms()[BESIDE_EXPRESSION] == 2
+    assert sum(scores.count_false_alarms().values()) == scores[OVERALL].counts.false_positives
 
 
 def test_overlapping_labels_and_several_faces_are_said():

@@ -23,7 +23,7 @@ _SCORE_COLUMNS = (
 )  # fmt: skip
 _MATCH_COLUMNS = (
     "provenance", "file", "subject", "kind", "outcome", "onset_frame", "offset_frame", "score", "emotion",
-    "label_onset_frame", "label_offset_frame", "label_emotion", "iou",
+    "label_onset_frame", "label_offset_frame", "label_emotion", "iou", "labelled_there",
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ def to_plain(evaluation: Evaluation) -> dict[str, Any]:
             for iou, counts in scores.by_iou.items()
         },
         "quiet_videos": {**_fields(scores.quiet), "false_alarms_per_minute": scores.quiet.false_alarms_per_minute},
+        "false_alarms": scores.count_false_alarms(),
         "duration_unit": evaluation.duration_unit,
         "durations": list(evaluation.durations),
         "labels_by_duration_s": list(evaluation.length_bins),
@@ -109,18 +110,24 @@ def _list_matches(evaluation: Evaluation) -> Iterator[list[object]]:
     for video in evaluation.scores.videos:
         answers, emotions = (side[video.name] for side in evaluation.emotions)
         start = [evaluation.provenance, printable(video.name), printable(video.subject or "")]
+        reasons = iter(video.false_alarms)
         match_of = {each.predicted: each for each in video.matches}
         for index, each in enumerate(video.predicted):
             own = [*_ends(each), "" if each.score is None else f"{each.score:g}", printable(answers[index] or "")]
             if match := match_of.get(index):
-                found = [*_ends(video.truth[match.truth]), printable(emotions[match.truth] or ""), f"{match.iou:.4f}"]
+                found = [
+                    *_ends(video.truth[match.truth]),
+                    printable(emotions[match.truth] or ""),
+                    f"{match.iou:.4f}",
+                    "",
+                ]
                 yield [*start, each.kind, "hit", *own, *found]
             else:
-                yield [*start, each.kind, "false alarm", *own, *[""] * 4]
+                yield [*start, each.kind, "false alarm", *own, *[""] * 4, next(reasons)]
         found_labels = {each.truth for each in video.matches}
         for index, each in enumerate(video.truth):
             if index not in found_labels:
-                own = [*_ends(each), printable(emotions[index] or ""), ""]
+                own = [*_ends(each), printable(emotions[index] or ""), "", ""]
                 yield [*start, each.kind, "miss", *[""] * 4, *own]
 
 

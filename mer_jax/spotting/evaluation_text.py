@@ -36,6 +36,8 @@ def _list_parts(evaluation: Evaluation) -> Iterator[str]:
     yield _describe_thresholds(scores)
     if scores.quiet.num_videos:
         yield _describe_quiet(scores)
+    if causes := scores.count_false_alarms():
+        yield lay_out(["what is labelled at false alarms", "number"], list(causes.items()))
     if evaluation.durations:
         unit = evaluation.duration_unit
         digits = 3 if unit == "s" else 0

@@ -1,6 +1,7 @@
 """The measure of spotting: how many of the labelled expressions are found, and how many alarms are false."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from mer_jax.errors import IntervalsError
@@ -8,6 +9,7 @@ from mer_jax.evaluation.intervals import Interval as ConfidenceInterval
 from mer_jax.spotting.average_precision import compute_average_precision
 from mer_jax.spotting.bootstrap import DRAWS, bootstrap_f1
 from mer_jax.spotting.counts import Counts, sum_counts
+from mer_jax.spotting.false_alarms import explain_false_alarms
 from mer_jax.spotting.interval import EXPRESSIONS, GIVEN, OTHER_MOVEMENTS, WHOLE, Interval
 from mer_jax.spotting.matching import Match, match_intervals
 from mer_jax.system.files import natural_key, printable
@@ -48,6 +50,7 @@ class VideoScores:
         predicted: The predictions that are scored, in their order.
         truth: The labels that are scored, in their order.
         matches: Which of these found which.
+        false_alarms: What is labelled at each prediction without a match; see `explain_false_alarms`.
         counts: By kind.
     """
 
@@ -57,6 +60,7 @@ class VideoScores:
     predicted: tuple[Interval, ...]
     truth: tuple[Interval, ...]
     matches: tuple[Match, ...]
+    false_alarms: tuple[str, ...]
     counts: Mapping[str, Counts]
 
 
@@ -107,6 +111,11 @@ class SpottingScores:
     def __getitem__(self, kind: str) -> KindScores:
         """Scores of a kind, or of `OVERALL`."""
         return self.scores[kind]
+
+    def count_false_alarms(self) -> dict[str, int]:
+        """Number of false alarms by what is labelled there, the most frequent first."""
+        reasons = Counter(reason for video in self.videos for reason in video.false_alarms)
+        return dict(reasons.most_common())
 
 
 def score_spotting(
@@ -161,7 +170,10 @@ def score_spotting(
     kinds, notes = _choose_kinds(predicted, truth)
     alarms, labels = (_keep_expressions(each, names, kinds) for each in (predicted, truth))
     notes += _describe_oddities(predicted, alarms, labels, truth)
-    videos = tuple(_score_video(name, alarms[name], labels[name], kinds, iou, durations_s, subjects) for name in names)
+    videos = tuple(
+        _score_video(name, alarms[name], labels[name], truth.get(name, ()), kinds, iou, durations_s, subjects)
+        for name in names
+    )
     minutes = sum(each.duration_s for each in videos) / 60
     quiet = [each for each in videos if not each.truth]
     return SpottingScores(
@@ -212,9 +224,10 @@ def _check_intervals(what: str, intervals: Intervals) -> None:
             place = f"{what} {each.onset_frame}-{each.offset_frame} ({each.kind}) of video {printable(name)!r}"
             if not 0 <= each.onset_frame <= each.offset_frame:
                 raise IntervalsError(f"{place}: expected an onset from 0 on, and an offset that is not before it")
-            if what == "label" and each in seen:
+            key = (each.onset_frame, each.offset_frame, each.kind, each.face_id)
+            if what == "label" and key in seen:
                 raise IntervalsError(f"{place} is there twice; expected each label once")
-            seen.add(each)
+            seen.add(key)
 
 
 def _choose_kinds(predicted: Intervals, truth: Intervals) -> tuple[tuple[str, ...], list[str]]:
@@ -296,6 +309,7 @@ def _score_video(
     name: str,
     alarms: tuple[Interval, ...],
     labels: tuple[Interval, ...],
+    labelled: Sequence[Interval],
     kinds: tuple[str, ...],
     iou: float,
     durations_s: Mapping[str, float] | None,
@@ -309,6 +323,7 @@ def _score_video(
         predicted=alarms,
         truth=labels,
         matches=matches,
+        false_alarms=tuple(explain_false_alarms(alarms, labels, matches, labelled, iou=iou)),
         counts=_count(alarms, labels, matches, kinds),
     )
 
