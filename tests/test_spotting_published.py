@@ -1,13 +1,16 @@
 """What published scripts answer on the same intervals: a case for each thing that they do differently."""
 
 import math
+import re
 
 import pytest
 
 from mer_jax.spotting.counts import Counts
+from mer_jax.spotting.matching import compute_ious
 from mer_jax.spotting.measure import OVERALL, score_spotting
 from mer_jax.spotting.published_scripts import score_as_published, score_recognition_as_published
 from mer_jax.spotting.recognition import NO_ANSWER, score_recognition
+from tests.documents import ROOT
 from tests.test_spotting_measure import parse, random_files
 
 # Predictions, labels, TP FP FN of this library, of the script of MEGC 2020, and of STRS-Metric.
@@ -137,3 +140,16 @@ def test_without_emotions_there_are_no_scores():
 def test_labels_without_an_emotion_are_counted():
     scores, answers, _ = spot(("a", "a"), ("b", "b"))
     assert score_recognition(scores, answers, {"a": ["a", None]}).num_unlabelled == 1
+
+
+def test_the_table_in_the_documents():
+    page = (ROOT / "docs" / "spotting.md").read_text()
+    rows = re.findall(r"^\| ([\d, -]+) \| ([\d, -]+) \| ([\d., ;]+) \|" + r" ([\d -]+) \|" * 3 + "$", page, re.M)
+    assert len(rows) == 8
+    for predicted, truth, ious, *counts in rows:
+        sides = [parse(each.replace(",", "")) for each in (predicted, truth)]
+        stated = [float(number) for number in re.split("[,;]", ious)]
+        assert compute_ious(*sides).reshape(-1).round(3).tolist() == stated
+        scores = score_spotting({"a": sides[0]}, {"a": sides[1]}, draws=10)
+        found = [scores[OVERALL].counts, *(each.counts[OVERALL] for each in score_as_published(scores))]
+        assert [Counts(*map(int, each.split())) for each in counts] == found

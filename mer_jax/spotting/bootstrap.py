@@ -10,8 +10,8 @@ from mer_jax.spotting.counts import Counts
 
 DRAWS = 2000
 SEED = 0  # the same files always get the same interval
-# Below this number the percentile bootstrap is too narrow: with 16 people it holds the true score 84 to 90 % of the
-# time, by benchmarks/coverage.py.
+# Below this number the percentile bootstrap is too narrow: that of an accuracy over 16 people holds the true value 90 %
+# of the time on average, 84 % at worst, by benchmarks/coverage.py.
 MIN_UNITS = 20
 FEW_UNITS = "too narrow: fewer than 20 of them"
 

@@ -18,6 +18,10 @@ DEFINITIONS = (
     "precision over all thresholds of the score; FA/min are false alarms a minute."
 )
 
+_EMOTIONS_NOTE = """\
+  UAR is the mean precision there. An emotion that no found label has counts as 0. If all true positives
+  have one and the same emotion, and all answers are right, F1 and STRS are not a number."""
+
 
 def describe_evaluation(evaluation: Evaluation) -> str:
     """Formats all scores as tables and sentences."""
@@ -137,13 +141,7 @@ def _describe_published(evaluation: Evaluation) -> Iterator[str]:
             [name, _format(getattr(theirs, name)), _format(getattr(ours, name))]
             for name in ("precision", "recall", "f1", "uf1", "uar", "strs")
         ]
-        indent = {"initial_indent": "  ", "subsequent_indent": "  "}
-        yield f"{lay_out([f'emotions as {STRS_METRIC}', 'theirs', 'ours'], rows)}\n" + textwrap.fill(
-            "Its UAR is the mean precision. An emotion that no found label has counts as 0. If all true positives have "
-            "one and the same emotion, and all answers are right, its F1 and STRS are not a number.",
-            WIDTH,
-            **indent,
-        )
+        yield f"{lay_out([f'emotions as {STRS_METRIC}', 'theirs', 'ours'], rows)}\n{_EMOTIONS_NOTE}"
 
 
 def _describe_steps(scores: SpottingScores, script: PublishedScores) -> Iterator[str]:

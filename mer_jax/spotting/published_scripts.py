@@ -100,7 +100,7 @@ def score_as_published(scores: SpottingScores) -> tuple[PublishedScores, ...]:
         ("One prediction takes every free label that it overlaps.", _keep_tried, _take_all),
     ]  # fmt: skip
     return tuple(
-        PublishedScores(name, tuple(Step(reason, _count_videos(scores, *rule)) for reason, *rule in rules))
+        PublishedScores(name, tuple(Step(reason, _count_videos(scores, keep, count)) for reason, keep, count in rules))
         for name, rules in ((MEGC_2020, megc), (STRS_METRIC, strs))
     )
 
