@@ -75,6 +75,12 @@ def test_columns_of_other_tables(tmp_path):
     assert table.notes[1] == "labels.csv: 1 intervals have the offset 0 and end at their apex instead"
 
 
+def test_a_column_of_labels_may_hold_the_types(tmp_path):
+    table = read(write(tmp_path / "t.csv", "file,onset,offset,label", "a,1,2,micro", "a,5,9,macro"))
+    assert [(row.kind, row.label) for row in table.rows] == [("micro", None), ("macro", None)]
+    assert table.notes == ("t.csv: file is video, onset is onset_frame, offset is offset_frame, label is kind",)
+
+
 def test_times_become_frames(tmp_path):
     path = write(tmp_path / "t.csv", "file,start_s,end_s", "a,0.4,0.8", "a,1.0,1.001")
     table = read(path)
@@ -106,6 +112,10 @@ def test_a_header_alone_says_that_nothing_was_found(tmp_path):
         (["file,onset,offset", "a,nan,2"], "row 1: has the onset_frame 'nan'"),
         (["file,onset,offset", "a,1,"], "row 1: has no onset or no offset"),
         (["file,onset,offset", ",1,2"], "row 1: has no video"),
+        (
+            ["video,subject,onset,offset", "EP01,6,1,2", "EP01,7,1,2"],
+            "row 2: has the video 'EP01' of 7, which was of 6 before; expected a name of its own for each",
+        ),
         (["file,onset,offset,type", "a,1,2,smile"], "row 1: has the type 'smile'; expected one of micro, macro"),
     ],
 )
@@ -374,6 +384,18 @@ def test_the_command_without_videos_says_what_is_missing(files, capsys):
     assert "duration  in frames" in text
     assert "AP  FA/min" not in text
     assert "minutes" not in text
+
+
+def test_what_is_known_of_some_videos_only_is_said(files, tmp_path, capsys):
+    predicted, truth, _ = map(str, files)
+    part = write(tmp_path / "part.csv", "file,duration_s,subject", "a,10,s1", "b,,s2", "c,10,")
+    notes = write(tmp_path / "notes.csv", "file,onset,offset,type,label", "a,0,9,micro,AU4")
+    assert main(["score-spotting", predicted, truth, "--videos", str(part)]) == 0
+    text = capsys.readouterr().out
+    assert "Nothing over minutes: 1 of 3 videos have no duration_s, such as b." in text
+    assert "Nothing over people: 1 of 3 videos have no subject, such as c." in text
+    assert main(["score-spotting", predicted, str(notes)]) == 0
+    assert "Emotions are not scored: predictions name negative, positive, and labels AU4." in capsys.readouterr().out
 
 
 def test_what_the_command_refuses(files, tmp_path, capsys):

@@ -99,21 +99,30 @@ def evaluate_tables(
         notes.append(f"Times are compared as frames, at {shown} frames per second.")
 
     durations_s = _all_or_none({name: own.duration_s for name, own in facts.items()})
-    if durations_s is None and any(own.duration_s for own in facts.values()):
-        missing = next(name for name, own in facts.items() if own.duration_s is None)
-        notes.append(f"No rates per minute: the length of {printable(missing)} is not known, among others.")
+    subjects = _all_or_none({name: own.subject for name, own in facts.items()})
+    for values, attribute, what in ((durations_s, "duration_s", "minutes"), (subjects, "subject", "people")):
+        missing = [name for name, own in facts.items() if getattr(own, attribute) is None]
+        if values is None and len(missing) < len(facts):
+            notes.append(
+                f"Nothing over {what}: {len(missing)} of {len(facts)} videos have no {attribute}, such as "
+                f"{printable(missing[0])}."
+            )
     scores = score_spotting(
         *({name: [each for each, _ in own] for name, own in side.items()} for side in placed),
         durations_s=durations_s,
-        subjects=_all_or_none({name: own.subject for name, own in facts.items()}),
+        subjects=subjects,
         iou=iou,
     )
     known_rates = _all_or_none(rates)
     durations, length_bins = list_durations(scores, known_rates)
     emotions = (_list_emotions(placed[0], names), _list_emotions(placed[1], names))
-    recognition = {}
-    if all(any(map(any, side.values())) for side in emotions):
+    recognition: dict[str, RecognitionScores | None] = {}
+    named = [sorted({each for own in side.values() for each in own if each}, key=natural_key) for side in emotions]
+    if {*named[0]} & {*named[1]}:
         recognition = {kind: score_recognition(scores, *emotions, kind=kind) for kind in (*scores.kinds, OVERALL)}
+    elif all(named):
+        shown = [printable(", ".join(names[:5])) for names in named]
+        notes.append(f"Emotions are not scored: predictions name {shown[0]}, and labels {shown[1]}.")
     return Evaluation(
         scores=scores,
         recognition=recognition,

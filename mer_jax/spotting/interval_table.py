@@ -104,11 +104,6 @@ class IntervalTable:
         """Whether every interval is stated in frames."""
         return all(row.onset_frame is not None for row in self.rows)
 
-    @property
-    def has_times(self) -> bool:
-        """Whether every interval is stated in seconds."""
-        return all(row.onset_s is not None for row in self.rows)
-
     def rename(self, names: Mapping[str, str]) -> "IntervalTable":
         """The same intervals under other names of their videos; names that are missing in `names` stay."""
         rows = tuple(dataclasses.replace(row, video=names.get(row.video, row.video)) for row in self.rows)

@@ -59,6 +59,10 @@ def read_csv(path: Path, chosen_kinds: Mapping[str, str]) -> IntervalTable:
     header, rows = read_cells(path)
     columns = find_columns(header, _NAMES)
     _check_columns(path, header, columns)
+    if "kind" not in columns and "label" in columns:
+        labels = [row[columns["label"]] for _, row in rows]
+        if labels and all(parse_kind(label, chosen_kinds) for label in labels):  # "micro", and no emotion
+            columns["kind"] = columns.pop("label")
     cells = [(f"row {number}", {role: row[index] for role, index in columns.items()}) for number, row in rows]
     read = [_read_row(path, place, values, chosen_kinds) for place, values in cells]
     notes = [f"{path.name}: " + ", ".join(f"{header[index]} is {role}" for role, index in columns.items())]
@@ -195,7 +199,15 @@ def _read_videos(
             for name in ("frame_rate", "duration_s")
         }
         facts = VideoFacts(subject=values.get("subject") or None, **stated)
-        videos[row.video] = videos.get(row.video, VideoFacts()).fill(facts)
+        known = videos.get(row.video, VideoFacts())
+        if None not in (known.subject, facts.subject) and known.subject != facts.subject:
+            reject(
+                path,
+                place,
+                f"has the video {row.video!r} of {facts.subject}, which was of {known.subject} before",
+                f"a name of its own for each video, such as {facts.subject}/{row.video}",
+            )
+        videos[row.video] = known.fill(facts)
         if row.offset_s and row.offset_frame and row.offset_frame > latest.get(row.video, 0):
             # The latest one is the most precise.
             latest[row.video] = row.offset_frame
