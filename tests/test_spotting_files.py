@@ -344,9 +344,9 @@ def test_the_command_prints_and_writes(files, tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.startswith("SURROGATE: rendered faces")
     for said in (
-        "4 videos, 2.0 minutes, 3 people; IoU 0.5",
+        "4 videos, 2.00 minutes, 3 people; IoU 0.5",
         "overall       4          3   2   1   2     0.6667  0.5000  0.5714",
-        "Videos without a labelled expression: 2; false alarms in them: 1 in 1.0 minutes, 1.000 a minute",
+        "Videos without a labelled expression: 2; false alarms in them: 1 in 1.00 minutes, 1.000 a minute",
         "percentile bootstrap over 4 videos, 2000 draws; too narrow",
         "FP 1 to 0: Videos without labels are skipped, with all of their false alarms.",
         "FN 2 to 1: People without any prediction are skipped, with all of their misses.",
@@ -396,6 +396,9 @@ def test_what_is_known_of_some_videos_only_is_said(files, tmp_path, capsys):
     assert "Nothing over people: 1 of 3 videos have no subject, such as c." in text
     assert main(["score-spotting", predicted, str(notes)]) == 0
     assert "Emotions are not scored: predictions name negative, positive, and labels AU4." in capsys.readouterr().out
+    missed = write(tmp_path / "missed.csv", "file,onset,offset,type,label", "a,500,509,micro,positive")
+    assert main(["score-spotting", predicted, str(missed)]) == 0
+    assert "Emotions are not scored: no true positive has one in both files." in capsys.readouterr().out
 
 
 def test_what_the_command_refuses(files, tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from mer_jax.errors import IntervalsError
 from mer_jax.spotting.average_precision import compute_average_precision
-from mer_jax.spotting.bootstrap import FEW_UNITS, bootstrap_f1
+from mer_jax.spotting.bootstrap import FEW_UNITS, NO_SPREAD, bootstrap_f1
 from mer_jax.spotting.counts import Counts, sum_counts
 from mer_jax.spotting.false_alarms import BESIDE_EXPRESSION, NOTHING, OTHER_KIND
 from mer_jax.spotting.interval import Interval
@@ -207,6 +207,7 @@ def test_the_bootstrap_resamples_videos_and_people():
 
 def test_the_bootstrap_of_equal_videos_has_no_width():
     interval = bootstrap_f1([Counts(1, 1, 0)] * 20, "videos")
+    assert interval.note == NO_SPREAD
     assert interval.low == interval.high == pytest.approx(2 / 3)
     assert bootstrap_f1([Counts(), Counts()], "videos") is None
     # Standard deviation of the mean of 400 tosses of a fair coin: with as many labels as predictions, F1 is that mean.

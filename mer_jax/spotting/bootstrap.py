@@ -14,6 +14,7 @@ SEED = 0  # the same files always get the same interval
 # of the time on average, 84 % at worst, by benchmarks/coverage.py.
 MIN_UNITS = 20
 FEW_UNITS = "too narrow: fewer than 20 of them"
+NO_SPREAD = "of no width: all draws have the same F1"
 
 
 def bootstrap_f1(
@@ -47,6 +48,8 @@ def bootstrap_f1(
     note = FEW_UNITS if len(table) < MIN_UNITS else ""
     if unit == "people" and len(table) < MIN_PEOPLE:
         note = TOO_FEW_PEOPLE
+    if low == high:
+        note = NO_SPREAD
     return ConfidenceInterval(
         float(low), float(high), level, f"percentile bootstrap over {len(table)} {unit}, {draws} draws", note
     )

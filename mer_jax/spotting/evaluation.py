@@ -120,6 +120,8 @@ def evaluate_tables(
     named = [sorted({each for own in side.values() for each in own if each}, key=natural_key) for side in emotions]
     if {*named[0]} & {*named[1]}:
         recognition = {kind: score_recognition(scores, *emotions, kind=kind) for kind in (*scores.kinds, OVERALL)}
+        if not any(recognition.values()):
+            notes.append("Emotions are not scored: no true positive has one in both files.")
     elif all(named):
         shown = [printable(", ".join(names[:5])) for names in named]
         notes.append(f"Emotions are not scored: predictions name {shown[0]}, and labels {shown[1]}.")

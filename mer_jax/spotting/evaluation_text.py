@@ -34,7 +34,7 @@ def _list_parts(evaluation: Evaluation) -> Iterator[str]:
         yield SURROGATE_LINE
     subjects = {video.subject for video in scores.videos} - {None}
     people = f", {len(subjects)} people" if subjects else ""
-    length = "" if math.isnan(scores.minutes) else f", {scores.minutes:.1f} minutes"
+    length = "" if math.isnan(scores.minutes) else f", {scores.minutes:.2f} minutes"
     yield f"{len(scores.videos)} videos{length}{people}; IoU {scores.iou:g}"
     yield _describe_scores(scores)
     yield _describe_thresholds(scores)
@@ -109,7 +109,7 @@ def _describe_quiet(scores: SpottingScores) -> str:
     text = f"Videos without a labelled expression: {quiet.num_videos}; false alarms in them: {quiet.false_alarms}"
     if math.isnan(quiet.minutes):
         return text
-    return f"{text} in {quiet.minutes:.1f} minutes, {quiet.false_alarms_per_minute:.3f} a minute"
+    return f"{text} in {quiet.minutes:.2f} minutes, {quiet.false_alarms_per_minute:.3f} a minute"
 
 
 def _describe_recognition(evaluation: Evaluation) -> str:
