@@ -94,6 +94,13 @@ def test_times_become_frames(tmp_path):
     assert (each.onset_frame, each.offset_frame) == (10, 20), "the time of the last frame, which is included"
 
 
+def test_half_of_the_times_are_no_times(tmp_path):
+    table = read(write(tmp_path / "t.csv", "file,onset,offset,onset_s,end_s", "a,10,19,0.4,", "a,,,1,2"))
+    assert not table.has_frames
+    placed = [each for each, _ in table.place_on_frames({"a": 25.0}, from_times=True)["a"]]
+    assert [(each.onset_frame, each.offset_frame) for each in placed] == [(10, 19), (25, 49)]
+
+
 def test_a_header_alone_says_that_nothing_was_found(tmp_path):
     table = read(write(tmp_path / "none.csv", "file,onset_frame,offset_frame,type"))
     assert (table.rows, dict(table.videos), table.has_frames) == ((), {}, True)
@@ -110,6 +117,7 @@ def test_a_header_alone_says_that_nothing_was_found(tmp_path):
         (["file,onset,offset", "a,1.5,2"], r"row 1: has the onset_frame 1.5; expected a whole number; call columns in"),
         (["file,onset,offset", "a,1,2", "a,x,3"], "row 2: has the onset_frame 'x'; expected a number"),
         (["file,onset,offset", "a,nan,2"], "row 1: has the onset_frame 'nan'"),
+        (["file,onset,offset,fps", "a,1,2,0"], "row 1: has the frame_rate 0; expected a number above 0"),
         (["file,onset,offset", "a,1,"], "row 1: has no onset or no offset"),
         (["file,onset,offset", ",1,2"], "row 1: has no video"),
         (
@@ -198,7 +206,7 @@ def test_tiers_and_texts_of_a_coder(tmp_path):
         tmp_path / "s01.eaf",
         {
             "Micro-expressions": [(0, 400, "surprise"), (1000, 1200, "")],
-            "Expressions": [(2000, 2200, "micro"), (3000, 5000, "macro")],
+            "Coder 2": [(2000, 2200, "micro"), (2500, 2700, "unsure"), (3000, 5000, "macro")],
             "My smiles": [(6000, 8000, "left")],
             "Comments": [(0, 100, "talks to the interviewer")],
         },
@@ -208,8 +216,9 @@ def test_tiers_and_texts_of_a_coder(tmp_path):
         ("micro", "surprise"), ("micro", None), ("micro", None), ("macro", None)
     ]  # fmt: skip
     assert table.notes == (
-        "s01.eaf: tier 'Micro-expressions' is micro, tier 'Expressions' is macro",
+        "s01.eaf: tier 'Micro-expressions' is micro, tier 'Coder 2' is micro or macro",
         "s01.eaf: tiers left out: My smiles, Comments",
+        "s01.eaf: 1 annotations of no known kind left out, such as 'unsure'",
     )
     chosen = read_intervals(path, {"My smiles": "macro"})
     assert chosen.rows[-1].kind == "macro"
@@ -325,7 +334,7 @@ def files(tmp_path) -> tuple[Path, Path, Path]:
     truth = write(
         tmp_path / "t.csv",
         "video,onset,offset,type,emotion",
-        "a,0,4,micro,positive",
+        "a,0,4,micro,Positive",
         "a,5,9,micro,positive",
         "a,22,60,macro,negative",
         "c,1,9,micro,negative",
@@ -395,7 +404,7 @@ def test_what_is_known_of_some_videos_only_is_said(files, tmp_path, capsys):
     assert "Nothing over minutes: 1 of 3 videos have no duration_s, such as b." in text
     assert "Nothing over people: 1 of 3 videos have no subject, such as c." in text
     assert main(["score-spotting", predicted, str(notes)]) == 0
-    assert "Emotions are not scored: predictions name negative, positive, and labels AU4." in capsys.readouterr().out
+    assert "Emotions are not scored: predictions name negative, positive, and labels au4." in capsys.readouterr().out
     missed = write(tmp_path / "missed.csv", "file,onset,offset,type,label", "a,500,509,micro,positive")
     assert main(["score-spotting", predicted, str(missed)]) == 0
     assert "Emotions are not scored: no true positive has one in both files." in capsys.readouterr().out

@@ -177,8 +177,10 @@ def _all_or_none(values: Mapping[str, _Value | None]) -> dict[str, _Value] | Non
 
 
 def _list_emotions(placed: _Placed, names: Sequence[str]) -> Emotions:
-    """Emotions of the intervals that are scored, by video."""
+    """Emotions of the intervals that are scored, in lower case, by video."""
     return {
-        name: tuple(emotion for each, emotion in placed.get(name, ()) if each.kind not in OTHER_MOVEMENTS)
+        name: tuple(
+            emotion and emotion.casefold() for each, emotion in placed.get(name, ()) if each.kind not in OTHER_MOVEMENTS
+        )
         for name in names
     }

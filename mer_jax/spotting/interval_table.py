@@ -58,6 +58,16 @@ class IntervalRow:
     score: float | None = None
     label: str | None = None
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether both ends are stated in frames."""
+        return self.onset_frame is not None and self.offset_frame is not None
+
+    @property
+    def has_times(self) -> bool:
+        """Whether both ends are stated in seconds."""
+        return self.onset_s is not None and (self.offset_s is not None or self.end_s is not None)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VideoFacts:
@@ -102,7 +112,7 @@ class IntervalTable:
     @property
     def has_frames(self) -> bool:
         """Whether every interval is stated in frames."""
-        return all(row.onset_frame is not None for row in self.rows)
+        return all(row.has_frames for row in self.rows)
 
     def rename(self, names: Mapping[str, str]) -> "IntervalTable":
         """The same intervals under other names of their videos; names that are missing in `names` stay."""
@@ -128,7 +138,7 @@ class IntervalTable:
         placed: dict[str, list[tuple[Interval, str | None]]] = {name: [] for name in self.videos}
         for row in self.rows:
             onset, offset = row.onset_frame, row.offset_frame
-            if onset is None or offset is None or (from_times and row.onset_s is not None):
+            if onset is None or offset is None or (from_times and row.has_times):
                 onset, offset = self._find_frames(row, frame_rates.get(row.video))
             if not 0 <= onset <= offset:
                 reject(self.path, row.place, f"is from frame {onset} to {offset}", "0 or more, and the offset last")

@@ -204,7 +204,7 @@ def _count_videos(
             [[each for each in side if each.kind == kind] for side in (video.predicted, video.truth)]
             for video in keep(scores.videos, kind)
         ]
-        counts[kind] = sum_counts(count(*pair, scores.iou) for pair in sides)
+        counts[kind] = sum_counts(count(alarms, labels, scores.iou) for alarms, labels in sides)
     return {**counts, OVERALL: sum_counts(counts.values())}
 
 

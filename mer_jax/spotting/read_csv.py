@@ -151,6 +151,9 @@ def _read_row(
     for name in (*_NUMBERS, *_WHOLE_NUMBERS):
         if cells.get(name):
             values[name] = parse_number(path, place, name, cells[name])
+    for name in ("frame_rate", "duration_s"):
+        if values.get(name, 1.0) <= 0:
+            reject(path, place, f"has the {name} {cells[name]}", "a number above 0")
     for name in _WHOLE_NUMBERS:
         if values.get(name, 0.0) % 1:
             reject(

@@ -34,8 +34,9 @@ def read_elan(paths: Sequence[Path], chosen_kinds: Mapping[str, str], source: Pa
     """
     rows: list[IntervalRow] = []
     by_name: dict[str, Path] = {}
-    used: dict[str, str] = {}
+    used: dict[str, dict[str, None]] = {}  # kinds by tier
     unused: list[str] = []
+    dropped: list[str] = []
     names: set[str] = set()
     is_surrogate = False
     for path in sorted(paths, key=lambda path: natural_key(str(path))):
@@ -50,21 +51,27 @@ def read_elan(paths: Sequence[Path], chosen_kinds: Mapping[str, str], source: Pa
             kept = [row for each in annotations if (row := _read_annotation(path, name, each, slots, chosen_kinds))]
             rows += kept
             names |= {name, *(_text(each) for each in annotations)}
-            used.update((f"tier {name!r}", row.kind) for row in kept)
+            for row in kept:
+                used.setdefault(name, {})[row.kind] = None
+            if kept and len(kept) < len(annotations):  # kinds are those of the texts, and some are of none
+                dropped += [_text(each) for each in annotations if parse_kind(_text(each), chosen_kinds) is None]
             if (annotations or tier.find(".//REF_ANNOTATION") is not None) and not kept:
                 unused.append(name)
             is_surrogate |= any(_text(each).startswith("SURROGATE ") for each in annotations)
             if not annotations and (parse_kind(name, chosen_kinds) or _OWN_EMPTY_TIER.match(name)):
-                used.setdefault(f"tier {name!r}", parse_kind(name, chosen_kinds) or "empty")
+                used.setdefault(name, {})[parse_kind(name, chosen_kinds) or "empty"] = None
     if unused and not used:
         tiers = printable(", ".join(dict.fromkeys(map(repr, unused))))
         raise IntervalsError(
             f"{source} has the tiers {tiers}, and none says of which kind it is; expected --tier NAME=micro for each "
             f"tier to score, or a name or text among {', '.join(CHOICES)}"
         )
-    notes = [f"{source.name}: " + ", ".join(f"{name} is {kind}" for name, kind in used.items())] if used else []
+    shown = [f"tier {name!r} is {' or '.join(kinds)}" for name, kinds in used.items()]
+    notes = [f"{source.name}: {', '.join(shown)}"] if used else []
     if unused:
         notes.append(f"{source.name}: tiers left out: {', '.join(dict.fromkeys(unused))}")
+    if dropped:
+        notes.append(f"{source.name}: {len(dropped)} annotations of no known kind left out, such as {dropped[0]!r}")
     return IntervalTable(
         path=source,
         rows=tuple(rows),
