@@ -116,6 +116,7 @@ def test_a_header_alone_says_that_nothing_was_found(tmp_path):
         (["file,onset,offset", "a,1"], "row 1: has 2 cells; expected 3"),
         (["file,onset,offset", "a,1.5,2"], r"row 1: has the onset_frame 1.5; expected a whole number; call columns in"),
         (["file,onset,offset", "a,1,2", "a,x,3"], "row 2: has the onset_frame 'x'; expected a number"),
+        (["file,onset,offset", "a,1,1e30"], "row 1: has the offset_frame '1e30'"),
         (["file,onset,offset", "a,nan,2"], "row 1: has the onset_frame 'nan'"),
         (["file,onset,offset,fps", "a,1,2,0"], "row 1: has the frame_rate 0; expected a number above 0"),
         (["file,onset,offset", "a,1,"], "row 1: has no onset or no offset"),

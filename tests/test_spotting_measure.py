@@ -309,6 +309,12 @@ def test_overlapping_labels_and_several_faces_are_said():
         ({"a": []}, {"a": []}, {"iou": 1.5}, "an IoU of 1.5; expected"),
         ({"a": []}, {"a": []}, {"durations_s": {"b": 1.0}}, "video 'a' has no duration"),
         ({"a": []}, {"a": []}, {"durations_s": {"a": 0.0}}, "video 'a' lasts 0 s"),
+        (
+            {"a": []},
+            {"a": []},
+            {"durations_s": {"a": 4e6}},
+            "video 'a' lasts 4e.06 s; expected a number above 0, up to",
+        ),
         ({"a": []}, {"a": []}, {"subjects": {}}, "video 'a' has no subject"),
     ],
 )

@@ -187,7 +187,7 @@ def parse_kind(text: str, chosen: Mapping[str, str]) -> str | None:
 
 
 def parse_number(path: Path, place: str, what: str, text: str) -> float:
-    """Reads a finite number.
+    """Reads a number of at most 12 digits before the point.
 
     Raises:
         IntervalsError: Something else.
@@ -196,7 +196,7 @@ def parse_number(path: Path, place: str, what: str, text: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) < 1e12:  # NaN too; larger frames do not fit their integers
         reject(path, place, f"has the {what} {text[:40]!r}", "a number such as 12.5")
     return number
 

@@ -18,6 +18,7 @@ OVERALL = "overall"  # sums over the kinds
 ANY_EXPRESSION = "expression"  # the one kind of files that do not tell micro from macro
 IOUS = (0.3, 0.5, 0.7)
 Intervals = Mapping[str, Sequence[Interval]]  # by video
+_LONGEST_VIDEO_S = 1e6  # twelve days: beyond, frames or milliseconds are meant
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -213,8 +214,10 @@ def _check_videos(
                 "each video, or for none"
             )
     for name, duration in (durations_s or {}).items():
-        if not 0 < duration < float("inf"):
-            raise IntervalsError(f"video {printable(name)!r} lasts {duration:g} s; expected a number above 0")
+        if not 0 < duration <= _LONGEST_VIDEO_S:
+            raise IntervalsError(
+                f"video {printable(name)!r} lasts {duration:g} s; expected a number above 0, up to {_LONGEST_VIDEO_S:g}"
+            )
 
 
 def _check_intervals(what: str, intervals: Intervals) -> None:
