@@ -97,6 +97,14 @@ class ModelError(MerError):
     """
 
 
+class IntervalsError(MerError, ValueError):
+    """Intervals of a video that cannot be read or scored.
+
+    Cause: a file in an unknown form, an offset before its onset, the same label twice, or predictions and labels of
+    different videos. Cure: the message names the file and the row, annotation or video.
+    """
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
     """Suggests known names similar to an unknown one, or lists them all.
 

@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mer_jax.cli import audit, compare, inspect, models, predict, published, score
+from mer_jax.cli import audit, compare, inspect, models, predict, published, score, score_spotting
 from mer_jax.cli.command import run_command
 
 COMMANDS = {
@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": predict,
     "models": models,
     "score": score,
+    "score-spotting": score_spotting,
     "compare": compare,
     "audit": audit,
     "published": published,
