@@ -71,6 +71,7 @@ def describe_trained(
             "people": clips.num_subjects,
             "class_counts": dict(zip(clips.class_names, clips.class_counts().tolist(), strict=True)),
             "method": method,
+            **_describe_pretraining(experiment),
             "epochs": epochs,
             "seed": experiment.seed,
             "fingerprint": clips.fingerprint,
@@ -104,6 +105,14 @@ def expected_scores(result: ProtocolResult) -> dict[str, Any]:
     entry["calibration"] = {"ece": ece(probabilities, true), "ece_calibrated": ece(calibrated, true)}
     entry["answers"] = [vars(row) for row in tabulate_answers(calibrated, true)]
     return entry
+
+
+def _describe_pretraining(experiment: Experiment) -> dict[str, str]:
+    start = experiment.pretraining
+    if not start.model:
+        return {}
+    what = {"weights": "weights of", "clips": "clips that taught"}[start.way]
+    return {"pretrained": f"with the {what} {start.model}, checksum {start.checksum}"}
 
 
 def _answers_about_strangers(result: ProtocolResult) -> tuple[np.ndarray, np.ndarray]:
