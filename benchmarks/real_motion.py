@@ -59,8 +59,8 @@ def main() -> None:
     if arguments.features and arguments.manual_dir:
         raise ConfigError("got --features and --manual_dir; expected one of them")
     model = load(arguments.model)
-    if model.description.kind != "linear" or model.description.view != "motion":
-        raise ConfigError(f"the model {model.description.name} takes {model.description.view}; expected one of motion")
+    if (got := model.description.architecture["class"]) != StandardFlow.__name__:
+        raise ConfigError(f"the model {model.description.name} is a {got}; expected a StandardFlow, such as {NAME}")
     if arguments.features:
         clips = load_prepared(arguments.features)
     elif arguments.manual_dir:

@@ -17,11 +17,13 @@ from experiments.surrogate_motion import Recipe, Taught, choose_model, compare_f
 from mer_jax.baselines import StandardFlow
 from mer_jax.data.clips import Clips
 from mer_jax.data.motion import mirror, quantize, standardize, stretch
-from mer_jax.errors import ConfigError, CorpusError, ModelError
+from mer_jax.errors import ConfigError, CorpusError, ModelError, ShapeError
 from mer_jax.evaluation import metrics
 from mer_jax.prediction.alignment import align, find_box, measure_activity, read_activity
 from mer_jax.prediction.model import SHIPPED
+from mer_jax.prediction.model_folder import read_model, write_model
 from mer_jax.vision.options import VisionOptions
+from tests.toy_models import make_linear_model
 
 ROOT = Path(__file__).parents[1]
 SMALL = Recipe(
@@ -195,6 +197,7 @@ def rewrite(folder, change):
     [
         (lambda picture: picture[..., ::-1], "the first channel looks like strain, .* BGR"),
         (lambda picture: picture[..., [0, 2, 1]], "the first channel looks like vertical flow"),
+        (lambda picture: np.repeat(picture[..., :1], 3, axis=2), "the three channels are the same, as in gray"),
         (lambda picture: picture[:20], "28x20 pixels; expected motion features of 28x28"),
         (lambda picture: cv2.resize(picture, (56, 56)), "56x56 pixels; expected motion features of 28x28"),
     ],
@@ -217,7 +220,7 @@ def test_floats_are_no_pictures(published):
     for path in published.rglob("*.png"):
         np.save(path.with_suffix(".npy"), np.zeros((28, 28, 3)))
         path.unlink()
-    with pytest.raises(CorpusError, match="no picture fits one; expected <corpus>/<subject>/<clip>"):
+    with pytest.raises(CorpusError, match=r"no picture fits one; .*There are \.npy files: store features as pictures"):
         load_prepared(published)
 
 
@@ -279,3 +282,34 @@ def test_the_benchmark_refuses_too_few_people(clips):
 def test_domain_randomization_changes_the_features_and_not_the_people():
     plain = Recording(laboratory="smic", people=1, clips_each=3)
     assert plain.key(1) != dataclasses.replace(plain, randomization=DomainRandomization(flow_noise=0.2)).key(1)
+
+
+# --- Features given to the model itself.
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda pictures: pictures.astype(np.float32), r"got pictures as float32 of shape .*uint8 of shape"),
+        (lambda pictures: pictures[:, :20], r"got pictures of shape \(3, 20, 28, 3\); expected motion features of"),
+        (lambda pictures: pictures.transpose(0, 3, 1, 2), r"got (clips|pictures) of shape \(3, 3, 28, 28\)"),
+    ],
+)
+def test_features_of_another_form_are_refused_by_the_model(clips, change, message):
+    with pytest.raises(ShapeError, match=message):
+        mer_jax.load("surrogate-motion").predict(change(clips.pictures[:3]))
+
+
+def test_weights_for_other_features_are_refused(tmp_path):
+    description, arrays = read_model(SHIPPED / "surrogate-motion")
+    architecture = {**description.architecture, "features_version": description.architecture["features_version"] + 1}
+    folder = write_model(tmp_path / "other", dataclasses.replace(description, architecture=architecture), arrays)
+    with pytest.raises(ModelError, match="weights for motion features of version 2; this is version 1"):
+        mer_jax.load(folder)
+
+
+def test_the_benchmark_is_for_the_classifier_of_the_shipped_weights(published, tmp_path, monkeypatch):
+    folder = write_model(tmp_path / "linear", *make_linear_model())
+    monkeypatch.setattr("sys.argv", ["real_motion", "--features", str(published), "--model", str(folder)])
+    with pytest.raises(ConfigError, match="the model toy is a LinearFlow; expected a StandardFlow"):
+        real_motion.main()

@@ -47,7 +47,7 @@ def fit_logistic(
 
     known = np.unique(labels) if prior is None else np.arange(num_classes)
     target = np.searchsorted(known, labels)
-    share = penalty * (balance(target) if importance is None else importance)
+    share = balance(target, penalty) if importance is None else penalty * importance
     mean = features.mean(axis=0)
     centred = (features - mean).astype(np.float64)
     size = centred.shape[1] * len(known)
@@ -85,15 +85,15 @@ def fit_logistic(
     return weights, _round(bias)
 
 
-def balance(labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Weights of clips that add up to 1, and to the same for each class that has clips.
+def balance(labels: Int[np.ndarray, " n"], total: float = 1.0) -> Float[np.ndarray, " n"]:
+    """Weights of clips that add up to a total, and to the same for each class that has clips.
 
     Example:
         >>> balance(np.array([0, 2, 2])).tolist()
         [0.5, 0.25, 0.25]
     """
     counts = np.bincount(labels)
-    return (1 / np.count_nonzero(counts) / np.maximum(counts, 1))[labels]
+    return (total / np.count_nonzero(counts) / np.maximum(counts, 1))[labels]
 
 
 def predict_logistic(features: Float[np.ndarray, "n d"], weights: Weights, bias: Bias) -> Float[np.ndarray, "n k"]:
