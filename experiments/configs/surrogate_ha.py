@@ -10,8 +10,9 @@ speed change in training. The second one trains on the people of SMIC, every fol
 
 Purpose: weights of a network that may be passed on, and what they add to a laboratory's own people.
 Time: not measured yet.
-Expect: not known on a licensed copy. docs/surrogate_motion.md has what was measured on rendered people. Always
-answering negative gives .427 (70 of 164 clips).
+Expect: not known on a licensed copy. With `--people 6`, UF1 .534 (.438 to .627) on rendered people of laboratories that
+were left out, far below the motion features (SURROGATE; docs/surrogate_motion.md). Always answering negative gives .427
+(70 of 164 clips).
 """
 
 from experiments.surrogate_faces import FacesRecipe

@@ -4,18 +4,18 @@ How much the help counts is chosen inside the people that train: five groups of 
 Nobody else is looked at.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from mer_jax.baselines.logistic import Bias, Weights, balance, fit_logistic, predict_logistic
+from mer_jax.baselines.logistic import TOLERANCE, Bias, Weights, balance, fit_logistic, predict_logistic
 
 PENALTIES = (0.03, 0.1, 0.3, 1.0)  # of weights that are pulled towards given ones; 0, the given ones, is tried too
 SHARES = (0.0, 0.3, 0.6, 0.9)  # of the added clips in the loss
 GROUPS = 5
-_TOLERANCE = 1e-4  # of the fits among which is chosen
+_COARSE = 1e-4  # tolerance of the fits among which is chosen
 
 Features = Float[np.ndarray, "n d"]
 Labels = Int[np.ndarray, " n"]
@@ -38,11 +38,11 @@ def pull_weights(
         Weights and bias, and the penalty that was chosen of `PENALTIES`; 0 kept the given weights.
     """
 
-    def fit(rows: np.ndarray, penalty: float, tolerance: Mapping[str, float]) -> Linear:
+    def fit(rows: np.ndarray, penalty: float, tolerance: float) -> Linear:
         if not penalty:
             return start
         return fit_logistic(
-            features[rows], labels[rows], num_classes=num_classes, penalty=penalty, prior=start, **tolerance
+            features[rows], labels[rows], num_classes=num_classes, penalty=penalty, prior=start, tolerance=tolerance
         )
 
     return _choose(features, labels, people, (0.0, *PENALTIES), fit, alone=0.0)
@@ -72,17 +72,17 @@ def add_clips(
     """
     others, other_labels = added
 
-    def fit(rows: np.ndarray, share: float, tolerance: Mapping[str, float]) -> Linear:
+    def fit(rows: np.ndarray, share: float, tolerance: float) -> Linear:
         own, own_labels = features[rows], labels[rows]
         if not share:
-            return fit_logistic(own, own_labels, num_classes=num_classes, penalty=penalty, **tolerance)
+            return fit_logistic(own, own_labels, num_classes=num_classes, penalty=penalty, tolerance=tolerance)
         return fit_logistic(
             np.concatenate([own, others]),
             np.concatenate([own_labels, other_labels]),
             num_classes=num_classes,
             penalty=penalty,
             importance=np.concatenate([(1 - share) * balance(own_labels), share * balance(other_labels)]),
-            **tolerance,
+            tolerance=tolerance,
         )
 
     return _choose(features, labels, people, SHARES, fit, alone=SHARES[-1])
@@ -93,7 +93,7 @@ def _choose(
     labels: Labels,
     people: Sequence[Any],
     values: Sequence[float],
-    fit: Callable[[np.ndarray, float, Mapping[str, float]], Linear],
+    fit: Callable[[np.ndarray, float, float], Linear],
     alone: float,
 ) -> tuple[Linear, float]:
     """Chooses the value with the lowest loss on people that were left out, the first of equals; fits all people by it.
@@ -103,17 +103,17 @@ def _choose(
     everyone = np.arange(len(labels))
     groups = list(_groups(people))
     if len(groups) < 2:
-        return fit(everyone, alone, {}), alone
+        return fit(everyone, alone, TOLERANCE), alone
     weights, losses = balance(labels), []
     for value in values:
         loss = 0.0
         for group in groups:
-            fitted = fit(np.setdiff1d(everyone, group), value, {"tolerance": _TOLERANCE})
+            fitted = fit(np.setdiff1d(everyone, group), value, _COARSE)
             shares = predict_logistic(features[group], *fitted)[np.arange(len(group)), labels[group]]
             loss -= float(weights[group] @ np.log(np.maximum(shares, 1e-12)))
         losses.append(loss)
     chosen = values[int(np.argmin(losses))]
-    return fit(everyone, chosen, {}), chosen
+    return fit(everyone, chosen, TOLERANCE), chosen
 
 
 def _groups(people: Sequence[Any]) -> Iterator[np.ndarray]:
