@@ -1,7 +1,7 @@
 """Motion features of rendered people, computed in memory: only the onset and apex frames are rendered.
 
-Ten thousand clips take about 45 minutes of one core (benchmarks.one_clip). The frames go through JPEG, the face detector, the
-crop from the eye corners, registration and TV-L1 flow, as frames of a corpus do.
+Ten thousand clips take about 45 minutes of one core (benchmarks.one_clip). The frames go through JPEG, the face
+detector, the crop from the eye corners, registration and TV-L1 flow, as frames of a corpus do.
 """
 
 from collections.abc import Callable, Iterator, Sequence
