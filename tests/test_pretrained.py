@@ -22,6 +22,7 @@ from mer_jax.errors import ConfigError, ModelError
 from mer_jax.prediction.classifier import flatten_members
 from mer_jax.prediction.model import SHIPPED
 from mer_jax.prediction.model_folder import read_model, write_model
+from mer_jax.prediction.trained import describe_trained
 from mer_jax.training import lanes as compiled_lanes
 from mer_jax.training.final import train_on_all
 from mer_jax.training.fit import Callbacks
@@ -238,6 +239,14 @@ def test_a_model_of_other_inputs_is_refused_by_what_differs(folder, changes, mes
     with pytest.raises(ConfigError, match=message) as caught:
         load_pretrained(experiment)
     assert "\n" not in str(caught.value)
+
+
+def test_the_card_names_the_start_without_its_place(clips, network):
+    start = dataclasses.replace(network, model="/home/ann/runs/smic_ha/model")
+    experiment = start_from(start, epochs=1, epochs_per_chunk=1)
+    result = mer_jax.train(experiment, clips, pretrained=start)["subject"]
+    training = describe_trained(experiment, clips, result, method="a test", epochs=1).training
+    assert training["pretrained"] == f"with the weights of smic_ha, checksum {start.record.checksum}"
 
 
 def test_an_ensemble_or_an_older_preparation_is_no_start(tmp_path):

@@ -1,5 +1,6 @@
 """The description of a model that was trained here: what the folds say of it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,9 @@ def _describe_pretraining(experiment: Experiment) -> dict[str, str]:
     if not start.model:
         return {}
     what = {"weights": "weights of", "clips": "clips that taught"}[start.way]
-    return {"pretrained": f"with the {what} {start.model}, checksum {start.checksum}"}
+    folder = Path(start.model)  # a card is handed on: places on this machine stay out of it
+    name = folder.parent.name if folder.name == "model" else folder.name
+    return {"pretrained": f"with the {what} {name}, checksum {start.checksum}"}
 
 
 def _answers_about_strangers(result: ProtocolResult) -> tuple[np.ndarray, np.ndarray]:
