@@ -1,5 +1,6 @@
 """Explanations: maps find what was planted, and maps that say nothing about the network are refused."""
 
+import dataclasses
 import json
 from typing import ClassVar
 
@@ -11,6 +12,11 @@ import numpy as np
 import pytest
 
 import mer_jax
+from datasets.surrogate.identity import sample_subject
+from datasets.surrogate.regions import moving_region
+from datasets.surrogate.scenario import DIFFICULTIES, sample_clip
+from datasets.surrogate.smic import GEOMETRY
+from datasets.surrogate.studio import make_renderer, state_at
 from mer_jax import models
 from mer_jax.baselines import LbpTop
 from mer_jax.cli.main import main
@@ -27,8 +33,12 @@ from mer_jax.explain.network import explain_network
 from mer_jax.prediction.model import TrainedModel
 from mer_jax.prediction.model_folder import write_model
 from mer_jax.report.explanation import MAPS, NUMBERS, PAGE, STRIP, VIDEO, write_explanation
+from mer_jax.report.page import write_report
+from mer_jax.vision.crop import face_points
+from mer_jax.vision.landmarks import ibug_from_mesh
 from tests.face_clips import FACES
 from tests.toy_models import describe_linear, make_linear_model, make_network_model
+from tests.toy_results import make_results
 
 ROW, COLUMN = 5, 2  # of the planted cell
 CONTRAST = contrast_of(1, 3)
@@ -237,6 +247,37 @@ def test_files(toy, clip, explained, tmp_path):
     assert "a &lt;b&gt;" in text
     assert "SURROGATE" in text
     assert "article 5(1)(f)" in text
+
+
+def test_report_of_a_run_explains_a_clip(toy, clip, explained, tmp_path):
+    found = explain_pictures(toy, clip, draws=1, depths=1, signed_only=True, name="s1_x", explained=explained[0])
+    assert [each.name for each in found.maps] == ["occlusion", "integrated_gradients"]
+    page = write_report(
+        tmp_path, results=make_results(), history=[], config={}, environment={}, faces=[], explained=[found, found]
+    )
+    assert (tmp_path / "explained.png").read_bytes().startswith(b"\x89PNG")
+    text = page.read_text()
+    assert 'id="explained"' in text
+    assert "Explained is why" in text
+    assert "neither a lie nor a feeling" in text
+
+
+def test_moving_region_of_the_surrogate_is_where_its_units_are():
+    """Lip corners move in the lower half, inner brows in the upper one, and an eye whose lids move is in its region."""
+    subject = sample_subject(0, 0, GEOMETRY.tones)
+    renderer = make_renderer(subject, GEOMETRY)
+    spec = sample_clip(
+        np.random.default_rng(0), subject, "positive", DIFFICULTIES["medium"], fps=100.0, duration_s=(0.3, 0.3, 0.3)
+    )
+    onset = ibug_from_mesh(renderer.landmarks(state_at(spec, 0))).astype(np.float32)
+    landmarks = face_points(onset, "onset")
+    rise = np.sin(np.linspace(0, np.pi, spec.num_frames))
+    for unit, rows in (("12", slice(80, 128)), ("1", slice(0, 64)), ("5", slice(24, 64)), ("25", slice(80, 128))):
+        alone = {(unit, side): 0.02 * rise for side in (0, 1)}
+        moved = dataclasses.replace(spec, action_units=(unit,), activations=alone, apex=spec.num_frames // 2)
+        region = moving_region(renderer, moved, landmarks)
+        assert 20 < region.sum() < 4000
+        assert region[rows].sum() > 0.95 * region.sum()
 
 
 @pytest.mark.parametrize("is_folder", [False, True])

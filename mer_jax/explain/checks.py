@@ -4,7 +4,8 @@ Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, section
 deletion: Petsiuk, Das and Saenko, "RISE", BMVC 2018, section 4.1.
 Differs: weights are shuffled within each array instead of drawn anew, so that their size stays; several draws are
 averaged, and the absolute correlation counts, since a map may keep its places and change its sign. Deletion takes an
-eighth of the cells at once and compares with random sets of as many.
+eighth of the cells at once and compares with random sets of as many, drawn from the cells that move: beside a masked
+part of the face, every map would look good.
 """
 
 import dataclasses
@@ -14,13 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
-from mer_jax.explain.layout import Cells, Inputs
+from mer_jax.explain.layout import Cells, Inputs, still_inputs
 from mer_jax.explain.maps import Contrast, Explained, score_without
 
 MOST_CORRELATION = 0.5
 DRAWS = 4  # random networks at each depth
 RANDOM_SETS = 39  # of cells: one in 40 is the level .05, one-sided, with a margin of one
 LEVEL = 0.05
+LEAST_MOTION = 0.01  # of the largest amount of motion in a cell: what moves less is in no random set
 DELETED = 8  # one of so many cells is taken away
 
 MakeMap = Callable[[Explained], Cells | None]
@@ -34,7 +36,7 @@ class Check:
         correlations: Mean absolute rank correlation with the map of networks whose last layers were randomised, by the
             layer down to which they were, in the order of the cascade; the last entry is the whole network.
         deletion: By how much the contrast falls without the motion of the map's highest cells.
-        random_deletion: The same for as many random cells, mean over the sets.
+        random_deletion: The same for as many random cells that move, mean over the sets.
         p: Share of random sets that take away as much, the map itself counted among them.
         reasons: Why the map must not be drawn; empty if it may be.
     """
@@ -103,10 +105,22 @@ def prepare_checks(
     number = len(model.layers)
     chosen = sorted({round(each) for each in np.linspace(number if depths == 1 else 1, number, depths)})
     random = {model.layers[number - depth]: [model.randomized(depth, rng) for _ in range(draws)] for depth in chosen}
-    layout = model.layout
-    order = rng.random((RANDOM_SETS, layout.num_cells)).argsort(axis=1)
-    sets = (order < _num_deleted(layout.num_cells)).reshape(-1, layout.rows, layout.columns)
+    energy = measure_motion(model, inputs).reshape(-1)
+    removed = _num_deleted(len(energy))
+    # As many candidates as are needed for sets that differ, whatever moves.
+    least = min(LEAST_MOTION * energy.max(), np.sort(energy)[-2 * removed]) if len(energy) > 2 * removed else 0.0
+    candidates = np.flatnonzero(energy >= least)
+    sets = np.zeros((RANDOM_SETS, len(energy)), bool)
+    for row in sets:
+        row[rng.choice(candidates, removed, replace=False)] = True
+    sets = sets.reshape(-1, model.layout.rows, model.layout.columns)
     return CheckMaterial(model, inputs, contrast, random, _falls(model, inputs, contrast, sets))
+
+
+def measure_motion(model: Explained, inputs: Inputs) -> Cells:
+    """Amount of motion in each cell: the absolute difference from the still face, summed."""
+    still = still_inputs(model.layout, inputs)
+    return model.layout.sum_cells(tuple(np.abs(each - before) for each, before in zip(inputs, still, strict=True)))
 
 
 def check_map(values: Cells, make_map: MakeMap, material: CheckMaterial) -> Check:

@@ -105,6 +105,10 @@ class ExplainedNetwork:
             for path, value in jax.tree_util.tree_leaves_with_path(found)
         }
 
+    def with_members(self, other: "ExplainedNetwork") -> "ExplainedNetwork":
+        """Returns the same programs with the weights of another network of the same kind; nothing is compiled again."""
+        return dataclasses.replace(self, members=other.members)
+
     def randomized(self, depth: int, rng: np.random.Generator) -> "ExplainedNetwork":
         """Returns the network with the weights of its last layers shuffled.
 

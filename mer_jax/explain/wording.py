@@ -16,7 +16,7 @@ def describe(explanation: Explanation) -> tuple[str, ...]:
     lines = [_describe_answer(explanation), _describe_score(explanation), _describe_halves(explanation)]
     lines += [_describe_map(each) for each in explanation.maps]
     first, *others = explanation.maps
-    if others and np.allclose(first.values, others[0].values, atol=1e-9):
+    if others and np.ptp(first.values) > 0 and np.allclose(first.values, others[0].values, atol=1e-9):
         lines.append(f"{first.title} and {others[0].title.lower()} are the same for a linear model.")
     if explanation.temporal is not None:
         lines.append(_describe_temporal(explanation))
