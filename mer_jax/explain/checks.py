@@ -48,9 +48,14 @@ class Check:
     reasons: tuple[str, ...]
 
     @property
+    def correlation(self) -> float:
+        """With the maps of wholly random networks."""
+        return list(self.correlations.values())[-1]
+
+    @property
     def depends_on_weights(self) -> bool:
         """Whether the map of random networks is another one."""
-        return next(reversed(self.correlations.values())) <= MOST_CORRELATION
+        return self.correlation <= MOST_CORRELATION
 
     @property
     def beats_random(self) -> bool:
@@ -138,7 +143,7 @@ def check_map(values: Cells, make_map: MakeMap, material: CheckMaterial) -> Chec
     deletion = material.fall_without(values)
     p = (1 + int((material.random_deletions >= deletion).sum())) / (1 + len(material.random_deletions))
     reasons = []
-    whole = next(reversed(correlations.values()))
+    whole = list(correlations.values())[-1]
     if np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())):
         reasons.append("it is the same everywhere")
     elif whole > MOST_CORRELATION:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mer_jax.prediction.clip import ClipReader
     from mer_jax.vision.frames import FrameSource
 
-_EYES_BORDER = 8  # pixels around the box of motion features in the crop `eyes`, as mer_jax.vision.crop.EYES_BORDER
 _CHECK_STEPS = 16  # of integrated gradients of random networks, whose ranks need less precision
 
 MapMaker = Callable[[Explained], Cells | None]
@@ -289,11 +288,11 @@ def _finer(model: TrainedModel) -> tuple[str, ...]:
 
 
 def _place_box(model: TrainedModel, faces: np.ndarray | None) -> tuple[int, int, int, int]:
-    vision = model.description.vision
-    has_border = (
-        model.description.view == "motion" and faces is not None and vision is not None and vision.crop == "eyes"
-    )
-    border = _EYES_BORDER if has_border else 0
+    vision, border = model.description.vision, 0
+    if model.description.view == "motion" and faces is not None and vision is not None and vision.crop == "eyes":
+        from mer_jax.vision.crop import EYES_BORDER  # brings OpenCV
+
+        border = EYES_BORDER
     return border, border, FACE_SIZE - border, FACE_SIZE - border
 
 
