@@ -102,10 +102,10 @@ def _describe_map(checked: CheckedMap) -> str:
     places = ", ".join(
         f"row {place // columns + 1} column {place % columns + 1}" for place in order if checked.values.flat[place] > 0
     )
-    meaning = f"highest of {rows}x{columns} cells, counted from the upper left corner of the picture: {places}"
+    found = f"highest of {rows}x{columns} cells, counted from the upper left corner of the picture: {places}"
     return (
-        f"{checked.title}: {meaning}. Checks passed: rank correlation {check.correlation:.2f} with random weights; without its "
-        f"highest cells the score falls by {check.deletion:.2f}, without random ones by {check.random_deletion:.2f} "
+        f"{checked.title}: {found}. Checks passed: rank correlation {check.correlation:.2f} with random weights; "
+        f"without its highest cells the score falls by {check.deletion:.2f}, without random ones by {check.random_deletion:.2f} "
         f"(p = {check.p:.3f})."
     )
 
