@@ -43,7 +43,7 @@ from mer_jax.explain.attention import compare_attention
 from mer_jax.explain.checks import check_map, measure_motion, prepare_checks
 from mer_jax.explain.clip import map_makers
 from mer_jax.explain.layout import CELL_PX, Cells, Inputs, still_inputs
-from mer_jax.explain.maps import contrast_of
+from mer_jax.explain.maps import Contrast, Explained, contrast_of
 from mer_jax.explain.network import ExplainedNetwork, explain_network
 from mer_jax.training.checkpoint import read_weights
 from mer_jax.training.train import checkpoint_folder
@@ -51,7 +51,7 @@ from mer_jax.training.train import checkpoint_folder
 TOLERANCE_PX = 15
 RANDOM_ORDERS = 3
 AT_A_TIME = 4  # cells, in deletion and insertion
-ENERGY, RANDOM = "motion energy", "random cells"
+ENERGY, RANDOM, GRADIENT = "motion energy", "random cells", "absolute gradient"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,7 +159,9 @@ def measure(model: ExplainedNetwork, case: _Case, draws: int, seed: int) -> dict
     energy = measure_motion(model, case.inputs)
     rng = np.random.default_rng(seed)
     found: dict[str, dict[str, Any]] = {}
-    for name, (_, _, make) in map_makers(case.inputs, contrast).items():
+    makers = {name: make for name, (_, _, make) in map_makers(case.inputs, contrast).items()}
+    makers[GRADIENT] = lambda other: _absolute_gradient(other, case.inputs, contrast)
+    for name, make in makers.items():
         if (cells := make(model)) is None:
             continue
         check = check_map(cells, make, material)
@@ -188,6 +190,12 @@ def measure(model: ExplainedNetwork, case: _Case, draws: int, seed: int) -> dict
         "removed": float(material.random_deletions.mean()),
     }
     return found
+
+
+def _absolute_gradient(model: Explained, inputs: Inputs, contrast: Contrast) -> Cells:
+    """The usual saliency map, for comparison: absolute gradient at the clip, summed over frames and pixels."""
+    slope = model.path_gradient(inputs, still_inputs(model.layout, inputs), np.ones(1), contrast)
+    return model.layout.sum_cells(tuple(np.abs(each) for each in slope))
 
 
 def _whole(model: ExplainedNetwork) -> np.ndarray:

@@ -51,7 +51,7 @@ def suggest_finer(model: Any, num_frames: int) -> tuple[str, ...]:
         more = output_size((num_frames, 64, 128), conv.kernel_size, (finer[0], *pool[1:]))[0]
         lines.append(
             f"--config.model.conv.pool_size={finer[0]},{pool[1]},{pool[2]} gives {more} steps, "
-            f"--config.model.conv.pool_size={pool[0]},{finer[1]},{finer[2]} places of half the size; "
+            f"--config.model.conv.pool_size={pool[0]},{finer[1]},{finer[2]} places of half the side; "
             "--config.model.attention_kernel is the window of the spatial map, --config.model.attention_features the "
             "width of what scores a step. The model has to be trained again."
         )
@@ -105,8 +105,8 @@ def _describe_map(checked: CheckedMap) -> str:
     found = f"highest of {rows}x{columns} cells, counted from the upper left corner of the picture: {places}"
     return (
         f"{checked.title}: {found}. Checks passed: rank correlation {check.correlation:.2f} with random weights; "
-        f"without its highest cells the score falls by {check.deletion:.2f}, without random ones by {check.random_deletion:.2f} "
-        f"(p = {check.p:.3f})."
+        f"without its highest cells the score falls by {check.deletion:.2f}, without random ones by "
+        f"{check.random_deletion:.2f} (p = {check.p:.3f})."
     )
 
 
