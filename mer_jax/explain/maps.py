@@ -101,7 +101,7 @@ def integrate_gradients(
         tolerance: How close, as a share of the difference.
 
     Source: Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017, section 3.
-    Differs: signed and of a contrast. On our network absolute gradients repaint the motion (docs/explain.md).
+    Differs: signed and of a contrast; absolute values cannot tell what speaks against a class.
     """
     still = still_inputs(model.layout, inputs)
     whole = np.zeros((2, model.layout.rows, model.layout.columns))
