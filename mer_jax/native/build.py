@@ -26,6 +26,9 @@ from mer_jax.system.files import user_cache_dir, write_atomically
 # The first is compiled and includes the others.
 SOURCES = (
     "conv_pool.cc",
+    "adam.h",
+    "adam_calls.h",
+    "adam_loops.h",
     "conv_pool_loops.h",
     "conv_pool_pixels.h",
     "faces_loops.h",
@@ -34,7 +37,7 @@ SOURCES = (
     "small_conv_loops.h",
 )
 # No -march and no -ffast-math: the sources name their instruction sets, and the order of sums is theirs.
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=fast", "-w")
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=fast", "-fno-math-errno", "-w")
 COMPILERS = ("c++", "g++", "clang++")  # looked for in this order, after $CXX
 _TIMEOUT_S = 300  # a compiler takes about five seconds
 

@@ -25,6 +25,7 @@ _TARGETS = (
     *(f"conv_pool_{name}" for name in ("infer", "forward", "kernel_gradient", "input_gradient")),
     *(f"small_conv_{name}" for name in ("forward", "weight_gradient", "input_gradient")),
     "load_faces",
+    "adam_step",
 )
 
 Window = tuple[tuple[int, int, int], tuple[int, int, int]]  # size and stride of the pool, in t, h, w
