@@ -237,7 +237,7 @@ class AnnotatedRelease(Release):
         self.part, self.folders = tree.part, self.list_folders(tree.root, self.findings)
         self._report_links(tree.root)
         path, rows = self.read_rows(tree.root)
-        annotations, bad = self._annotate(rows)
+        annotations, bad = self.interpret_rows(rows)
         records, unusable, used = [], {}, {self.folder_key(each) for each in annotations.values()} | bad
         is_cut = tree.part not in self.whole_recordings
         cutter = Cutter(self.findings, is_cut, self.has_ranges, self.has_apex, self.clamp_apex)
@@ -318,7 +318,7 @@ class AnnotatedRelease(Release):
         for folder, real in outside[:1] if outside and outside[0][0] == root else outside:
             self.findings.add("other", f"{folder} is a link to {real}, outside of {self.manual_dir}; it is read")
 
-    def _annotate(self, rows: Iterable[Any]) -> tuple[dict[Key, Annotation], set[Key]]:
+    def interpret_rows(self, rows: Iterable[Any]) -> tuple[dict[Key, Annotation], set[Key]]:
         """Interprets all rows; returns them by key, and the folders of rows that make no sense."""
         annotations: dict[Key, Annotation] = {}
         bad, published = set(), self.published_counts()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from datasets.cache import PROCESSES, CachedCorpus
 from datasets.cached import unwritable_as_corpus_error
 from datasets.folders import locked
+from datasets.long_videos import LONG
 from datasets.records import Corpus
 from datasets.release import import_builder, known_corpora
 from datasets.report import make_report
@@ -81,7 +82,8 @@ def build(
         corpus: One of `known_corpora()`.
         manual_dir: The folder that the corpus was unpacked into. It is only read.
         variant: Part of the release, class scheme, or `<part>_<scheme>`; None takes the default. The part decides what
-            is built, the scheme only what the report counts.
+            is built, the scheme only what the report counts. "long" builds the long videos of a corpus that has some,
+            see `datasets.long_tfds`; no further option then matters.
         options: How frames become clips.
         data_dir: Where built corpora go; None takes `default_data_dir()`.
         cache_dir: Where prepared clips are kept; None takes `<data_dir>/cache`.
@@ -94,7 +96,7 @@ def build(
         say: Called with each line of the report.
 
     Returns:
-        The folder to give to `datasets.read.load_clips`.
+        The folder to give to `datasets.read.load_clips`, or to `datasets.long_tfds.load_long`.
 
     Raises:
         ConfigError: An unknown corpus or variant, or options out of their range.
@@ -106,6 +108,10 @@ def build(
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; expected 1 or more processes.")
     licensed = import_builder(corpus)
+    if variant == LONG:
+        from datasets.long_tfds import build_long
+
+        return build_long(corpus, manual_dir, data_dir=data_dir or default_data_dir(), say=say)
     chosen = licensed.RELEASE.find_variant(variant)
     manual_dir = Path(manual_dir).expanduser()
     with stage("read"):
@@ -220,7 +226,7 @@ def add_corpus_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that name a corpus, its folder and its variant."""
     parser.add_argument("corpus", help=f"one of {', '.join(known_corpora())}")
     parser.add_argument("--manual_dir", help="folder that the corpus was unpacked into (default: $MER_MANUAL_DIR)")
-    told = "part of the release, class scheme, or both, such as hs or cropped_5class (default: the first)"
+    told = "part of the release, class scheme, or both, such as hs or cropped_5class (default: the first), or long"
     parser.add_argument("--variant", "--config", dest="variant", metavar="NAME", help=told)
 
 

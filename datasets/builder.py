@@ -15,6 +15,9 @@ import tensorflow_datasets as tfds
 
 from datasets.cache import CachedCorpus, prepare_corpus
 from datasets.cached import CachedClip, read_cached
+from datasets.long_tfds import SPLIT as LONG_SPLIT
+from datasets.long_tfds import LongConfig, long_examples, long_features
+from datasets.long_videos import LongCorpus, find_long_release, long_corpora
 from datasets.read import SPLIT, checksum_example
 from datasets.records import Corpus
 from datasets.release import Release
@@ -64,6 +67,7 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     Args:
         cache_dir: Where stage one keeps its files; None takes `cache` beside the data.
         sources: The corpus and its prepared clips, if the caller has them; otherwise they are read from manual_dir.
+        long: The long videos of config `long`, likewise.
         **kwargs: Of `tfds.core.GeneratorBasedBuilder`: data_dir, config, version.
     """
 
@@ -79,6 +83,8 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 f"where to ask. {release.instructions}"
             )
             cls.BUILDER_CONFIGS = [ClipConfig.make(part) for part in release.parts]
+            if release.name in long_corpora():
+                cls.BUILDER_CONFIGS.append(LongConfig())
         super().__init_subclass__(**kwargs)
 
     def __init__(
@@ -86,12 +92,13 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         *,
         cache_dir: Path | None = None,
         sources: tuple[Corpus, CachedCorpus] | None = None,
+        long: LongCorpus | None = None,
         file_format: str = "array_record",  # tfrecord, the default of TFDS, cannot be written without TensorFlow
         **kwargs: Any,
     ):
         super().__init__(file_format=file_format, **kwargs)
         self._cache_dir = cache_dir or Path(self._data_dir_root) / "cache"
-        self._sources = sources
+        self._sources, self._long = sources, long
 
     @classmethod
     def of_provenance(cls, provenance: str) -> type["ClipBuilder"]:
@@ -122,11 +129,8 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return prepared.faces, points, prepared.frame_indices, prepared.quality
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features, metadata = tfds.features, self.get_metadata()
-        title, stored = self.RELEASE.title, self.RELEASE.stored(self.builder_config.part)
-        num_frames = self.builder_config.options.num_frames
-        shape = tuple(num_frames if isinstance(n, str) else n for n in STORED[stored])
-        description = metadata.description or ""
+        is_long, metadata = isinstance(self.builder_config, LongConfig), self.get_metadata()
+        title, description = self.RELEASE.title, metadata.description or ""
         if self.PROVENANCE == _SURROGATE:
             description = (
                 f"SURROGATE: rendered faces in the layout of {title}, not {title}. No result on them says anything "
@@ -138,39 +142,45 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             citation=metadata.citation,
             homepage=self.RELEASE.homepage,
             metadata=tfds.core.MetadataDict(),
-            features=features.FeaturesDict(
-                {
-                    # BYTES: the default encoding writes 8-bit pixels as varints, half as large again.
-                    stored: features.Tensor(shape=shape, dtype=np.uint8, encoding=features.Encoding.BYTES),
-                    # The 68 iBUG points, x then y, in pixels of the face; NaN for pictures without one.
-                    "landmarks": features.Tensor(shape=(68, 2), dtype=np.float32),
-                    **{field: features.Text() for field in self.RELEASE.labels},
-                    "subject": features.Text(),
-                    "clip_id": features.Text(),
-                    "corpus": features.Text(),
-                    "provenance": features.Text(),
-                    # Positions in the clip as released, 0-based; an apex of -1 is unknown.
-                    "onset": np.int32,
-                    "apex": np.int32,
-                    "offset": np.int32,
-                    "num_frames_native": np.int32,
-                    # The camera's counter of each of the prepared frames, as in the names of the files.
-                    "frame_numbers": features.Tensor(shape=(None,), dtype=np.int64),
-                }
-            ),
+            features=long_features() if is_long else self._clip_features(),
+        )
+
+    def _clip_features(self) -> tfds.features.FeaturesDict:
+        features, stored = tfds.features, self.RELEASE.stored(self.builder_config.part)
+        num_frames = self.builder_config.options.num_frames
+        shape = tuple(num_frames if isinstance(n, str) else n for n in STORED[stored])
+        return features.FeaturesDict(
+            {
+                # BYTES: the default encoding writes 8-bit pixels as varints, half as large again.
+                stored: features.Tensor(shape=shape, dtype=np.uint8, encoding=features.Encoding.BYTES),
+                # The 68 iBUG points, x then y, in pixels of the face; NaN for pictures without one.
+                "landmarks": features.Tensor(shape=(68, 2), dtype=np.float32),
+                **{field: features.Text() for field in self.RELEASE.labels},
+                "subject": features.Text(),
+                "clip_id": features.Text(),
+                "corpus": features.Text(),
+                "provenance": features.Text(),
+                # Positions in the clip as released, 0-based; an apex of -1 is unknown.
+                "onset": np.int32,
+                "apex": np.int32,
+                "offset": np.int32,
+                "num_frames_native": np.int32,
+                # The camera's counter of each of the prepared frames, as in the names of the files.
+                "frame_numbers": features.Tensor(shape=(None,), dtype=np.int64),
+            }
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        if isinstance(self.builder_config, LongConfig):
+            videos = self._long or find_long_release(self.RELEASE.name).read_long(Path(dl_manager.manual_dir))
+            self._check_provenance(videos)
+            return {LONG_SPLIT: long_examples(self, videos)}
         if self._sources is None:
             corpus = self.RELEASE.read(Path(dl_manager.manual_dir), self.builder_config.part)
             cached = self.prepare(corpus)
         else:
             corpus, cached = self._sources
-        if (corpus.provenance == _SURROGATE) != (self.PROVENANCE == _SURROGATE):
-            raise CorpusError(
-                f"{corpus.root} holds {corpus.provenance} data, and {self.name} is not its dataset; build it with "
-                f"`python -m datasets.build {corpus.name}`, which keeps surrogates apart."
-            )
+        self._check_provenance(corpus)
         options = self.builder_config.options
         self.info.metadata.update(
             corpus=corpus.name,
@@ -193,6 +203,13 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             checksums={},
         )
         return {SPLIT: self._generate_examples(corpus, cached)}
+
+    def _check_provenance(self, corpus: Corpus | LongCorpus) -> None:
+        if (corpus.provenance == _SURROGATE) != (self.PROVENANCE == _SURROGATE):
+            raise CorpusError(
+                f"{corpus.root} holds {corpus.provenance} data, and {self.name} is not its dataset; build it with "
+                f"`python -m datasets.build {corpus.name}`, which keeps surrogates apart."
+            )
 
     def _generate_examples(self, corpus: Corpus, cached: CachedCorpus) -> Iterator[tuple[str, dict[str, Any]]]:
         stored = self.RELEASE.stored(corpus.part)

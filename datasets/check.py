@@ -3,7 +3,8 @@
     python -m datasets.check casme2 --manual_dir DIR [--variant NAME] [--json]
 
 Lists folders, reads the annotation, and looks at the first and last bytes of every frame; it decodes none and writes
-nothing. Exit code 0: it can be built, perhaps with differences; 1: it cannot, and the reason is printed.
+nothing. Exit code 0: it can be built, perhaps with differences; 1: it cannot, and the reason is printed. Of long videos
+(`--variant long`) only the headers of files are looked at.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 from datasets.build import add_corpus_arguments, find_manual_dir
 from datasets.folders import size_fault
+from datasets.long_videos import LONG, find_long_release
 from datasets.records import ClipRecord, Corpus
 from datasets.release import find_release
 from datasets.report import CorpusReport, make_report
@@ -140,6 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> None:
         try:
             manual_dir = find_manual_dir(flags.corpus, flags.manual_dir)
+            if flags.variant == LONG:
+                videos = find_long_release(flags.corpus).read_long(manual_dir)
+                print(
+                    json.dumps(videos.to_json(), indent=1) if flags.json else "\n".join(map(printable, videos.lines()))
+                )
+                return
             found.append(check(flags.corpus, manual_dir, variant=flags.variant))
         except MerError as error:
             if flags.json:
@@ -149,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(lines))
 
     code = run_command(command, on_interrupt="interrupted")
-    return code or int(not found[0].is_usable)
+    return code or int(any(not each.is_usable for each in found))
 
 
 if __name__ == "__main__":

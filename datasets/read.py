@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from datasets.long_videos import LONG
 from datasets.records import ClipRecord
 from datasets.release import find_release
 from mer_jax.data.action_units import encode_action_units
@@ -143,6 +144,8 @@ def read_metadata(builder_dir: str | os.PathLike[str]) -> dict[str, Any]:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CorpusError(f"{path} cannot be read: {error}. {_REBUILD}") from error
+    if isinstance(metadata, dict) and metadata.get("part") == LONG:
+        raise CorpusError(f"{builder_dir} holds long videos, not clips; load it with `datasets.long_tfds.load_long`.")
     lacking = [key for key in _NEEDED if not isinstance(metadata, dict) or key not in metadata]
     if lacking:
         raise CorpusError(

@@ -258,6 +258,7 @@ SMOKE_RUNS = {
     "grid": "--per_subject 1 --batch 8 --rounds 1 --only DualPath3DNet SinglePath3DNet",
     "inference": "--batch 2 --rounds 1",
     "input": "--batch 2 --rounds 1",
+    "long_videos": "--frames 3",
     "main_job": "",
     "memory": "--batch 8",
     "network_protocols": "--networks DualPath3DNet --epochs 1 --clips 24 --protocols loso",

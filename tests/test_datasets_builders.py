@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from datasets.build import build
 from datasets.check import check
+from datasets.long_videos import LONG, long_corpora
 from datasets.read import load_clips, read_metadata
 from datasets.release import find_release, import_builder, known_corpora
 from datasets.surrogate.corpus import render_corpus
@@ -21,7 +22,8 @@ class TestEveryCorpus:
     def test_its_builder_knows_its_parts(self, corpus):
         builder = import_builder(corpus)
         assert builder.name == builder.RELEASE.name == corpus
-        assert [config.name for config in builder.BUILDER_CONFIGS] == list(builder.RELEASE.parts)
+        configs = [*builder.RELEASE.parts, *([LONG] if corpus in long_corpora() else [])]
+        assert [config.name for config in builder.BUILDER_CONFIGS] == configs
         assert builder.MANUAL_DOWNLOAD_INSTRUCTIONS
         assert str(builder.VERSION) in builder.RELEASE_NOTES
 

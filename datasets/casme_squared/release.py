@@ -39,7 +39,7 @@ _COLUMNS = {
     )
 }
 _KINDS = {"macro-expression": "macro", "micro-expression": "micro"}
-_VIDEO = re.compile(r"\d{1,2}_(\d{4})(?!\d).*")
+VIDEO = re.compile(r"\d{1,2}_(\d{4})(?!\d).*")
 _QU = "Qu et al., CAS(ME)^2, IEEE TAC 2018: the coarse emotion"
 
 _STIMULUS = Scheme(
@@ -112,7 +112,7 @@ class CasmeSquared(AnnotatedRelease):
 
     def is_clip(self, name: str) -> bool:
         """Returns whether a folder's name is that of a clip or of a video."""
-        return bool(self.clip_pattern.fullmatch(name) or _VIDEO.fullmatch(name))
+        return bool(self.clip_pattern.fullmatch(name) or VIDEO.fullmatch(name))
 
     def identify(self, root: Path) -> tuple[str, str]:
         """Returns which tree it is: by the names of its clips, then by its own name, then by its subjects."""
@@ -186,7 +186,7 @@ class CasmeSquared(AnnotatedRelease):
         """Lists the folders of clips, and videos by four-digit code; s19 also holds one named after subject 23."""
         folders: dict[Key, Path] = {}
         for (number, name), folder in super().list_folders(root, findings).items():
-            video = _VIDEO.fullmatch(name)
+            video = VIDEO.fullmatch(name)
             if video and int(name.partition("_")[0]) != number:
                 findings.add("other", f"{folder} is named after another subject; it counts as one of s{number}")
             folders.setdefault((number, video.group(1) if video else name), folder)

@@ -20,6 +20,11 @@ and then moved by action-unit fields of known class, onset, apex and offset.
     workbook    annotation spreadsheets, with formulas and their stored values
     quirks      what goes wrong in real copies
     smic, smic_extended, casme2, samm, casme_squared  the plan of each release
+    long_timeline  when things happen in a long video
+    long_scenario  what a long video shows, as curves
+    long_plan      what the corpora of long videos share
+    long_casme_squared, long_samm  the plan of each
+    long_video, avi  a long video into a file, frame by frame
     writer      a plan onto the disk: parallel, atomic, resumable
     corpus      `render_corpus`, the one function that others call
 

@@ -29,13 +29,22 @@ def _run(arguments: list[str] | None) -> None:
     )
     parser.add_argument("--difficulty", default="medium", help=f"how visible things are: {levels} (default: medium)")
     parser.add_argument("--subjects", dest="num_subjects", type=int, help="number of subjects (default: as released)")
-    parser.add_argument("--clips", dest="num_clips", type=int, help="number of clips (default: as released)")
+    parser.add_argument(
+        "--clips", dest="num_clips", type=int, help="number of clips, or of long videos (default: as released)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="determines every byte (default: 0)")
     parser.add_argument("--workers", type=int, help="processes (default: one for each processor)")
     parser.add_argument("--exact", action="store_true", help="SMIC: lossless BMP frames, 1 MB each, instead of JPEG")
     parser.add_argument("--quirks", action="store_true", help="add what is known to be wrong in the release")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the frames, 0.2 to 1 (default: 1)")
     parser.add_argument("--version", type=int, default=1, help="1, or 2: richer movements, skin and light (default: 1)")
+    parser.add_argument(
+        "--duration",
+        dest="duration_s",
+        type=float,
+        metavar="SECONDS",
+        help="length of each long video (default: 60, 15)",
+    )
     render_corpus(**vars(parser.parse_args(arguments)))
 
 

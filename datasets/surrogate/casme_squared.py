@@ -16,7 +16,7 @@ The size of the registered face is not known; here it is 240x200.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -80,7 +80,7 @@ VIDEOS = {
     "happy3": "0505funnyinnovations", "happy4": "0507climbingthewall", "happy5": "0508funnydunkey",  # sic
 }  # fmt: skip
 _STIMULUS_OF = {"happiness": "happy", "disgust": "disgust", "anger": "anger"}
-_COARSE_OF = {"happiness": "positive", "surprise": "surprise", **dict.fromkeys(("disgust", "anger", "fear", "sadness"),
+COARSE_OF = {"happiness": "positive", "surprise": "surprise", **dict.fromkeys(("disgust", "anger", "fear", "sadness"),
               "negative")}  # fmt: skip
 _TABLE = "CAS(ME)^2code_final.xlsx"
 _FIRST_ONSET = 34
@@ -147,7 +147,8 @@ def plan_casme_squared(options: CorpusOptions) -> CorpusPlan:
         documents["CAS(ME)^2code_final(Updated).csv"] = make_csv([_CSV_HEADER, *map(_row, clips)])
         documents["CAS(ME)^2blink-code.xlsx"] = make_workbook({"Sheet1": [(1, clips[0].name, 1, 2, 3)]})
         documents |= system_files(plans[0].clips[0].folders[0].folder, plans[0].folders[0], _TABLE)
-    documents[_TABLE] = _make_table(clips, "CASMEcode_final" if options.quirks else "CASFEcode_final")
+    first_sheet = "CASMEcode_final" if options.quirks else "CASFEcode_final"
+    documents[_TABLE] = make_table([_row(clip) for clip in clips], [clip.subject for clip in clips], first_sheet)
     geometry = GEOMETRY.scaled(options.scale)
     return CorpusPlan(
         "casme_squared", "CAS(ME)^2", "CAS(ME)^2", geometry, options, plans, documents, tuple(quirks)
@@ -169,7 +170,7 @@ def _sample_clips(
         clips.append(_Clip(number, name, kind, spec, action_unit_cell(spec)))
 
     by_kind = [clip.kind for clip in clips]
-    coarse = _deal_by_kind(rng, by_kind, COARSE_COUNTS, _wishes(feelings, _COARSE_OF))
+    coarse = _deal_by_kind(rng, by_kind, COARSE_COUNTS, _wishes(feelings, COARSE_OF))
     stimuli = _deal_by_kind(rng, by_kind, STIMULUS_COUNTS, _wishes(feelings, _STIMULUS_OF))
     for stimulus, films in FILM_COUNTS.items():
         shown = [clip for clip, each in zip(clips, stimuli, strict=True) if each == stimulus]
@@ -276,10 +277,19 @@ def _row(clip: _Clip) -> Row:
             f"{clip.kind}-expression", feeling)  # fmt: skip
 
 
-def _make_table(clips: list[_Clip], first_sheet: str) -> bytes:
-    subjects = [(int(clip.subject.removeprefix("s")), clip.subject, clip.number) for clip in clips]
+def make_table(rows: Sequence[Row], subjects: Sequence[str], first_sheet: str = "CASFEcode_final") -> bytes:
+    """Makes the annotation of the release.
+
+    Args:
+        rows: of the first sheet, one an expression.
+        subjects: folder names, in the order of their numbers; further mentions of one are further rows, as in the
+            release.
+        first_sheet: its name.
+    """
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(subjects), start=1)}
+    people = [(int(name.removeprefix("s")), name, number_of[name]) for name in subjects]
     films = [(IdText(video[:4]), film) for film, video in VIDEOS.items()]
-    return make_workbook({first_sheet: [_row(clip) for clip in clips], "naming rule1": subjects, "naming rule2": films})
+    return make_workbook({first_sheet: rows, "naming rule1": people, "naming rule2": films})
 
 
 def _add_quirks(clips: list[_Clip]) -> list[str]:

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from datasets.surrogate import casme2, casme_squared, samm, smic, smic_extended
+from datasets.surrogate import casme2, casme_squared, long_casme_squared, long_samm, samm, smic, smic_extended
 from datasets.surrogate.plan import CorpusOptions, CorpusPlan, apportion
 from datasets.surrogate.smic import CLASS_COUNTS
 from datasets.surrogate.writer import write_corpus
@@ -19,12 +19,14 @@ class Release:
 
     Attributes:
         plan: says what it consists of.
-        num_subjects, num_clips: as released.
+        num_subjects, num_clips: as released; of long videos, fewer.
+        duration_s: of each of its long videos; None where it has clips.
     """
 
     plan: Callable[[CorpusOptions], CorpusPlan]
     num_subjects: int
     num_clips: int
+    duration_s: float | None = None
 
 
 CORPORA: dict[str, Release] = {
@@ -41,6 +43,13 @@ CORPORA: dict[str, Release] = {
     "samm": Release(samm.plan_samm, samm.NUM_SUBJECTS, samm.NUM_CLIPS),
     "samm_cropped": Release(functools.partial(samm.plan_samm, is_cropped=True), samm.NUM_SUBJECTS, samm.NUM_CLIPS),
     "casme_squared": Release(casme_squared.plan_casme_squared, casme_squared.NUM_SUBJECTS, casme_squared.NUM_CLIPS),
+    "casme_squared_long": Release(
+        long_casme_squared.plan_casme_squared_long,
+        long_casme_squared.NUM_SUBJECTS,
+        long_casme_squared.NUM_VIDEOS,
+        long_casme_squared.DURATION_S,
+    ),
+    "samm_long": Release(long_samm.plan_samm_long, long_samm.NUM_SUBJECTS, long_samm.NUM_VIDEOS, long_samm.DURATION_S),
 }
 
 
@@ -84,6 +93,7 @@ def render_corpus(
     quirks: bool = False,
     scale: float = 1.0,
     version: int = 1,
+    duration_s: float | None = None,
     log: Callable[[str], None] = print,
 ) -> Path:
     """Renders a surrogate corpus, continues one that was cut short, or finds it finished.
@@ -102,6 +112,8 @@ def render_corpus(
         scale: of the frames, 0.2 to 1: the same corpus in fewer pixels, for tests.
         version: 1, or 2: more ways to move for one class, skin that drags its neighbourhood, rougher texture, and
             light as in the four laboratories.
+        duration_s: of each video of a corpus of long videos, whose clips are videos; by default 60 s (CAS(ME)^2) or
+            15 s (SAMM).
         log: takes the few lines that say what happens.
 
     Returns:
@@ -123,9 +135,13 @@ def render_corpus(
         release = CORPORA[corpus]
         subjects = release.num_subjects if num_subjects is None else num_subjects
         releases = [(release, subjects, release.num_clips if num_clips is None else num_clips)]
+    if duration_s is not None and any(release.duration_s is None for release, _, _ in releases):
+        named = ", ".join(name for name, release in CORPORA.items() if release.duration_s is not None)
+        raise ConfigError(f"duration is for long videos ({named}), and {corpus} consists of clips: leave it out")
     root = Path(out).expanduser()
     for release, subjects, clips in releases:
-        options = CorpusOptions(difficulty, subjects, clips, seed, exact, quirks, scale, version)
+        seconds = release.duration_s if duration_s is None else duration_s
+        options = CorpusOptions(difficulty, subjects, clips, seed, exact, quirks, scale, version, seconds)
         written = write_corpus(release.plan(options), root, workers=workers, log=log)
     return root if corpus in COMPOSITES else written
 

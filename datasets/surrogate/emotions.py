@@ -10,7 +10,7 @@ finds at difficulty "easy" .72 of CASME II's five classes and .67 of SAMM's, and
 three; at "null" .21 of the five of CASME II.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from datasets.surrogate.action_units import MIDLINE_UNITS
 from datasets.surrogate.scenario import LEFT, RIGHT, UNIT_SETS, ClipSpec, UnitSets
@@ -57,15 +57,33 @@ def objective_class(action_units: tuple[str, ...]) -> int:
 
 def action_unit_cell(spec: ClipSpec) -> int | str:
     """The action units of a clip as coders write them: `4+L10`, a lone one as a number."""
-    written = "+".join(_side(spec, unit) + unit for unit in spec.action_units)
+    amounts = {key: float(path[spec.apex]) for key, path in spec.activations.items()}
+    return write_units(spec.action_units, amounts)
+
+
+def write_units(units: Sequence[str], amounts: Mapping[tuple[str, int], float]) -> int | str:
+    """Writes action units as coders do.
+
+    Args:
+        units: in the order in which they are written.
+        amounts: displacement of each unit and side at the apex.
+
+    Returns:
+        Such as `4+L10`; a lone one that moves on both sides is a number.
+
+    Example:
+        >>> write_units(("4",), {("4", 0): 1.0, ("4", 1): 0.9}), write_units(("10",), {("10", 0): 0.1, ("10", 1): 1.0})
+        (4, 'L10')
+    """
+    written = "+".join(_side(amounts, unit) + unit for unit in units)
     return int(written) if written.isdecimal() else written
 
 
-def _side(spec: ClipSpec, unit: str) -> str:
+def _side(amounts: Mapping[tuple[str, int], float], unit: str) -> str:
     """R or L where a unit moves clearly more on that side of the face, else nothing."""
     if unit in MIDLINE_UNITS:
         return ""
-    right, left = (abs(float(spec.activations[unit, side][spec.apex])) for side in (RIGHT, LEFT))
+    right, left = (abs(amounts[unit, side]) for side in (RIGHT, LEFT))
     if min(right, left) >= 0.45 * max(right, left):
         return ""
     return "R" if right > left else "L"

@@ -31,6 +31,7 @@ class CorpusOptions:
     quirks: bool = False
     scale: float = 1.0
     version: int = 1
+    duration_s: float | None = None
 
     def validate(
         self, num_classes: int = 1, title: str = "", *, has_exact: bool = True, max_subjects: int | None = None
@@ -136,6 +137,8 @@ class ClipPlan:
         folders: that get its frames, one in each tree of the release.
         annotation: what the release's tables say of it beyond its class; frame numbers are those of the file names.
         is_annotated: False for a clip that has a folder, but no row in the tables.
+        video: file that gets all its frames, relative to the corpus root; "" for none.
+        truth: what the marker says of it, where that is not the one expression of a short clip.
     """
 
     clip_id: str
@@ -143,6 +146,32 @@ class ClipPlan:
     folders: tuple[FrameFolder, ...]
     annotation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     is_annotated: bool = True
+    video: str = ""
+    truth: Mapping[str, Any] | None = None
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Every file of its frames: folder relative to the root, and name."""
+        for place in self.folders:
+            yield from ((place.folder, name) for name in place.file_names if name is not None)
+        if self.video:
+            yield split_path(self.video)
+
+    def describe(self, subject: str) -> dict[str, Any]:
+        """What the marker says of it; frames 0-based."""
+        if self.truth is not None:
+            return {"subject": subject, "class": self.spec.class_name, **self.truth}
+        return {
+            "subject": subject,
+            "class": self.spec.class_name,
+            "shown_class": self.spec.shown_class,
+            "action_units": list(self.spec.action_units),
+            "peak_percent_iod": {unit: round(peak, 4) for unit, peak in self.spec.peaks.items()},
+            "onset": 0,
+            "apex": self.spec.apex,
+            "offset": self.spec.num_frames - 1,
+            "folder": self.folders[0].folder,
+            **({"annotation": dict(self.annotation)} if self.annotation else {}),
+        }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -218,6 +247,8 @@ class CorpusPlan:
             identity["variant"] = self.variant
         if self.options.scale != 1:
             identity["scale"] = self.options.scale
+        if self.options.duration_s is not None:
+            identity["duration_s"] = self.options.duration_s
         if self.options.quirks:
             identity["quirks"] = list(self.quirks)
         return identity
@@ -225,26 +256,15 @@ class CorpusPlan:
     def files(self) -> Iterator[tuple[str, str]]:
         """Every file but the marker and its note: folder relative to the root ("" for itself), and name."""
         for subject in self.subjects:
-            for place in (place for clip in subject.clips for place in clip.folders):
-                yield from ((place.folder, name) for name in place.file_names if name is not None)
-            yield from (_split(path) for path in subject.copies)
-        yield from (_split(path) for path in self.documents)
+            for clip in subject.clips:
+                yield from clip.files()
+            yield from (split_path(path) for path in subject.copies)
+        yield from (split_path(path) for path in self.documents)
 
     def marker(self) -> dict:
         """The content of `SURROGATE.json`: the identity, and the truth of every annotated clip (frames 0-based)."""
         clips = {
-            clip.clip_id: {
-                "subject": subject.name,
-                "class": clip.spec.class_name,
-                "shown_class": clip.spec.shown_class,
-                "action_units": list(clip.spec.action_units),
-                "peak_percent_iod": {unit: round(peak, 4) for unit, peak in clip.spec.peaks.items()},
-                "onset": 0,
-                "apex": clip.spec.apex,
-                "offset": clip.spec.num_frames - 1,
-                "folder": clip.folders[0].folder,
-                **({"annotation": dict(clip.annotation)} if clip.annotation else {}),
-            }
+            clip.clip_id: clip.describe(subject.name)
             for subject in self.subjects
             for clip in subject.clips
             if clip.is_annotated
@@ -282,6 +302,7 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     return [1 + share for share in shares]
 
 
-def _split(path: str) -> tuple[str, str]:
+def split_path(path: str) -> tuple[str, str]:
+    """Returns the folder of a relative path, "" for none, and the name."""
     folder, _, name = path.rpartition("/")
     return folder, name

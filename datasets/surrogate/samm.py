@@ -14,6 +14,7 @@ The size of the registered face is not known; here it is 480x400.
 
 import collections
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -159,6 +160,23 @@ def _plan_clip(clip: _Clip, tree: str, face_shape: tuple[int, int] | None) -> Cl
 
 
 def _make_table(clips: list[_Clip], header_row: int, *, has_cached_values: bool) -> bytes:
+    rows = [
+        (IdText(clip.subject), clip.name, clip.inducement,
+         clip.onset, clip.onset + clip.spec.apex + clip.apex_error, clip.offset + clip.offset_error,
+         "Micro - 1/2", clip.action_units, clip.spec.class_name, clip.objective, clip.notes)
+        for clip in clips
+    ]  # fmt: skip
+    return make_micro_table(rows, header_row, has_cached_values=has_cached_values)
+
+
+def make_micro_table(rows: Sequence[Row], header_row: int = _HEADER_ROW, *, has_cached_values: bool = True) -> bytes:
+    """Makes the annotation of micro-movements.
+
+    Args:
+        rows: one a clip, the cells of the release's columns without the duration, which is a formula.
+        header_row: as programs count, from 1.
+        has_cached_values: whether the formulas' values are stored.
+    """
     preamble: list[Row] = [() for _ in range(header_row - 1)]
     preamble[0] = ("SAMM Dataset - Master FACS Codes", *(None,) * 3, "Surrogate: rendered faces")
     preamble[2] = (*(None,) * 4, "No row describes a recording", *(None,) * 3, "Made by a program")
@@ -166,14 +184,11 @@ def _make_table(clips: list[_Clip], header_row: int, *, has_cached_values: bool)
     preamble[5:8] = [("Symbol Key:",), ('"/" = or',), ('"?" = unsure',)]
     if header_row == _HEADER_ROW:
         preamble[9:12] = [("AU Help:",), ("A number is an action unit",), ("L, R: on that side only",)]
-    rows = []
-    for row, clip in enumerate(clips, start=header_row + 1):
-        frames = (clip.onset, clip.onset + clip.spec.apex + clip.apex_error, clip.offset + clip.offset_error)
-        cached = frames[2] - frames[0] + 1 if has_cached_values else None
-        duration = Formula(f"=SUM(F{row}-D{row})+1", cached)
-        labels = (clip.action_units, clip.spec.class_name, clip.objective, clip.notes)
-        rows.append((IdText(clip.subject), clip.name, clip.inducement, *frames, duration, "Micro - 1/2", *labels))
-    return make_workbook({_SHEET: [*preamble, _HEADER, *rows]})
+    filled = []
+    for number, row in enumerate(rows, start=header_row + 1):
+        cached = row[5] - row[3] + 1 if has_cached_values else None
+        filled.append((*row[:6], Formula(f"=SUM(F{number}-D{number})+1", cached), *row[6:]))
+    return make_workbook({_SHEET: [*preamble, _HEADER, *filled]})
 
 
 def _add_quirks(clips: list[_Clip]) -> list[str]:

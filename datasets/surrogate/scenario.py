@@ -208,10 +208,10 @@ def sample_clip(
         activations=activations,
         lid_closure=_sample_blink(rng, seconds, difficulty.blink_probability),
         gaze=_sample_gaze(rng, seconds, difficulty.gaze_probability),
-        pose=_sample_pose(rng, seconds, difficulty.drift),
-        exposure=_sample_exposure(rng, seconds, difficulty.flicker),
+        pose=sample_pose(rng, seconds, difficulty.drift),
+        exposure=sample_exposure(rng, seconds, difficulty.flicker),
         seed=int(rng.integers(1 << 31)),
-        tilt=None if version == 1 else _sample_tilt(rng, seconds, difficulty.flicker),
+        tilt=None if version == 1 else sample_tilt(rng, seconds, difficulty.flicker),
     )
 
 
@@ -256,7 +256,7 @@ def _sample_gaze(rng: np.random.Generator, seconds: np.ndarray, probability: flo
     return jump[:, None] * rng.normal(0, (0.03, 0.012))
 
 
-def _sample_pose(rng: np.random.Generator, seconds: np.ndarray, drift: float) -> np.ndarray:
+def sample_pose(rng: np.random.Generator, seconds: np.ndarray, drift: float) -> np.ndarray:
     """Where the head is and how it drifts: posture, heart beat and tremor."""
     degree = np.deg2rad(1)
     paths = [
@@ -272,11 +272,12 @@ def _sample_pose(rng: np.random.Generator, seconds: np.ndarray, drift: float) ->
     return path - path[:1] + start
 
 
-def _sample_exposure(rng: np.random.Generator, seconds: np.ndarray, flicker: float) -> np.ndarray:
+def sample_exposure(rng: np.random.Generator, seconds: np.ndarray, flicker: float) -> np.ndarray:
+    """How bright each frame is: a factor around that of the recording."""
     lamp = np.sin(2 * np.pi * rng.uniform(0.3, 3) * seconds + rng.uniform(0, 6))
     return rng.uniform(0.9, 1.1) * (1 + flicker * (0.6 * lamp + 0.5 * wander(rng, seconds, 2.0)))
 
 
-def _sample_tilt(rng: np.random.Generator, seconds: np.ndarray, flicker: float) -> np.ndarray:
+def sample_tilt(rng: np.random.Generator, seconds: np.ndarray, flicker: float) -> np.ndarray:
     """Lamps that flicker out of step brighten one side of the face more than the other."""
     return flicker * np.stack([wander(rng, seconds, 2.0), wander(rng, seconds, 2.0)], 1)

@@ -101,7 +101,8 @@ def make_renderer(
 def state_at(spec: ClipSpec, frame: int, gain: float = 1.0) -> FaceState:
     """The face in one frame of a clip; `gain` exaggerates every movement of an action unit."""
     return FaceState(
-        activations={key: gain * float(path[frame]) for key, path in spec.activations.items()},
+        # A unit at rest moves nothing and would cost as much as one that does.
+        activations={key: gain * float(path[frame]) for key, path in spec.activations.items() if path[frame]},
         lid_closure=(float(spec.lid_closure[frame, RIGHT]), float(spec.lid_closure[frame, LEFT])),
         gaze=(float(spec.gaze[frame, 0]), float(spec.gaze[frame, 1])),
         pose=tuple(spec.pose[frame].tolist()),

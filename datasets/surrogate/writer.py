@@ -12,17 +12,28 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from datasets.folders import locked
 from datasets.processes import run_tasks
+from datasets.surrogate.avi import AviWriter
 from datasets.surrogate.camera import Camera, encode_frame
+from datasets.surrogate.long_video import VIDEO_QUALITY
 from datasets.surrogate.plan import MARKER_NAME, ClipPlan, CorpusPlan, SubjectPlan
 from datasets.surrogate.renderer import FaceRenderer
-from datasets.surrogate.studio import CorpusGeometry, cut_face, make_renderer, place_face, render_clip, state_at
+from datasets.surrogate.studio import (
+    CorpusGeometry,
+    RenderedFrame,
+    cut_face,
+    make_renderer,
+    place_face,
+    render_clip,
+    state_at,
+)
 from mer_jax.errors import CorpusError
 from mer_jax.vision.libraries import cv2
 
@@ -172,6 +183,8 @@ def _check_space(partial: Path, plan: CorpusPlan, pending: list[SubjectPlan]) ->
     clips = (clip for subject in pending for clip in subject.clips)
     shapes = ((clip, place.face_shape or plan.geometry.shape) for clip in clips for place in clip.folders)
     pixels = sum(clip.spec.num_frames * height * width for clip, (height, width) in shapes)
+    whole = plan.geometry.height * plan.geometry.width
+    pixels += sum(clip.spec.num_frames * whole for subject in pending for clip in subject.clips if clip.video)
     needed = pixels * (3 if plan.options.exact else JPEG_BYTES_PER_PIXEL)
     free = shutil.disk_usage(partial).free
     if free < needed:
@@ -242,15 +255,30 @@ class _SubjectRenderer:
         onset = state_at(clip.spec, 0)
         shapes = {place.face_shape for place in clip.folders if place.face_shape}
         transforms = {shape: place_face(renderer, onset, shape) for shape in shapes}
-        for frame in render_clip(renderer, camera, clip.spec):
-            for place in clip.folders:
-                if (name := place.file_names[frame.index]) is None:
-                    continue
-                image = frame.image
-                if place.face_shape is not None:
-                    image = cut_face(image, transforms[place.face_shape], place.face_shape)
-                content = encode_frame(image, self._quality, is_gray=self._geometry.is_gray)
-                (staging / place.folder / name).write_bytes(content)
+        with self._open_video(clip, staging) as video:
+            for frame in render_clip(renderer, camera, clip.spec):
+                if video is not None:
+                    video.write(frame.image)
+                self._write_frame(clip, frame, transforms, staging)
+
+    def _open_video(self, clip: ClipPlan, staging: Path) -> contextlib.AbstractContextManager[AviWriter | None]:
+        if not clip.video:
+            return contextlib.nullcontext()
+        path = staging / clip.video
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return AviWriter(path, self._geometry.shape, self._geometry.fps, VIDEO_QUALITY)
+
+    def _write_frame(
+        self, clip: ClipPlan, frame: RenderedFrame, transforms: Mapping[tuple[int, int], np.ndarray], staging: Path
+    ) -> None:
+        for place in clip.folders:
+            if (name := place.file_names[frame.index]) is None:
+                continue
+            image = frame.image
+            if place.face_shape is not None:
+                image = cut_face(image, transforms[place.face_shape], place.face_shape)
+            content = encode_frame(image, self._quality, is_gray=self._geometry.is_gray)
+            (staging / place.folder / name).write_bytes(content)
 
     def close(self) -> None:
         """Nothing is held between subjects."""

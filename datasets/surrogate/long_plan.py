@@ -1,0 +1,116 @@
+"""What the surrogates of all corpora of long videos share: who is filmed how often, and what is said of a video."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from datasets.surrogate.identity import Subject
+from datasets.surrogate.long_scenario import LongScenario, sample_long_scenario
+from datasets.surrogate.plan import CorpusOptions
+from datasets.surrogate.scenario import UnitSets
+from datasets.surrogate.studio import CorpusGeometry
+from datasets.truth import write_table
+from mer_jax.errors import ConfigError
+
+DURATIONS_S = (10.0, 3600.0)  # of a video; below there is hardly room for one expression and one disturbance
+_STILL = 0.25  # share of videos without an expression
+
+
+def check_duration(options: CorpusOptions) -> float:
+    """Returns the seconds of a video.
+
+    Raises:
+        ConfigError: they are out of their range.
+    """
+    duration_s = options.duration_s or 0.0
+    if not DURATIONS_S[0] <= duration_s <= DURATIONS_S[1]:
+        raise ConfigError(
+            f"duration of a long video is {duration_s:g} s; expected {DURATIONS_S[0]:g} to {DURATIONS_S[1]:g}"
+        )
+    return duration_s
+
+
+def choose_expressive(rng: np.random.Generator, num_videos: int) -> list[bool]:
+    """Says of each video whether anything is expressed in it: not in a quarter, in one at least if there are two."""
+    num_still = max(1, round(_STILL * num_videos)) if num_videos > 1 else 0
+    still = set(rng.permutation(num_videos)[:num_still].tolist())
+    return [video not in still for video in range(num_videos)]
+
+
+def film_long(
+    options: CorpusOptions,
+    number: int,
+    subject: Subject,
+    geometry: CorpusGeometry,
+    *,
+    emotions: Mapping[str, Mapping[str, float]],
+    unit_sets: Mapping[str, UnitSets],
+    is_expressive: bool,
+) -> LongScenario:
+    """Draws what happens in a video.
+
+    Args:
+        options: difficulty, seed, version and duration.
+        number: of the video in all corpora; with the seed it determines the video.
+        subject: who.
+        geometry: how it is filmed.
+        emotions: for micro and macro, how often each emotion occurs.
+        unit_sets: what each emotion moves.
+        is_expressive: whether there are expressions.
+    """
+    return sample_long_scenario(
+        np.random.default_rng([options.seed, 29, number]),
+        subject,
+        options.difficulty_preset,
+        fps=geometry.fps,
+        num_frames=round(check_duration(options) * geometry.fps),
+        emotions=emotions,
+        unit_sets=unit_sets,
+        is_expressive=is_expressive,
+        version=options.version,
+    )
+
+
+def describe_truth(scenario: LongScenario, path: str) -> dict[str, Any]:
+    """What the marker says of a video; frames 0-based.
+
+    Args:
+        scenario: what happens.
+        path: of the video, relative to the corpus root.
+    """
+    expressions = [
+        {
+            "type": each.moment.kind,
+            "label": each.moment.label,
+            "shown": each.shown,
+            "action_units": list(each.action_units),
+            "onset": each.moment.onset,
+            "apex": each.moment.apex,
+            "offset": each.moment.offset,
+            "peak_percent_iod": round(each.peak_percent_iod, 4),
+        }
+        for each in scenario.expressions
+    ]
+    return {
+        "path": path,
+        "frame_rate": scenario.fps,
+        "num_frames": scenario.num_frames,
+        "expressions": expressions,
+        "num_disturbances": len(scenario.disturbances),
+    }
+
+
+def write_disturbances(videos: Iterable[tuple[str, str, LongScenario]]) -> bytes:
+    """Writes blinks, gaze shifts, speech and movements of the head as CSV; frames 0-based, inclusive.
+
+    Args:
+        videos: for each its name below the folder of videos, its subject, and what happens.
+    """
+    rows = [
+        (name, subject, f"{scenario.fps:g}", scenario.num_frames, each.onset, each.apex, each.offset, each.kind,
+         each.label, "surrogate")
+        for name, subject, scenario in videos
+        for each in scenario.disturbances
+    ]  # fmt: skip
+    return write_table(rows).encode()
