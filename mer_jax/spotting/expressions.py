@@ -1,0 +1,98 @@
+"""Expressions: regions of the face that move away from where they usually are and come back."""
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from mer_jax.spotting.disturbances import find_blinks, find_glances, find_speech, find_turns, measure_turn
+from mer_jax.spotting.interval import BLINK, GAZE, MACRO, MICRO, MICRO_LONGEST_S, SPEECH, TURN
+from mer_jax.spotting.options import SpottingOptions
+from mer_jax.spotting.series import MotionSeries, Span, mask_of, rolling_median
+from mer_jax.vision.region_motion import REGIONS
+
+_EYES = [i for i, name in enumerate(REGIONS) if name.startswith(("upper lid", "lower lid", "iris"))]
+_SPEAKING = [
+    i for i, name in enumerate(REGIONS)
+    if name.startswith(("mouth", "upper lip", "lower lip", "chin", "cheek", "nose wing"))
+]  # fmt: skip
+_RAYLEIGH_MEDIAN = 1.1774  # of a displacement whose two coordinates have unit variance
+_PATTERN_SHARE = 0.4  # regions that move by this share of the strongest one belong to the expression
+
+
+def find_movements(series: MotionSeries, options: SpottingOptions) -> list[tuple[str, Span]]:
+    """Finds all movements with their kinds, in the order of their onsets.
+
+    Args:
+        series: The motion of a face, some seconds or more.
+        options: Thresholds.
+    """
+    length, margin = len(series.times_s), round(options.margin_s * series.rate_hz)
+    blinks, turns = find_blinks(series, options), find_turns(series, options)
+    speech = find_speech(series, options)
+    is_blink = mask_of(blinks, length, margin)
+    glances = find_glances(series, is_blink | mask_of(turns, length, margin), options)
+    found = [(BLINK, each) for each in blinks] + [(GAZE, each) for each in glances]
+    found += [(SPEECH, each) for each in speech] + [(TURN, each) for each in turns]
+
+    is_seen = np.ones((length, len(REGIONS)), bool)
+    is_seen[:, _EYES] = False
+    is_seen[np.ix_(mask_of(speech, length, margin), _SPEAKING)] = False
+    is_seen &= (series.is_known & ~mask_of(turns, length, margin))[:, None]
+    faked = options.turn_share * options.turn_degrees * measure_turn(series, options) + options.blink_share * is_blink
+    candidates = [
+        *_find_expressions(series, options.short_baseline_s, options.short_floor, is_seen, faked, options),
+        *_find_expressions(series, options.long_baseline_s, options.long_floor, is_seen, faked, options),
+    ]
+    taken = np.zeros(length, bool)
+    for span in sorted(candidates, key=lambda each: -each.score):
+        lasts_s = (span.last - span.first + 1) / series.rate_hz
+        if taken[span.first : span.last + 1].any() or not options.shortest_s <= lasts_s <= options.longest_s:
+            continue
+        taken[span.first : span.last + 1] = True
+        found.append((MICRO if lasts_s <= MICRO_LONGEST_S else MACRO, span))
+    return sorted(found, key=lambda each: (each[1].first, each[1].last))
+
+
+def _find_expressions(
+    series: MotionSeries,
+    baseline_s: float,
+    floor: float,
+    is_seen: Bool[np.ndarray, "n 19"],
+    faked: Float64[np.ndarray, "n"],
+    options: SpottingOptions,
+) -> list[Span]:
+    away = series.regions - rolling_median(series.regions, series.rate_hz, baseline_s)
+    distance = np.linalg.norm(away, axis=-1)
+    usual = np.median(distance[series.is_known], axis=0) / _RAYLEIGH_MEDIAN if series.is_known.any() else np.ones(19)
+    ratio = distance / (np.maximum(floor, options.noise_factor * usual) + faked[:, None])
+    ratio = np.where(is_seen, ratio, 0.0)
+    score = np.sort(ratio, axis=1)[:, -2:].mean(axis=1)
+    spans, is_free = [], score >= 1
+    while is_free.any():
+        apex = int(np.where(is_free, score, 0.0).argmax())
+        span = _grow_along(away, ratio, apex, float(score[apex]), options)
+        is_free[span.first : span.last + 1] = False
+        is_free[apex] = False
+        if spans and any(_is_shoulder(score, span, each, options.valley_share) for each in spans):
+            continue
+        spans.append(span)
+    return spans
+
+
+def _grow_along(
+    away: Float64[np.ndarray, "n 19 2"], ratio: Float64[np.ndarray, "n 19"], apex: int, score: float, options
+) -> Span:
+    """Follows the deformation of the apex to both sides, until little of it is left."""
+    regions = ratio[apex] >= _PATTERN_SHARE * ratio[apex].max()
+    pattern = away[apex, regions]
+    share = np.einsum("nrc,rc->n", away[:, regions], pattern) / (pattern**2).sum()
+    is_left = share > options.edge_share
+    before, after = np.flatnonzero(~is_left[:apex]), np.flatnonzero(~is_left[apex:])
+    first = int(before[-1]) + 1 if len(before) else 0
+    last = apex + int(after[0]) - 1 if len(after) else len(is_left) - 1
+    return Span(first, max(last, apex), apex, score)
+
+
+def _is_shoulder(score: np.ndarray, span: Span, other: Span, valley_share: float) -> bool:
+    """Whether the movement between two apexes does not fall far enough for two expressions."""
+    first, last = sorted((span.apex, other.apex))
+    return bool(score[first : last + 1].min() > valley_share * min(span.score, other.score))
