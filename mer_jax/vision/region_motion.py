@@ -161,6 +161,10 @@ class RegionTracker:
             self._crop = np.linalg.inv(found.similarity) @ self._crop
         return motion
 
+    def lose(self) -> None:
+        """Says that the face is not in this frame: nothing is followed until it is detected again."""
+        self._reference = None
+
     def _refer(self, gray: GrayFrame, time_s: float, face: Landmarks) -> None:
         """Makes this frame the reference."""
         self._crop = _crop_of(face)
