@@ -10,10 +10,6 @@ from mer_jax.spotting.series import MotionSeries, Span, mask_of, rolling_median
 from mer_jax.vision.region_motion import REGIONS
 
 _EYES = [i for i, name in enumerate(REGIONS) if name.startswith(("upper lid", "lower lid", "iris"))]
-_SPEAKING = [
-    i for i, name in enumerate(REGIONS)
-    if name.startswith(("mouth", "upper lip", "lower lip", "chin", "cheek", "nose wing"))
-]  # fmt: skip
 _RAYLEIGH_MEDIAN = 1.1774  # of a displacement whose two coordinates have unit variance
 _PATTERN_SHARE = 0.4  # regions that move by this share of the strongest one belong to the expression
 
@@ -35,9 +31,11 @@ def find_movements(series: MotionSeries, options: SpottingOptions) -> list[tuple
 
     is_seen = np.ones((length, len(REGIONS)), bool)
     is_seen[:, _EYES] = False
-    is_seen[np.ix_(mask_of(speech, length, margin), _SPEAKING)] = False
-    is_seen &= (series.is_known & ~mask_of(turns, length, margin))[:, None]
-    faked = options.turn_share * options.turn_degrees * measure_turn(series, options) + options.blink_share * is_blink
+    pause = round(options.pause_s * series.rate_hz)
+    is_watched = series.is_known & ~mask_of([*speech, *turns], length, pause)
+    is_seen &= is_watched[:, None]
+    faked = options.turn_share * options.turn_degrees * measure_turn(series, options)
+    faked += options.blink_share * is_blink + options.gaze_share * mask_of(glances, length, margin)
     candidates = [
         *_find_expressions(series, options.short_baseline_s, options.short_floor, is_seen, faked, options),
         *_find_expressions(series, options.long_baseline_s, options.long_floor, is_seen, faked, options),
@@ -47,6 +45,8 @@ def find_movements(series: MotionSeries, options: SpottingOptions) -> list[tuple
         lasts_s = (span.last - span.first + 1) / series.rate_hz
         if taken[span.first : span.last + 1].any() or not options.shortest_s <= lasts_s <= options.longest_s:
             continue
+        if not (0 < span.first and span.last < length - 1 and is_watched[span.first] and is_watched[span.last]):
+            continue  # without its beginning and end, it may be a face that comes to rest elsewhere
         taken[span.first : span.last + 1] = True
         found.append((MICRO if lasts_s <= MICRO_LONGEST_S else MACRO, span))
     return sorted(found, key=lambda each: (each[1].first, each[1].last))

@@ -23,6 +23,7 @@ class SpottingOptions:
         noise_factor: How many times the usual displacement of a region, by its median, it has to move.
         turn_share: Displacement of a region that a turn of the head by one degree may fake.
         blink_share: Displacement of a region that a blink may fake.
+        gaze_share: Displacement of a region that a glance may fake.
         edge_share: An expression lasts while the face is deformed as at the apex, and by more than this share of it.
         valley_share: Two apexes are two expressions if the deformation between them falls below this share.
         shortest_s: Shortest expression, from onset to offset.
@@ -38,7 +39,8 @@ class SpottingOptions:
         turn_degrees: Yaw, pitch or roll of a head that turns.
         turn_shift: Shift of a head that leans, in distances between the eyes.
         turn_scale: Change of its size in percent: it comes closer or goes away.
-        margin_s: Around a blink, speech or turn, in which what it may fake is not looked at.
+        margin_s: Around a blink or a glance, in which what it may fake counts less.
+        pause_s: Around speech and turns, in which no expression is looked for.
     """
 
     rate_hz: float = 40.0
@@ -52,10 +54,11 @@ class SpottingOptions:
     noise_factor: float = 4.0
     turn_share: float = 0.4
     blink_share: float = 0.6
-    edge_share: float = 0.2
+    gaze_share: float = 0.3
+    edge_share: float = 0.13
     valley_share: float = 0.5
     shortest_s: float = 0.1
-    longest_s: float = 5.0
+    longest_s: float = 4.2
     closed_share: float = 0.65
     open_share: float = 0.85
     gaze_shift: float = 0.8
@@ -68,3 +71,4 @@ class SpottingOptions:
     turn_shift: float = 0.08
     turn_scale: float = 6.0
     margin_s: float = 0.12
+    pause_s: float = 0.3
