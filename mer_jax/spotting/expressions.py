@@ -45,7 +45,7 @@ def find_movements(series: MotionSeries, options: SpottingOptions) -> list[tuple
         lasts_s = (span.last - span.first + 1) / series.rate_hz
         if taken[span.first : span.last + 1].any() or not options.shortest_s <= lasts_s <= options.longest_s:
             continue
-        if not (0 < span.first and span.last < length - 1 and is_watched[span.first] and is_watched[span.last]):
+        if not (span.first > 0 and span.last < length - 1 and is_watched[span.first] and is_watched[span.last]):
             continue  # without its beginning and end, it may be a face that comes to rest elsewhere
         taken[span.first : span.last + 1] = True
         found.append((MICRO if lasts_s <= MICRO_LONGEST_S else MACRO, span))

@@ -49,13 +49,13 @@ class SpottingOptions:
     hop_s: float = 1.0
     short_baseline_s: float = 2.0
     long_baseline_s: float = 8.0
-    short_floor: float = 0.45
+    short_floor: float = 0.4
     long_floor: float = 0.8
     noise_factor: float = 4.0
     turn_share: float = 0.4
     blink_share: float = 0.6
     gaze_share: float = 0.3
-    edge_share: float = 0.13
+    edge_share: float = 0.1
     valley_share: float = 0.5
     shortest_s: float = 0.1
     longest_s: float = 4.2
