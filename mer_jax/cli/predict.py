@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import mer_jax
 from mer_jax.cli.command import loading_modules
 from mer_jax.cli.progress import ProgressBar
@@ -152,6 +150,8 @@ def _predict_one(
     bar: ProgressBar,
     place: "Progress",
 ) -> "PredictedVideo":
+    import numpy as np
+
     from mer_jax.prediction.video import number_faces, predict_video, read_times, watch_faces
     from mer_jax.prediction.watching import spot_video
     from mer_jax.report.face_log import FaceLog

@@ -11,6 +11,8 @@ from mer_jax.vision.region_motion import REGIONS
 
 _EYES = [i for i, name in enumerate(REGIONS) if name.startswith(("upper lid", "lower lid", "iris"))]
 _RAYLEIGH_MEDIAN = 1.1774  # of a displacement whose two coordinates have unit variance
+_SHORT_SHARE = 0.3  # of the window of the short baseline, that a short movement may last
+_AROUND_S = 0.25  # before the onset and after the offset, in which the face is at rest
 _PATTERN_SHARE = 0.4  # regions that move by this share of the strongest one belong to the expression
 
 
@@ -36,10 +38,16 @@ def find_movements(series: MotionSeries, options: SpottingOptions) -> list[tuple
     is_seen &= is_watched[:, None]
     faked = options.turn_share * options.turn_degrees * measure_turn(series, options)
     faked += options.blink_share * is_blink + options.gaze_share * mask_of(glances, length, margin)
-    candidates = [
-        *_find_expressions(series, options.short_baseline_s, options.short_floor, is_seen, faked, options),
-        *_find_expressions(series, options.long_baseline_s, options.long_floor, is_seen, faked, options),
+    by_scale = [
+        _find_expressions(series, baseline_s, floor, is_seen, faked, options)
+        for baseline_s, floor in (
+            (options.short_baseline_s, options.short_floor),
+            (options.long_baseline_s, options.long_floor),
+        )
     ]
+    # A movement as long as half of the window would be its own baseline.
+    longest_short = round(_SHORT_SHARE * options.short_baseline_s * series.rate_hz)
+    candidates = [each for each in by_scale[0] if each.last - each.first < longest_short] + by_scale[1]
     taken = np.zeros(length, bool)
     for span in sorted(candidates, key=lambda each: -each.score):
         lasts_s = (span.last - span.first + 1) / series.rate_hz
@@ -69,27 +77,35 @@ def _find_expressions(
     spans, is_free = [], score >= 1
     while is_free.any():
         apex = int(np.where(is_free, score, 0.0).argmax())
-        span = _grow_along(away, ratio, apex, float(score[apex]), options)
+        span, comes_back = _grow_along(series, away, ratio, apex, float(score[apex]), options)
         is_free[span.first : span.last + 1] = False
         is_free[apex] = False
-        if spans and any(_is_shoulder(score, span, each, options.valley_share) for each in spans):
+        if not comes_back or any(_is_shoulder(score, span, each, options.valley_share) for each in spans):
             continue
         spans.append(span)
     return spans
 
 
 def _grow_along(
-    away: Float64[np.ndarray, "n 19 2"], ratio: Float64[np.ndarray, "n 19"], apex: int, score: float, options
-) -> Span:
-    """Follows the deformation of the apex to both sides, until little of it is left."""
+    series: MotionSeries,
+    away: Float64[np.ndarray, "n 19 2"],
+    ratio: Float64[np.ndarray, "n 19"],
+    apex: int,
+    score: float,
+    options: SpottingOptions,
+) -> tuple[Span, bool]:
+    """Follows the deformation of the apex to both sides until little is left; says whether the face comes back."""
     regions = ratio[apex] >= _PATTERN_SHARE * ratio[apex].max()
     pattern = away[apex, regions]
-    share = np.einsum("nrc,rc->n", away[:, regions], pattern) / (pattern**2).sum()
-    is_left = share > options.edge_share
+    weight = pattern / (pattern**2).sum()
+    is_left = np.einsum("nrc,rc->n", away[:, regions], weight) > options.edge_share
     before, after = np.flatnonzero(~is_left[:apex]), np.flatnonzero(~is_left[apex:])
     first = int(before[-1]) + 1 if len(before) else 0
-    last = apex + int(after[0]) - 1 if len(after) else len(is_left) - 1
-    return Span(first, max(last, apex), apex, score)
+    last = max(apex, apex + int(after[0]) - 1) if len(after) else len(is_left) - 1
+    around = max(1, round(_AROUND_S * series.rate_hz))
+    rest = [series.regions[max(0, first - around) : first + 1], series.regions[last : last + around + 1]]
+    stays = np.subtract(*(np.median(each[:, regions], axis=0) for each in rest))
+    return Span(first, last, apex, score), bool(abs((stays * weight).sum()) < options.stay_share)
 
 
 def _is_shoulder(score: np.ndarray, span: Span, other: Span, valley_share: float) -> bool:

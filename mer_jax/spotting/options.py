@@ -25,6 +25,7 @@ class SpottingOptions:
         blink_share: Displacement of a region that a blink may fake.
         gaze_share: Displacement of a region that a glance may fake.
         edge_share: An expression lasts while the face is deformed as at the apex, and by more than this share of it.
+        stay_share: A face that stays deformed by more than this share of the apex has moved, and expressed nothing.
         valley_share: Two apexes are two expressions if the deformation between them falls below this share.
         shortest_s: Shortest expression, from onset to offset.
         longest_s: Longest expression.
@@ -56,6 +57,7 @@ class SpottingOptions:
     blink_share: float = 0.6
     gaze_share: float = 0.3
     edge_share: float = 0.1
+    stay_share: float = 0.7
     valley_share: float = 0.5
     shortest_s: float = 0.1
     longest_s: float = 4.2

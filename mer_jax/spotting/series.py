@@ -53,7 +53,7 @@ class Span:
     score: float
 
 
-def sample_motion(times_s: Sequence[float], motions: Sequence[FaceMotion], rate_hz: float) -> MotionSeries:
+def sample_motion(times_s: Float64[np.ndarray, "t"], motions: Sequence[FaceMotion], rate_hz: float) -> MotionSeries:
     """Samples frames of any rate, also of a varying one, at regular times.
 
     Args:
@@ -61,7 +61,7 @@ def sample_motion(times_s: Sequence[float], motions: Sequence[FaceMotion], rate_
         motions: Of the frames.
         rate_hz: Samples per second.
     """
-    at = np.asarray(times_s, np.float64)
+    at = times_s
     # Multiples of the step, so that the same samples come out as the window moves on.
     steps = np.arange(np.ceil(at[0] * rate_hz - 1e-9), np.floor(at[-1] * rate_hz + 1e-9) + 1)
     times = steps / rate_hz

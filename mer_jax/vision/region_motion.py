@@ -72,6 +72,8 @@ _FARTHEST_TURN = 0.12  # radians of yaw or pitch since the reference, beyond whi
 _CALM_PERCENT = 0.5  # change of any region within .1 s, % of the distance between the eyes
 _CALM_S = 0.1
 
+Picture = UInt8[np.ndarray, "144 120"]  # the crop
+
 
 @dataclasses.dataclass(frozen=True)
 class FaceMotion:
@@ -98,7 +100,7 @@ class _Reference:
     """The frame that others are compared with."""
 
     time_s: float
-    picture: UInt8[np.ndarray, "h w"]
+    picture: Picture
     points: Float32[np.ndarray, "p 2"]
     model: Float64[np.ndarray, "p2 6"]
     place: Float64[np.ndarray, "4"]  # of the head
@@ -176,7 +178,7 @@ class RegionTracker:
             self._head,
         )  # fmt: skip
 
-    def _cut(self, gray: GrayFrame) -> UInt8[np.ndarray, "h w"]:
+    def _cut(self, gray: GrayFrame) -> Picture:
         """Cuts the crop out of a frame, and takes the light off."""
         assert self._crop is not None
         # warpAffine reads four pixels, whatever the scale: large faces are cut larger and then averaged.
@@ -192,7 +194,7 @@ class RegionTracker:
         light = cv2.blur(cv2.blur(smooth, _LIGHT_PX), _LIGHT_PX)
         return np.clip(128 + _CONTRAST * (smooth / (light + 8) - 1), 0, 255).astype(np.uint8)
 
-    def _follow(self, picture: UInt8[np.ndarray, "h w"], reference: _Reference) -> _Found | None:
+    def _follow(self, picture: Picture, reference: _Reference) -> _Found | None:
         """Finds the reference's points in another frame; None if the face is lost."""
         found, status, _ = cv2.calcOpticalFlowPyrLK(
             reference.picture, picture, reference.points, None, winSize=_WINDOW_PX, maxLevel=_LEVELS,
@@ -267,7 +269,7 @@ def _fit_head(
     return solution, residual
 
 
-def _correlate(one: UInt8[np.ndarray, "h w"], other: UInt8[np.ndarray, "h w"]) -> float:
+def _correlate(one: Picture, other: Picture) -> float:
     """Correlation of the middle of the face, from the eyes to below the nose."""
     rows, columns = slice(_EYES_ROW - 8, _EYES_ROW + 40), slice(_WIDTH // 2 - 34, _WIDTH // 2 + 34)
     found = cv2.matchTemplate(
