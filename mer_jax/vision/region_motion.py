@@ -197,7 +197,7 @@ class RegionTracker:
     def _follow(self, picture: Picture, reference: _Reference) -> _Found | None:
         """Finds the reference's points in another frame; None if the face is lost."""
         found, status, _ = cv2.calcOpticalFlowPyrLK(
-            reference.picture, picture, reference.points, None, winSize=_WINDOW_PX, maxLevel=_LEVELS,
+            reference.picture, picture, reference.points, reference.points.copy(), winSize=_WINDOW_PX, maxLevel=_LEVELS,
             criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01),
         )  # fmt: skip
         is_found = status[:, 0] == 1
@@ -272,6 +272,8 @@ def _fit_head(
 def _correlate(one: Picture, other: Picture) -> float:
     """Correlation of the middle of the face, from the eyes to below the nose."""
     rows, columns = slice(_EYES_ROW - 8, _EYES_ROW + 40), slice(_WIDTH // 2 - 34, _WIDTH // 2 + 34)
+    if other[rows, columns].std() < 1:  # OpenCV correlates a blank picture with everything
+        return 0.0
     found = cv2.matchTemplate(
         one[rows, columns], other[rows.start + 3 : rows.stop - 3, columns.start + 3 : columns.stop - 3],
         cv2.TM_CCOEFF_NORMED,
