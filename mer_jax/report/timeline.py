@@ -13,7 +13,7 @@ from mer_jax.report.figures import BLUE, DPI, GRAY, INK, VERMILLION
 from mer_jax.system.files import printable
 
 _BINS = 1500  # of the motion curve: more cannot be seen
-_MOST_TEXTS = 60  # in one tier: more cannot be read
+_MOST_TEXTS = 60  # in one tier: more cannot be read; tiers of blinks and the like say what they are
 
 
 class MotionCurve:
@@ -63,7 +63,7 @@ def draw_timeline(video: PredictedVideo, curve: MotionCurve) -> bytes:
         spans = [(each.onset_s, each.end_s - each.onset_s) for each in intervals]
         colours = [BLUE if each.prediction.label else GRAY for each in intervals]
         upper.broken_barh(spans, (row - 0.3, 0.6), facecolors=colours)
-        for each in intervals if len(intervals) <= _MOST_TEXTS and intervals[0].is_classified else ():
+        for each in [one for one in intervals if one.is_classified][:_MOST_TEXTS]:
             upper.text(each.onset_s, row - 0.42, each.text, fontsize=7, color=INK, va="bottom", clip_on=True)
     upper.set_yticks(range(len(tiers)), list(tiers))
     upper.set_ylim(len(tiers) - 0.5, -0.7)
