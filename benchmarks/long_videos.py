@@ -86,7 +86,7 @@ def main() -> None:
     ]
     print(format_table(header, table))
     if flags.json:
-        flags.json.write_text(json.dumps(found, indent=1))
+        flags.json.write_text(json.dumps({"machine": describe_machine(), "results": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,11 +25,13 @@ from benchmarks.timing import make_parser, report
 from datasets.build import default_data_dir
 from datasets.load import load_corpus
 from datasets.megc2019.prepared import load_prepared, write_prepared
-from datasets.surrogate.motion_clips import Recording, record_motion
+from datasets.surrogate.motion_clips import record_motion
+from datasets.surrogate.recording import Recording
 from experiments.config_files import find_config, load_config
-from experiments.surrogate_motion import NAME, RECIPE_CONFIG, STRANGER, fit_mirrored, make_result
+from experiments.surrogate_motion import NAME, RECIPE_CONFIG, STRANGER, fit_mirrored, make_result, mirrored_features
 from mer_jax.baselines import StandardFlow
 from mer_jax.baselines.logistic import predict_logistic
+from mer_jax.baselines.transfer import Linear, pull_weights
 from mer_jax.cli.command import expand_path, run_command
 from mer_jax.data.clips import Clips
 from mer_jax.errors import ConfigError, CorpusError
@@ -37,6 +39,8 @@ from mer_jax.evaluation import metrics
 from mer_jax.evaluation.results import ProtocolResult
 from mer_jax.prediction.alignment import align, find_box, measure_activity, read_activity
 from mer_jax.prediction.model import TrainedModel, load
+from mer_jax.prediction.model_folder import read_model
+from mer_jax.training.pretrained import people_of
 
 FEWEST_PEOPLE = 3
 
@@ -55,8 +59,8 @@ def main() -> None:
     if arguments.features and arguments.manual_dir:
         raise ConfigError("got --features and --manual_dir; expected one of them")
     model = load(arguments.model)
-    if model.description.kind != "linear" or model.description.view != "motion":
-        raise ConfigError(f"the model {model.description.name} takes {model.description.view}; expected one of motion")
+    if (got := model.description.architecture["class"]) != StandardFlow.__name__:
+        raise ConfigError(f"the model {model.description.name} is a {got}; expected a StandardFlow, such as {NAME}")
     if arguments.features:
         clips = load_prepared(arguments.features)
     elif arguments.manual_dir:
@@ -108,13 +112,23 @@ def leave_people_out(model: TrainedModel, clips: Clips, is_pretrained: bool = Fa
         is_pretrained: Whether weights are pulled towards the model's, as `--pretrained` does.
     """
     fields = {name: value for name, value in model.description.architecture.items() if name != "class"}
-    classifier = StandardFlow(**{**fields, "prior": str(model.folder) if is_pretrained else ""})
+    classifier = StandardFlow(**fields)
     people, probabilities = np.asarray(clips.subject), np.empty((len(clips), len(clips.class_names)))
     for person in np.unique(people):
         own = people == person
-        weights = fit_mirrored(classifier, clips.select(np.flatnonzero(~own)))
-        probabilities[own] = predict_logistic(classifier.features(clips.pictures[own]), *weights)
+        others = clips.select(np.flatnonzero(~own))
+        linear = _pull(classifier, model, others) if is_pretrained else fit_mirrored(classifier, others)
+        probabilities[own] = predict_logistic(classifier.features(clips.pictures[own]), *linear)
     return probabilities
+
+
+def _pull(classifier: StandardFlow, model: TrainedModel, clips: Clips) -> Linear:
+    """Weights pulled towards the model's, fitted to clips and their mirror images."""
+    _, arrays = read_model(model.folder or Path())
+    features, labels = mirrored_features(classifier, clips)
+    start = arrays["0/weights"], arrays["0/bias"]
+    linear, _ = pull_weights(features, labels, people_of(clips) * 2, start, num_classes=classifier.num_classes)
+    return linear
 
 
 def _render(people: int, clips_each: int, seed: int, data_dir: Path) -> Clips:

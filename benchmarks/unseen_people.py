@@ -53,7 +53,9 @@ def main() -> None:
     rows, notes = [], []
     for seed in arguments.seeds:
         clips, _ = load_corpus(
-            dataclasses.replace(experiment, surrogate_seed=seed), data_dir=arguments.data_dir / "unseen_people"
+            dataclasses.replace(experiment, surrogate_seed=seed),
+            data_dir=arguments.data_dir / "unseen_people",
+            say=lambda line: print(line, file=sys.stderr),
         )
         if clips.provenance != "surrogate":
             raise ConfigError("got MER_MANUAL_DIR; expected none: unseen people are rendered")

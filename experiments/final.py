@@ -16,6 +16,7 @@ from mer_jax.prediction.model_folder import write_model
 from mer_jax.prediction.trained import describe_trained
 from mer_jax.training.final import median_epoch, read_folds, train_on_all
 from mer_jax.training.fit import Callbacks, FoldResult
+from mer_jax.training.pretrained import Pretrained
 from mer_jax.training.program import Lane
 from mer_jax.training.train import Results, is_baseline
 
@@ -31,6 +32,7 @@ def write_final(
     results: Results,
     *,
     way: str,
+    pretrained: Pretrained | None = None,
     progress: RunProgress,
     say: Callable[[str], None],
 ) -> Path | None:
@@ -44,6 +46,7 @@ def write_final(
         results: Of all folds.
         way: `all` trains on all people for the median of the epochs that the folds chose; `ensemble` takes the weights
             of the folds; `none` writes nothing.
+        pretrained: What the folds started from.
         progress: Shows the training.
         say: Takes lines for the user.
 
@@ -74,6 +77,7 @@ def write_final(
                 online_augmentation=online,
                 checkpoints=checkpoints,
                 callbacks=shown,
+                pretrained=pretrained,
             )
         ]
         method = "trained on all people" + (

@@ -1,6 +1,5 @@
 """The flags of `experiments.run` and `experiments.leakage`, read once into one value."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from absl import flags
 
 from experiments.final import WAYS
 from experiments.run_experiment import RunOptions
-from mer_jax.config import DIAGNOSTICS, Experiment
+from mer_jax.config import DIAGNOSTICS, PRETRAINING_WAYS
 from mer_jax.errors import ConfigError
 
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of the licensed corpus; default: $MER_MANUAL_DIR.")
@@ -25,8 +24,15 @@ REPEAT = flags.DEFINE_string("repeat", None, "Run folder to run again, from its 
 PRETRAINED = flags.DEFINE_string(
     "pretrained",
     None,
-    "Model whose weights training is pulled towards, such as surrogate-motion; how strongly is chosen inside the "
-    "training people. For StandardFlow.",
+    "Model to start from: a model folder, a run folder, or surrogate-motion. For the same network, or StandardFlow.",
+)
+PRETRAINED_BY = flags.DEFINE_enum(
+    "pretrained_by",
+    "weights",
+    PRETRAINING_WAYS,
+    "What of it is used: its weights, which every fold of a network starts from and which StandardFlow is pulled "
+    "towards; or the clips that taught it, added to training with a weight. How much they count with StandardFlow is "
+    "chosen inside the training people.",
 )
 _WORKERS = flags.DEFINE_integer(
     "workers", None, "Processes for rendering and preprocessing; default: all processors.", lower_bound=1
@@ -77,30 +83,6 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes, with --coordinator.", lower_bound=1)
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.", lower_bound=0)
-
-
-def with_pretrained(experiment: Experiment) -> Experiment:
-    """Returns the experiment with the weights of --pretrained as its prior, or as it is without the flag.
-
-    Raises:
-        ConfigError: There is no such model, or the experiment trains another classifier.
-    """
-    if not PRETRAINED.value:
-        return experiment
-    from mer_jax.baselines import StandardFlow
-    from mer_jax.prediction.model import load
-
-    model = load(PRETRAINED.value)
-    name = type(experiment.model).__name__
-    if not isinstance(experiment.model, StandardFlow) or model.description.architecture["class"] != name:
-        raise ConfigError(
-            f"got --pretrained={PRETRAINED.value}, a {model.description.architecture['class']}, for an experiment with "
-            f"{name}; expected StandardFlow for both: --config surrogate_motion.py"
-        )
-    prior = PRETRAINED.value if "/" not in PRETRAINED.value else str(Path(PRETRAINED.value).expanduser().absolute())
-    cells = model.description.architecture["cells"]
-    changed = dataclasses.replace(experiment.model, cells=cells, prior=prior)
-    return dataclasses.replace(experiment, name=f"{experiment.name}_pretrained", model=changed)
 
 
 def read_options(command: Sequence[str]) -> RunOptions:

@@ -13,6 +13,7 @@ import jax
 
 from datasets.load import load_corpus
 from experiments.final import write_final
+from experiments.pretrained import load_pretrained
 from experiments.processes import first_process_first, initialize_processes
 from experiments.progress import RunProgress
 from experiments.recorder import Recorder, count_folds, seconds_by_fold
@@ -31,6 +32,7 @@ from mer_jax.protocols import check_protocols
 from mer_jax.system.files import seal, user_cache_dir, write_atomically
 from mer_jax.system.machine import keep_freed_memory, share_processors
 from mer_jax.system.stages import record_stages, seconds_since_start, stage
+from mer_jax.training.pretrained import check_pretrained
 from mer_jax.training.program import check_clips, check_model
 from mer_jax.training.train import Results, fingerprint, is_baseline, make_plans, train
 
@@ -123,6 +125,7 @@ def _run_stages(
     if options.workdir:
         check_workdir(options.workdir, options.resume)
     with first_process_first():
+        start = load_pretrained(experiment, data_dir=options.data_dir, workers=options.workers, say=say)
         clips, facts = load_corpus(
             experiment,
             manual_dir=options.manual_dir,
@@ -132,6 +135,12 @@ def _run_stages(
             say=say,
         )
     check_clips(experiment.model, clips)
+    pretrained = None
+    if start is not None:
+        pretrained, experiment = start.pretrained, start.pretrained.apply_to(experiment)
+        if warning := start.check_people(clips):
+            say(warning)
+        check_pretrained(experiment, clips, pretrained)
     got, expected = fingerprint(experiment, clips), options.expected_fingerprint
     if expected and got != expected:
         raise ConfigError(
@@ -160,6 +169,7 @@ def _run_stages(
                         callbacks=Recorder(folder, progress, clips, plans, experiment.seed, curves),
                         jobs=options.jobs,
                         fold_parallel=options.fold_parallel,
+                        pretrained=pretrained,
                     )
             except NonFiniteLossError as error:
                 failure, results = error, error.results
@@ -171,6 +181,7 @@ def _run_stages(
                     clips,
                     results,
                     way=options.final,
+                    pretrained=pretrained,
                     progress=progress,
                     say=say,
                 )

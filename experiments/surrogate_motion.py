@@ -19,7 +19,8 @@ import numpy as np
 
 from datasets.build import default_data_dir
 from datasets.schemes import THREE
-from datasets.surrogate.motion_clips import DomainRandomization, Recording, record_motion
+from datasets.surrogate.motion_clips import record_motion
+from datasets.surrogate.recording import DomainRandomization, Recording
 from mer_jax.baselines import StandardFlow
 from mer_jax.cli.command import expand_path, run_command
 from mer_jax.data.clips import Clips
@@ -220,8 +221,13 @@ def choose_model(
 
 def fit_mirrored(model: StandardFlow, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Fits a model on clips and their mirror images: a face has no preferred side."""
+    return model.fit(*mirrored_features(model, clips))
+
+
+def mirrored_features(model: StandardFlow, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of clips, and behind them those of their mirror images."""
     features = np.concatenate([model.features(clips.pictures), model.features(mirror(clips.pictures))])
-    return model.fit(features, np.concatenate([clips.label, clips.label]))
+    return features, np.concatenate([clips.label, clips.label])
 
 
 def make_result(clips: Clips, probabilities: np.ndarray, protocol: str, model: str = NAME) -> ProtocolResult:

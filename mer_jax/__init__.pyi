@@ -16,6 +16,7 @@ from mer_jax.evaluation.predictions import read_predictions as read_predictions
 from mer_jax.prediction.model import TrainedModel as TrainedModel
 from mer_jax.prediction.model import load as load
 from mer_jax.training.fit import Callbacks as Callbacks
+from mer_jax.training.pretrained import Pretrained as Pretrained
 from mer_jax.training.train import Results as Results
 from mer_jax.training.train import train as train
 from mer_jax.vision.options import VisionOptions as VisionOptions

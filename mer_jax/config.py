@@ -19,6 +19,7 @@ PRECISIONS = ("float32", "bfloat16")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
 LOSSES = ("cross_entropy", "focal")
+PRETRAINING_WAYS = ("weights", "clips")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,19 @@ class Optimization:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pretraining:
+    """What training starts from, beside the clips of the experiment; see `mer_jax.training.pretrained`."""
+
+    model: str = ""  # folder of a trained model, or name of a shipped one; "" for none
+    way: str = "weights"  # `weights`: training starts from its weights; `clips`: clips that taught it are added
+    checksum: str = ""  # of these weights and clips: a run is continued or repeated with the same ones only
+
+    def validate(self) -> None:
+        """Raises ConfigError when the way is unknown."""
+        _check_one_of("pretraining.way", self.way, PRETRAINING_WAYS)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """Everything that decides what a run computes.
 
@@ -118,6 +132,7 @@ class Experiment:
     optimization: Optimization = dataclasses.field(default_factory=Optimization)
     class_weights: str = "raw"  # W_k = N / n_k; `normalized` has mean 1; `effective` (Cui et al. 2019); `none`
     precision: str = "float32"  # or `bfloat16` activations, with weights and loss in float32
+    pretraining: Pretraining = dataclasses.field(default_factory=Pretraining)
 
     # Which epoch is tested. Never by the test.
     selection: str = "validation"  # the epoch of the lowest validation loss; `last`: the last one, validation unused
@@ -167,6 +182,7 @@ class Experiment:
             raise ConfigError(f"got protocols={self.protocols}, expected each protocol once")
         self.augment.validate()
         self.optimization.validate()
+        self.pretraining.validate()
         if self.vision is not None:
             self.vision.validate()
 
@@ -184,7 +200,7 @@ class Experiment:
         for field in dataclasses.fields(self.model):
             if field.name not in ("parent", "name"):
                 model[field.name] = _plain(getattr(self.model, field.name))
-        parts = ("vision", "augment", "optimization")
+        parts = ("vision", "augment", "optimization", "pretraining")
         fields.update(model=model, **{part: _as_dict(getattr(self, part)) for part in parts})
         return {key: _plain(value) for key, value in fields.items()}
 

@@ -271,6 +271,8 @@ SMOKE_RUNS = {
     "small_net": "--batches 2 --rounds 1",
     "folds_at_once": "--folds 1 --rounds 1",
     "train_step": "--batch 2 --rounds 1 --direct",
+    "unseen_people": "surrogate-motion --config surrogate_motion.py --seeds 5 --config.corpus=smic "
+    "--config.surrogate_clips=12 --config.surrogate_subjects=3",
     "vision": "--clips 1 --rounds 1",
 }
 FAST = ("apex", "coverage", "input", "main_job", "small_net")
@@ -303,13 +305,13 @@ echo "$times" > "runs/$$/timings.json"
     "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SMOKE_RUNS]
 )
 def test_benchmark_runs(name, tmp_path):
-    environment = {}
+    environment = {"MER_DATA_DIR": str(tmp_path / "data")}
     if name == "main_job":
         if not (ROOT / ".git").exists():
             pytest.skip("needs a git checkout: the benchmark clones it")
         (tmp_path / "make").write_text(FAKE_MAKE)
         (tmp_path / "make").chmod(0o755)
-        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
     printed = run(name, *SMOKE_RUNS[name].split(), "--json", str(tmp_path / "x.json"), **environment)
     written = json.loads((tmp_path / "x.json").read_text())
     assert printed.startswith(written["machine"])

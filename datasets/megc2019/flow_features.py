@@ -70,7 +70,7 @@ def read_flow_features(manual_dir: Path, title: str) -> Corpus:
     if not records:
         raise CorpusError(
             f"{path} has {len(rows)} rows, and no picture fits one; expected <corpus>/<subject>/<clip>.png in "
-            f"{path.parent}."
+            f"{path.parent}.{_describe_floats(path.parent)}"
         )
     marker = find_marker(path.parent)
     return Corpus(
@@ -156,3 +156,14 @@ def _canonical(corpus: str, name: str) -> str:
 def _plain(subject: str) -> str:
     """Makes ids of subjects comparable: 006 is 6 in some lists, and s01 is s1."""
     return re.sub(r"^([a-z]*)0+(?=\d)", r"\1", subject.strip().casefold())
+
+
+def _describe_floats(folder: Path) -> str:
+    """Says that features are there as floats; empty if none are."""
+    for suffix in (".npy", ".npz", ".mat", ".tif", ".tiff"):
+        if any(folder.rglob(f"*{suffix}")):
+            return (
+                f" There are {suffix} files: store features as pictures of 8 bits, each channel stretched to 0 .. 255 "
+                "for each clip."
+            )
+    return ""

@@ -64,6 +64,10 @@ def find_channel_fault(pictures: UInt8[np.ndarray, "n h w 3"]) -> str:
     """
     if len(pictures) < _FEWEST_CLIPS:
         return ""
+    if (pictures == pictures[..., :1]).all():
+        return (
+            "the three channels are the same, as in gray pictures; expected horizontal flow, vertical flow and strain."
+        )
     features = standardize(pictures).astype(np.float64)
     skew = (features**3).mean(axis=(0, 1, 2))
     expected = "expected horizontal flow, vertical flow and strain as red, green and blue"

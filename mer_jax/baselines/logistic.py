@@ -19,11 +19,12 @@ def fit_logistic(
     num_classes: int,
     penalty: float,
     prior: tuple[Weights, Bias] | None = None,
+    importance: Float[np.ndarray, " n"] | None = None,
     tolerance: float = TOLERANCE,
 ) -> tuple[Weights, Bias]:
     """Fits weights and bias of a multinomial logistic regression in which classes count alike.
 
-    Minimises `|weights|^2 / 2 + penalty * mean(w_i * loss_i)`, where `w_i` makes classes weigh the same and has mean 1.
+    Minimises `|weights|^2 / 2 + penalty * sum(w_i * loss_i)`, where `w_i` is `balance(labels)` and adds up to 1.
     The mean makes a penalty mean the same for any number of clips; scikit-learn's C is `penalty / n`.
     Weights are rounded to a 4096th of the largest, so that another order of additions does not change them.
 
@@ -34,6 +35,7 @@ def fit_logistic(
         penalty: How much an error costs, above 0. A small one gives smooth weights.
         prior: Weights and bias that those of other clips are pulled towards, instead of towards 0; with it every class
             is answered, whether or not it has clips.
+        importance: `w_i` of each clip instead, adding up to 1.
         tolerance: Of the gradient, where the loss of a clip is about 1.
 
     Raises:
@@ -45,8 +47,7 @@ def fit_logistic(
 
     known = np.unique(labels) if prior is None else np.arange(num_classes)
     target = np.searchsorted(known, labels)
-    counts = np.bincount(target, minlength=len(known))
-    share = (penalty / np.count_nonzero(counts) / np.maximum(counts, 1))[target]  # adds up to the penalty
+    share = balance(target, penalty) if importance is None else penalty * importance
     mean = features.mean(axis=0)
     centred = (features - mean).astype(np.float64)
     size = centred.shape[1] * len(known)
@@ -82,6 +83,17 @@ def fit_logistic(
     weights = _round(weights)
     bias[known] -= mean @ weights[:, known].astype(np.float64)
     return weights, _round(bias)
+
+
+def balance(labels: Int[np.ndarray, " n"], total: float = 1.0) -> Float[np.ndarray, " n"]:
+    """Weights of clips that add up to a total, and to the same for each class that has clips.
+
+    Example:
+        >>> balance(np.array([0, 2, 2])).tolist()
+        [0.5, 0.25, 0.25]
+    """
+    counts = np.bincount(labels)
+    return (total / np.count_nonzero(counts) / np.maximum(counts, 1))[labels]
 
 
 def predict_logistic(features: Float[np.ndarray, "n d"], weights: Weights, bias: Bias) -> Float[np.ndarray, "n k"]:

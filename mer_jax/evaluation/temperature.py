@@ -75,7 +75,8 @@ def fit_temperature(
         grid = np.linspace(low, high, _GRID)
         lowest = int(np.argmin([mean_loss(each) for each in grid]))
         low, high = grid[max(lowest - 1, 0)], grid[min(lowest + 1, _GRID - 1)]
-    return float(np.exp(minimize_scalar(mean_loss, bounds=(low, high), method="bounded").x))
+    found = minimize_scalar(mean_loss, bounds=(low, high), method="bounded")
+    return float(np.exp(found.x))
 
 
 def calibrate_strangers(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mer_jax.prediction.clip import ClipReader
     from mer_jax.vision.frames import FrameSource
 
+_SMALLEST_FRAME = 64  # pixels: no face is found in smaller ones, which are features of another size
 SHIPPED = Path(__file__).parent / "shipped"  # models that come with the library, one folder each
 
 
@@ -189,6 +190,11 @@ class TrainedModel:
             self._answerer.check_faces(pictures)
             crop = self.description.vision.crop if self.description.vision else "onset"
             return motion_pictures(pictures, crop), array.ndim == 3
+        if view.stored == "motion" and array.ndim in (3, 4) and max(array.shape[-3:-1]) < _SMALLEST_FRAME:
+            raise ShapeError(
+                f"got pictures of shape {array.shape}; expected motion features of {view.stored_dims()}, or frames of "
+                f"at least {_SMALLEST_FRAME} pixels a side"
+            )
         if array.ndim == 4 and array.shape[-1] != 3:
             raise ShapeError(
                 f"got clips of shape {array.shape}; expected prepared ones, [n, t, {FACE_SIZE}, {FACE_SIZE}]; frames "

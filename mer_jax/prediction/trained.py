@@ -1,5 +1,6 @@
 """The description of a model that was trained here: what the folds say of it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ def describe_trained(
             "people": clips.num_subjects,
             "class_counts": dict(zip(clips.class_names, clips.class_counts().tolist(), strict=True)),
             "method": method,
+            **_describe_pretraining(experiment),
             "epochs": epochs,
             "seed": experiment.seed,
             "fingerprint": clips.fingerprint,
@@ -104,6 +106,16 @@ def expected_scores(result: ProtocolResult) -> dict[str, Any]:
     entry["calibration"] = {"ece": ece(probabilities, true), "ece_calibrated": ece(calibrated, true)}
     entry["answers"] = [vars(row) for row in tabulate_answers(calibrated, true)]
     return entry
+
+
+def _describe_pretraining(experiment: Experiment) -> dict[str, str]:
+    start = experiment.pretraining
+    if not start.model:
+        return {}
+    what = {"weights": "weights of", "clips": "clips that taught"}[start.way]
+    folder = Path(start.model)  # a card is handed on: places on this machine stay out of it
+    name = folder.parent.name if folder.name == "model" else folder.name
+    return {"pretrained": f"with the {what} {name}, checksum {start.checksum}"}
 
 
 def _answers_about_strangers(result: ProtocolResult) -> tuple[np.ndarray, np.ndarray]:

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mer_jax.baselines.logistic import predict_logistic
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.protocols import Plan, refuse_copies
 from mer_jax.system.machine import one_blas_thread
 from mer_jax.training.fit import FoldResult
+from mer_jax.training.pretrained import Pretrained, make_fit, people_of
 from mer_jax.training.program import check_clips
 
 
-def fit_baseline(experiment: Experiment, clips: Clips, plans: Sequence[Plan]) -> list[FoldResult]:
+def fit_baseline(
+    experiment: Experiment, clips: Clips, plans: Sequence[Plan], pretrained: Pretrained | None = None
+) -> list[FoldResult]:
     """Fits and tests every fold of a protocol under every seed.
 
     The validation clips of a fold are not used: a baseline is trained on the same clips as the networks beside it.
@@ -23,6 +27,7 @@ def fit_baseline(experiment: Experiment, clips: Clips, plans: Sequence[Plan]) ->
         experiment: Validated; its model is one of `mer_jax.baselines`.
         clips: The corpus, of the kind that the baseline takes.
         plans: Plans of the protocol, one for each seed.
+        pretrained: Model that helps, see `mer_jax.training.pretrained`; None for none.
 
     Returns:
         Results in the order of seeds and folds.
@@ -32,23 +37,29 @@ def fit_baseline(experiment: Experiment, clips: Clips, plans: Sequence[Plan]) ->
     """
     check_clips(experiment.model, clips)
     refuse_copies(plans[0], type(experiment.model).__name__)
-    features = experiment.model.features(clips.pictures)
+    features, people = experiment.model.features(clips.pictures), people_of(clips)
+    helped = None if pretrained is None else make_fit(experiment.model, pretrained)
     results = []
     for number, plan in enumerate(plans):
         for fold in plan.folds:
             start = time.perf_counter()
             train, item = plan.clip[fold.train], np.flatnonzero(fold.test)
+            test, reason = features[plan.clip[item]], "no epochs"
             with one_blas_thread():
-                probabilities = experiment.model.fit_predict(
-                    features[train], clips.label[train], features[plan.clip[item]], experiment.seed + number
-                )
+                if helped is None:
+                    probabilities = experiment.model.fit_predict(
+                        features[train], clips.label[train], test, experiment.seed + number
+                    )
+                else:
+                    linear, reason = helped(features[train], clips.label[train], [people[clip] for clip in train])
+                    probabilities = predict_logistic(test, *linear)
             results.append(
                 FoldResult(
                     item=item,
                     probabilities=probabilities.astype(np.float32),
                     epochs=0,
                     best_epoch=0,
-                    stop_reason="no epochs",
+                    stop_reason=reason,
                     seconds=round(time.perf_counter() - start, 2),
                 )
             )

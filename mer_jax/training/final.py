@@ -18,6 +18,7 @@ from mer_jax.protocols import Fold, Plan
 from mer_jax.system.machine import one_blas_thread
 from mer_jax.training.checkpoint import FoldCheckpoints, read_weights
 from mer_jax.training.fit import Callbacks, fit_lanes
+from mer_jax.training.pretrained import Pretrained, check_pretrained, make_fit, people_of, variables_of
 from mer_jax.training.program import check_clips, make_program
 from mer_jax.training.train import Stop, checkpoint_folder, fingerprint, is_baseline
 
@@ -47,6 +48,7 @@ def train_on_all(
     online_augmentation: bool = True,
     checkpoints: str | Path | None = None,
     callbacks: Callbacks | None = None,
+    pretrained: Pretrained | None = None,
 ) -> Any:
     """Trains on all clips, without validation or test.
 
@@ -59,6 +61,7 @@ def train_on_all(
         online_augmentation: Whether every epoch augments anew, as in the plan of the folds.
         checkpoints: Folder of checkpoints, from which an interrupted training continues; None keeps none.
         callbacks: Training callbacks; the lane has the protocol `final`.
+        pretrained: Model that training starts from, see `mer_jax.train`.
 
     Returns:
         Variables of the network as NumPy arrays; of a baseline a dict of `weights` and `bias`. None in processes other
@@ -70,14 +73,23 @@ def train_on_all(
         CheckpointError: A checkpoint is of another experiment, or cannot be written.
     """
     check_clips(experiment.model, clips)
+    check_pretrained(experiment, clips, pretrained)
     if is_baseline(experiment.model):
+        features = experiment.model.features(clips.pictures)
         with one_blas_thread():
-            weights, bias = experiment.model.fit(
-                experiment.model.features(clips.pictures), clips.label, experiment.seed
-            )
+            if pretrained is None:
+                weights, bias = experiment.model.fit(features, clips.label, experiment.seed)
+            else:
+                (weights, bias), _ = make_fit(experiment.model, pretrained)(features, clips.label, people_of(clips))
         return {"weights": weights, "bias": bias}
     experiment = dataclasses.replace(experiment, selection="last", diagnostic="", validation_share=0.0, num_seeds=1)
-    program = make_program(experiment, clips, [_plan_all(clips, online_augmentation)], last_epoch=epochs)
+    program = make_program(
+        experiment,
+        clips,
+        [_plan_all(clips, online_augmentation)],
+        last_epoch=epochs,
+        initial=variables_of(pretrained),
+    )
     identity = f"{fingerprint(experiment, clips)} {epochs}"
     with tempfile.TemporaryDirectory() as scratch:
         folder = checkpoint_folder(Path(checkpoints or scratch).expanduser(), PROTOCOL, experiment.seed, 0)

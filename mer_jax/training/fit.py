@@ -213,7 +213,7 @@ def _hand_over(
 
 def _start(program: Program, lane: int, checkpoints: FoldCheckpoints | None, callbacks: Callbacks) -> TrainState:
     """The state of a lane from its newest checkpoint, or before its first epoch."""
-    arrays = program.lane_data, program.data, program.limits
+    arrays = program.lane_data, program.data, program.limits, program.initial
     fresh = compiled_lanes.start_slot(jnp.asarray(lane), *arrays, settings=program.settings)
     kept = checkpoints.restore_newest(_on_host(fresh)) if checkpoints is not None else None
     callbacks.on_start(program.lanes[lane], 0 if kept is None else int(kept.epoch))

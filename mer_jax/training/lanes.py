@@ -39,12 +39,12 @@ _COMPILING = threading.Lock()
 
 
 def start_lane(
-    key: PRNGKey, pictures: UInt8[Array, "..."], limits: Limits, num_watched: int, settings: Settings
+    key: PRNGKey, pictures: UInt8[Array, "..."], limits: Limits, initial: Any, num_watched: int, settings: Settings
 ) -> TrainState:
-    """The state before the first epoch, from a lane's `init_key` and the pictures of one clip."""
+    """The state before the first epoch, from the pictures of one clip and a lane's `init_key`, or `initial` weights."""
     sample = settings.view.make(pictures, settings.normalization)
     optimizer = _optimizer(limits, settings)
-    return init_state(key, settings.model, sample, optimizer, num_watched=num_watched)
+    return init_state(key, settings.model, sample, optimizer, num_watched=num_watched, initial=initial)
 
 
 def train_lane(
@@ -234,19 +234,29 @@ def _select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:
 # --- several lanes, compiled --------------------------------------------------------
 
 
-def start_slot(index: Int[Array, ""], lanes: LaneData, data: Data, limits: Limits, *, settings: Settings) -> TrainState:
+def start_slot(
+    index: Int[Array, ""], lanes: LaneData, data: Data, limits: Limits, initial: Any = None, *, settings: Settings
+) -> TrainState:
     """The state of one lane before its first epoch, with a leading axis of 1.
 
     One compiled program serves all protocols of an experiment: it gets nothing that differs between them.
+
+    Args:
+        index: Of the lane in `lanes`.
+        lanes: All lanes of the protocol.
+        data: The corpus.
+        limits: Learning rate and number of epochs.
+        initial: Variables that every lane starts from; None draws them from the lane's own key.
+        settings: Static.
     """
     with _COMPILING:  # of threads that come together one compiles
-        return _start_slot()(lanes.init_key[index], data.pictures[:1], limits, **_of_start(lanes, settings))
+        return _start_slot()(lanes.init_key[index], data.pictures[:1], limits, initial, **_of_start(lanes, settings))
 
 
 def slot_shapes(lanes: LaneData, data: Data, limits: Limits, *, settings: Settings) -> Any:
     """Shapes and types of what `start_slot` returns, without computing it."""
     start = functools.partial(_start, **_of_start(lanes, settings))
-    return jax.eval_shape(lambda: start(lanes.init_key[0], data.pictures[:1], limits))
+    return jax.eval_shape(lambda: start(lanes.init_key[0], data.pictures[:1], limits, None))
 
 
 def _of_start(lanes: LaneData, settings: Settings) -> dict[str, Any]:
@@ -254,8 +264,10 @@ def _of_start(lanes: LaneData, settings: Settings) -> dict[str, Any]:
     return {"num_watched": num_watched, "settings": settings.without_sizes()}
 
 
-def _start(key: PRNGKey, pictures: Array, limits: Limits, *, num_watched: int, settings: Settings) -> TrainState:
-    return jax.tree.map(lambda a: a[None], start_lane(key, pictures, limits, num_watched, settings))
+def _start(
+    key: PRNGKey, pictures: Array, limits: Limits, initial: Any, *, num_watched: int, settings: Settings
+) -> TrainState:
+    return jax.tree.map(lambda a: a[None], start_lane(key, pictures, limits, initial, num_watched, settings))
 
 
 @functools.cache

@@ -60,6 +60,7 @@ class Program:
         limits: Numbers that it takes as values.
         data: The corpus.
         lane_data: Items, class weights and keys of all lanes, stacked.
+        initial: Variables that every lane starts from; None where each draws its own.
     """
 
     plans: tuple[Plan, ...]
@@ -68,6 +69,7 @@ class Program:
     limits: Limits
     data: Data
     lane_data: LaneData
+    initial: Any = None
 
     def plan_of(self, lane: int) -> Plan:
         """The plan that a lane is of."""
@@ -163,6 +165,7 @@ def make_program(
     mesh: Mesh | None = None,
     data: Data | None = None,
     last_epoch: int | None = None,
+    initial: Any = None,
 ) -> Program:
     """Pads every fold of a protocol to one shape and puts it on the device.
 
@@ -174,6 +177,7 @@ def make_program(
         mesh: From `make_mesh`; one for this number of lanes by default.
         data: From `load_data`; loaded by default.
         last_epoch: Epoch after which lanes stop, where that is not the end of the learning-rate schedule.
+        initial: Variables of the model that every lane starts from; None draws them for each lane.
 
     Raises:
         ConfigError: See `check_clips`; or copies of motion features, which are not augmented, would be tested.
@@ -215,6 +219,7 @@ def make_program(
         limits=replicate(mesh, limits),
         data=data if data is not None else load_data(clips, mesh),
         lane_data=replicate(mesh, stacked),
+        initial=None if initial is None else replicate(mesh, initial),
     )
 
 

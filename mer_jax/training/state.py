@@ -1,5 +1,6 @@
 """What training changes: one value, saved whole and resumed bit for bit."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -57,8 +58,9 @@ def init_state(
     optimizer: optax.GradientTransformation,
     *,
     num_watched: int = 0,
+    initial: Mapping[str, Any] | None = None,
 ) -> TrainState:
-    """Draws the first weights.
+    """Draws the first weights, or takes those that are given.
 
     Args:
         key: of this seed and fold.
@@ -66,8 +68,10 @@ def init_state(
         inputs: one batch of the right shapes; values do not matter.
         optimizer: whose state is made.
         num_watched: test items that the diagnostic `test_best` watches; 0 switches it off.
+        initial: the model's variables to start from, `params` and the other collections; None draws them.
     """
-    variables = {name: value for name, value in model.init(key, *inputs, is_training=False).items() if name != LOSSES}
+    drawn = model.init(key, *inputs, is_training=False) if initial is None else initial
+    variables = {name: value for name, value in drawn.items() if name != LOSSES}
     params = variables.pop("params")
     watched = None
     if num_watched:

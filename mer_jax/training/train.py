@@ -24,6 +24,7 @@ from mer_jax.training.baseline import fit_baseline
 from mer_jax.training.checkpoint import FoldCheckpoints
 from mer_jax.training.collect import collect_folds, summarize_folds
 from mer_jax.training.fit import Callbacks, FoldResult, fit_lanes
+from mer_jax.training.pretrained import Pretrained, check_pretrained, variables_of
 from mer_jax.training.program import (
     Lane,
     Program,
@@ -92,6 +93,7 @@ def train(
     callbacks: Callbacks | None = None,
     jobs: int | None = None,
     fold_parallel: int | None = None,
+    pretrained: Pretrained | None = None,
 ) -> Results:
     """Trains and tests a model under every protocol of an experiment. Writes nothing unless `checkpoints` is given.
 
@@ -107,6 +109,8 @@ def train(
             do not depend on it.
         fold_parallel: Folds trained at the same time as an axis of one compiled program; None chooses by the memory
             of the device, and is 1 on a CPU.
+        pretrained: Model that every fold starts from, or whose clips are added to the training clips of each; the
+            experiment has its record, `pretrained.apply_to(experiment)`.
 
     Returns:
         Results by protocol.
@@ -129,15 +133,17 @@ def train(
     """
     experiment.validate()
     check_clips(experiment.model, clips)
+    check_pretrained(experiment, clips, pretrained)
     plans = make_plans(experiment, clips)
     results = {}
     if is_baseline(experiment.model):
-        results = {name: fit_baseline(experiment, clips, each) for name, each in plans.items()}
+        results = {name: fit_baseline(experiment, clips, each, pretrained) for name, each in plans.items()}
     else:
         check_model(experiment.model, clips.num_frames)
         callbacks = callbacks or (_OnEpochs(on_epochs) if on_epochs else Callbacks())
         open_checkpoints = _checkpoint_opener(checkpoints, fingerprint(experiment, clips))
-        results = _fit_networks(experiment, clips, plans, open_checkpoints, callbacks, jobs, fold_parallel)
+        initial = variables_of(pretrained)
+        results = _fit_networks(experiment, clips, plans, initial, open_checkpoints, callbacks, jobs, fold_parallel)
     folds = {name: summarize_folds(experiment, plans[name], each) for name, each in results.items()}
     collected = {name: collect_folds(experiment, clips, plans[name], results[name], folds[name]) for name in results}
     trained = Results(experiment, plans, folds, {name: each for name, each in collected.items() if each is not None})
@@ -215,6 +221,7 @@ def _fit_networks(
     experiment: Experiment,
     clips: Clips,
     plans: Mapping[str, Sequence[Plan]],
+    initial: Any,
     open_checkpoints: Callable[[Lane], FoldCheckpoints] | None,
     callbacks: Callbacks,
     jobs: int | None,
@@ -224,7 +231,8 @@ def _fit_networks(
     meshes = {name: make_mesh(sum(len(plan.folds) for plan in each)) for name, each in plans.items()}
     data = load_data(clips, next(iter(meshes.values())))
     programs = {
-        name: make_program(experiment, clips, each, mesh=meshes[name], data=data) for name, each in plans.items()
+        name: make_program(experiment, clips, each, mesh=meshes[name], data=data, initial=initial)
+        for name, each in plans.items()
     }
     jobs, excess = _num_threads(jobs, fold_parallel), _describe_excess(jobs)
     if excess and jobs > 1:
