@@ -161,7 +161,7 @@ def test_faces_are_followed_and_numbered(frames):
     two = np.concatenate([frames[:6], frames[:6, :, ::-1]], axis=2)
     two[3:5, :, :360] = 0
     with FaceLandmarker() as landmarker:
-        seen = [faces for _, _, faces in watch_faces(ArrayFrames(two), landmarker, 0.04)]
+        seen = [faces for _, _, faces in watch_faces(ArrayFrames(two), landmarker, 0.05)]
     assert [[face.face_id for face in faces] for faces in seen[:3]] == [[0, 1]] * 3
     assert [len(faces) for faces in seen] == [2, 2, 2, 1, 1, 2]
     assert [face.face_id for face in seen[5]] == [0, 1], "who comes back keeps the number"
@@ -172,7 +172,7 @@ def test_faces_are_followed_and_numbered(frames):
 def test_fast_videos_are_searched_in_some_frames_and_hold_the_box(frames):
     with FaceLandmarker() as landmarker:
         seen = [faces for _, _, faces in watch_faces(ArrayFrames(frames[:9]), landmarker, 1 / 100)]
-    assert [faces[0].is_detected for faces in seen] == [index % 6 == 0 for index in range(9)]
+    assert [faces[0].is_detected for faces in seen] == [index % 8 == 0 for index in range(9)]
     assert seen[1][0].box == seen[0][0].box
 
 
@@ -291,9 +291,51 @@ def test_intervals_and_folders_of_frames(folder, tmp_path, frames, capsys):
     capsys.readouterr()
 
 
+def test_longer_videos_are_spotted(folder, tmp_path, capsys):
+    talk = read_clip("lbax4n")
+    write_film(tmp_path / "talk.avi", [*talk, *talk[::-1]])
+    write_film(tmp_path / "nothing.avi", [np.full((96, 128, 3), 128, np.uint8)] * 120)
+    arguments = ["predict", str(tmp_path), "--model", str(folder), "--out", str(tmp_path / "out"), "--no-overlay"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "nothing.avi: 0 intervals"
+    assert lines[1].startswith("talk.avi: 0 intervals, ")
+    assert "1 speech" in lines[1]
+    for name in ("nothing", "talk"):
+        written = {path.name for path in (tmp_path / "out" / f"{name}.avi").iterdir()}
+        assert written == {*list_files(name, overlay=False), "done.json"}
+    with (tmp_path / "out" / "intervals.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    (speech,) = (row for row in rows if row["type"] == "speech")
+    assert (speech["label"], speech["p_negative"], speech["abstained"]) == ("", "", "speech: not classified")
+    assert int(speech["offset_frame"]) - int(speech["onset_frame"]) > 100
+    assert "217 false alarms for 6 hits" in (tmp_path / "out" / "talk.avi" / "report.html").read_text()
+    with (tmp_path / "out" / "talk.avi" / "frames.csv").open(newline="") as file:
+        frames = list(csv.DictReader(file))
+    assert len(frames) == 150
+    assert frames[75]["interval"] != ""
+
+
+def test_spotted_expressions_are_classified_and_other_movements_are_not(model):
+    times = np.arange(75) / 25
+    found = {
+        Interval(onset_frame=10, apex_frame=20, offset_frame=30, kind="micro", score=2.0): "1",
+        Interval(onset_frame=12, offset_frame=60, kind="speech", score=3.0): None,
+    }
+    with VideoFrames(CLIP) as film:
+        video = predict_video(model, film, list(found), name="x", path="/x", times_s=times, faces=found, spotted=True)
+    micro, speech = video.intervals
+    assert micro.prediction.probabilities == pytest.approx(
+        dict(model.predict(CLIP, onset=10, apex=20, offset=30).probabilities), abs=0.02
+    )
+    assert (micro.is_classified, speech.is_classified, speech.text) == (True, False, "speech")
+    assert speech.prediction.probabilities == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([str(CLIP), "--interval", "1-9", "--spot"], "expected one of them"),
         (["https://example.org/x.mp4"], "is an address"),
         (["camera:0"], "is an address or a camera"),
         (["nowhere.mp4"], "does not exist"),

@@ -5,7 +5,8 @@ import contextlib
 import dataclasses
 import glob
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,13 @@ from mer_jax.vision.options import FACES
 if TYPE_CHECKING:
     from mer_jax.prediction.clip import ClipReader
     from mer_jax.prediction.model import TrainedModel
-    from mer_jax.prediction.video import PredictedVideo
+    from mer_jax.prediction.video import PredictedVideo, WatchedFace
+    from mer_jax.spotting.interval import Interval
     from mer_jax.vision.inspection import Progress
     from mer_jax.vision.sources import ClipSource
 
 _DONE = "done.json"  # the last file that is written about a video
+_SHORT_S = 4.0  # a video of at most this length is one clip, unless --spot is given
 
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
@@ -36,8 +39,11 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
         action="append",
         default=[],
         metavar="FROM-TO",
-        help="where to look in one video: frames (120-145) or seconds (4.0s-4.9s); may be repeated; default: all of it",
+        help="where to look in one video: frames (120-145) or seconds (4.0s-4.9s); may be repeated",
     )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--whole", action="store_true", help="every file is one expression from onset to offset")
+    how.add_argument("--spot", action="store_true", help="spot expressions also in short videos and folders of frames")
     parser.add_argument("--face", choices=FACES, help="whom to follow of several (default: as the model)")
     parser.add_argument("--frame_rate", type=float, help="frames per second, for folders of frames")
     parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.webm, half of the time")
@@ -64,6 +70,8 @@ def _predict(flags: argparse.Namespace) -> None:
     out = output_folder(flags.out, "--out")
     flags.model = choose_model(flags.model)
     jobs, faults = _find_jobs(flags.sources)
+    if flags.interval and (flags.whole or flags.spot):
+        raise ConfigError(f"got --interval and --{'whole' if flags.whole else 'spot'}; expected one of them")
     if flags.interval and len(jobs) != 1:
         raise ConfigError(f"got --interval with {len(jobs)} videos; expected one video")
     model = load(flags.model)
@@ -88,7 +96,8 @@ def _predict(flags: argparse.Namespace) -> None:
             links[job.name] = job.name
             lines[job.name] = (folder / "intervals.jsonl").read_text().splitlines(keepends=True)
             _print_intervals(job.name, lines[job.name])
-    page = write_summary(out, lines, model.class_names, links, faults, model.description.provenance, spotted=False)
+    spotted = any(json.loads(each[0])["spotted"] for each in lines.values())
+    page = write_summary(out, lines, model.class_names, links, faults, model.description.provenance, spotted=spotted)
     if model.description.is_surrogate:
         print("SURROGATE: the model was trained on rendered faces")
     print(printable(str(page)))
@@ -136,7 +145,11 @@ def _predict_one(
     bar: ProgressBar,
     place: "Progress",
 ) -> "PredictedVideo":
-    from mer_jax.prediction.video import predict_video, read_times
+    import numpy as np
+
+    from mer_jax.prediction.video import number_faces, predict_video, read_times, watch_faces
+    from mer_jax.prediction.watching import spot_video
+    from mer_jax.report.face_log import FaceLog
     from mer_jax.report.prediction import list_files, write_video
     from mer_jax.spotting.interval import parse_interval
     from mer_jax.vision.turn import turn_frames
@@ -145,21 +158,49 @@ def _predict_one(
     stem, overlay = job.path.stem if job.path.is_file() else job.path.name, not flags.no_overlay
     with job.clip.open() as frames:
         times = read_times(frames, flags.frame_rate)
-        intervals = [parse_interval(text, times) for text in flags.interval] or None
-        video = predict_video(model, frames, intervals, name=job.name, path=str(job.path), times_s=times, reader=reader)
+        given = [parse_interval(text, times) for text in flags.interval]
+        is_spotted = not given and len(times) > 2 and _is_to_be_spotted(flags, job, float(times[-1]))
+        turned = turn_frames(frames, reader.options.turn, reader.landmarker)
 
         def show(done: int, total: int) -> None:
             bar.show(dataclasses.replace(place, frame=done, num_frames=total))
 
+        def predict(intervals: "Sequence[Interval] | None", faces: "Mapping[Interval, str | None]") -> "PredictedVideo":
+            return predict_video(
+                model, turned if is_spotted else frames, intervals, name=job.name, path=str(job.path), times_s=times,
+                faces=faces, spotted=is_spotted, reader=reader,
+            )  # fmt: skip
+
+        video = None if is_spotted else predict(given or None, {})
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _DONE).unlink(missing_ok=True)
-        turned = turn_frames(frames, reader.options.turn, reader.landmarker)
-        video = write_video(video, turned, reader.landmarker, folder, stem=stem, overlay=overlay, on_frame=show)
+        frame_s = float(np.median(np.diff(times)))
+        with FaceLog(folder, times, float(times[-1]) + frame_s) as log:
+
+            def add(index: int, faces: "Sequence[WatchedFace]") -> None:
+                log.add(index, faces)
+                show(index + 1, len(times))
+
+            if video is None:
+                found = spot_video(turned, reader.landmarker, times, on_faces=add)
+                video = predict(list(found), found)
+            else:
+                for index, _, faces in watch_faces(turned, reader.landmarker, frame_s):
+                    video = number_faces(video, index, faces)
+                    add(index, faces)
+            write_video(video, log, turned, folder, stem=stem, overlay=overlay, on_frame=show)
     if _describe_source(job.path) != before:
         raise DecodeError("the file changed while it was read, as a recording does; run again when it is complete")
     done = {**record, "source": before, "files": list_files(stem, overlay=overlay)}
     write_atomically(folder / _DONE, json.dumps(seal(done), indent=1) + "\n")
     return video
+
+
+def _is_to_be_spotted(flags: argparse.Namespace, job: _Job, duration_s: float) -> bool:
+    """Whether a video is searched for expressions, rather than taken as one from onset to offset."""
+    if flags.whole or flags.spot:
+        return flags.spot
+    return job.clip.kind == "video" and duration_s > _SHORT_S
 
 
 def _describe_call(model: "TrainedModel", flags: argparse.Namespace) -> dict[str, Any]:
@@ -168,7 +209,7 @@ def _describe_call(model: "TrainedModel", flags: argparse.Namespace) -> dict[str
     return {
         "mer_jax": mer_jax.__version__,
         "model": json.loads((model.folder / "model.json").read_text())["checksum"],
-        "options": [flags.interval, flags.face, flags.frame_rate, flags.no_overlay],
+        "options": [flags.interval, flags.face, flags.frame_rate, flags.no_overlay, flags.whole, flags.spot],
     }
 
 
@@ -193,9 +234,14 @@ def _is_done(folder: Path, job: _Job, record: dict[str, Any]) -> bool:
 
 
 def _print_intervals(name: str, lines: Sequence[str]) -> None:
+    from mer_jax.spotting.interval import OTHER_MOVEMENTS
+
     intervals = [each for each in map(json.loads, lines) if each["type"] == "interval"]
-    print(f"{printable(name)}: {len(intervals)} {'interval' if len(intervals) == 1 else 'intervals'}")
-    for each in intervals:
+    asked = [each for each in intervals if each["kind"] not in OTHER_MOVEMENTS]
+    others = Counter(each["kind"] for each in intervals if each["kind"] in OTHER_MOVEMENTS)
+    beside = "".join(f", {count} {kind}" for kind, count in sorted(others.items()))
+    print(f"{printable(name)}: {len(asked)} {'interval' if len(asked) == 1 else 'intervals'}{beside}")
+    for each in asked:
         answer = each["answer"]
         said = answer["label"] or f"no answer: {printable('; '.join(answer['abstained']))}"
         print(

@@ -58,7 +58,13 @@ class ClipReader:
             return self.predict_interval(frames, onset, offset, apex)
 
     def predict_interval(
-        self, frames: FrameSource, onset: int | None = None, offset: int | None = None, apex: int | None = None
+        self,
+        frames: FrameSource,
+        onset: int | None = None,
+        offset: int | None = None,
+        apex: int | None = None,
+        *,
+        face: str | None = None,
     ) -> Prediction:
         """Predicts the expression between two frames of an open source.
 
@@ -67,6 +73,7 @@ class ClipReader:
             onset: First frame, 0-based; None for the first of all.
             offset: Last frame, 0-based, included; None for the last of all.
             apex: Frame of the largest movement, 0-based in the video; None to spot it where it is needed.
+            face: Whom to follow, see `VisionOptions.face`; None takes that of the reader.
 
         Raises:
             ConfigError: Frames that the video does not have.
@@ -81,7 +88,8 @@ class ClipReader:
         first, last = _check_interval(frames, onset, offset, apex)
         part = SelectedFrames(frames, range(first, last + 1))
         try:
-            clip = prepare_clip(part, self.options, self.landmarker, apex=None if apex is None else apex - first)
+            options = self.options if face is None else dataclasses.replace(self.options, face=face)
+            clip = prepare_clip(part, options, self.landmarker, apex=None if apex is None else apex - first)
         except NoFaceError as error:
             nothing = Prediction(
                 label=None,

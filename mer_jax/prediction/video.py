@@ -1,7 +1,7 @@
 """What a model answers about one video: the one value that every file, table and page is written from."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -10,13 +10,14 @@ from mer_jax.errors import ConfigError, DecodeError
 from mer_jax.prediction.clip import ClipReader
 from mer_jax.prediction.model import TrainedModel
 from mer_jax.prediction.result import Prediction
-from mer_jax.spotting.interval import WHOLE, Interval
+from mer_jax.spotting.interval import OTHER_MOVEMENTS, WHOLE, Interval
 from mer_jax.vision.frames import Frame, FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker, Landmarks
 from mer_jax.vision.libraries import cv2
+from mer_jax.vision.remembered import RememberedFrames
 from mer_jax.vision.tracks import follow_face
 
-_DETECTIONS_PER_S = 15.0  # from twice this rate on, boxes are held in between
+_DETECTIONS_PER_S = 12.5  # from twice this rate on, boxes are held in between
 _MOTION_SIZE = (64, 64)  # of the face, for the curve of its motion
 _LONGEST_S = 4.0  # an expression of the face lasts half a second to four seconds, a micro-expression less
 _FORGOTTEN_S = 2.0  # a face that was away for longer is a new one
@@ -43,11 +44,18 @@ class PredictedInterval:
     end_s: float
 
     @property
+    def is_classified(self) -> bool:
+        """Whether the model was asked: not of a blink, a glance, speech or a turn."""
+        return self.interval.kind not in OTHER_MOVEMENTS
+
+    @property
     def text(self) -> str:
-        """Kind, label and confidence, as annotations show them.
+        """Kind, label and confidence, as annotations show them; of movements that are not classified, the kind.
 
         The mark SURROGATE is part of it where the model was trained on rendered faces.
         """
+        if not self.is_classified:
+            return self.interval.kind
         answer = self.prediction
         label = answer.label or f"no answer ({answer.best_guess}?)" if answer.best_guess else "no answer"
         mark = "SURROGATE " if answer.provenance == "surrogate" else ""
@@ -108,12 +116,14 @@ class WatchedFace:
         box: Left, top, right and bottom, pixels.
         is_detected: Whether it was detected in this frame, rather than held from an earlier one.
         motion: Mean difference of its gray levels to the frame before, 0 to 255; None in its first frame.
+        landmarks: Those of this frame; None where the box is held.
     """
 
     face_id: int
     box: tuple[float, float, float, float]
     is_detected: bool
     motion: float | None
+    landmarks: Landmarks | None = None
 
 
 def read_times(frames: FrameSource, frame_rate: float | None = None) -> Float64[np.ndarray, " t"]:
@@ -142,6 +152,7 @@ def predict_video(
     name: str,
     path: str,
     times_s: Float64[np.ndarray, " t"],
+    faces: Mapping[Interval, str | None] | None = None,
     spotted: bool = False,
     reader: ClipReader | None = None,
     on_interval: Callable[[int, int], None] = lambda done, total: None,
@@ -151,10 +162,12 @@ def predict_video(
     Args:
         model: The model.
         frames: The video.
-        intervals: Where to look; None takes the whole as one clip.
+        intervals: Where to look; None takes the whole as one clip. Blinks, glances, speech and turns are passed on and
+            not classified.
         name: For the user.
         path: Of the file.
         times_s: From `read_times`.
+        faces: Of some intervals, whom to follow; see `VisionOptions.face`. None and the others: as the reader does.
         spotted: Whether a spotter found the intervals.
         reader: Prepares clips; None takes that of the model.
         on_interval: Called after each interval with the number done and to do.
@@ -169,12 +182,18 @@ def predict_video(
     if intervals is None:
         intervals = [Interval(onset_frame=0, offset_frame=len(frames) - 1, kind=WHOLE)]
     reader = reader or model.reader()
+    remembered = RememberedFrames(frames)  # the frames of an interval are read several times
     frame_s = float(np.median(np.diff(times_s)))
     predicted = []
     for number, each in enumerate(sorted(intervals, key=lambda each: (each.onset_frame, each.offset_frame)), 1):
-        answer = reader.predict_interval(frames, each.onset_frame, each.offset_frame, each.apex_frame)
         lasts_s = float(times_s[each.offset_frame] - times_s[each.onset_frame]) + frame_s
-        if lasts_s > _LONGEST_S:
+        if each.kind in OTHER_MOVEMENTS:
+            answer = _unasked(each, model.description.provenance)
+        else:
+            answer = reader.predict_interval(
+                remembered, each.onset_frame, each.offset_frame, each.apex_frame, face=(faces or {}).get(each)
+            )
+        if not spotted and lasts_s > _LONGEST_S:
             reason = f"{lasts_s:.1f} s from onset to offset; one expression lasts {_LONGEST_S:.0f} s at most"
             answer = dataclasses.replace(answer, label=None, abstained=(*answer.abstained, reason))
         predicted.append(
@@ -206,6 +225,13 @@ def predict_video(
     )
 
 
+def _unasked(interval: Interval, provenance: str) -> Prediction:
+    return Prediction(
+        label=None, probabilities={}, confidence=0.0, abstained=(f"{interval.kind}: not classified",),
+        provenance=provenance, onset_frame=interval.onset_frame, offset_frame=interval.offset_frame,
+    )  # fmt: skip
+
+
 def watch_faces(
     frames: FrameSource, landmarker: FaceLandmarker, frame_s: float
 ) -> Iterator[tuple[int, Frame, tuple[WatchedFace, ...]]]:
@@ -214,12 +240,12 @@ def watch_faces(
     Args:
         frames: The video.
         landmarker: Detects the faces.
-        frame_s: Duration of a frame; from 30 frames per second on, faces are detected in some of them only.
+        frame_s: Duration of a frame; from 25 frames per second on, faces are detected in some of them only.
 
     Yields:
         Number of the frame, the frame, and its faces in the order of their numbers.
     """
-    step = max(1, int(1 / (frame_s * _DETECTIONS_PER_S)))
+    step = max(1, int(1 / (frame_s * _DETECTIONS_PER_S) + 1e-6))
     patience = max(step, round(_FORGOTTEN_S / frame_s))
     known: dict[int, Landmarks] = {}
     seen: dict[int, int] = {}  # frame of the last detection
@@ -244,7 +270,8 @@ def watch_faces(
             fresh[face_id] = _cut(frame, box)
             before = patches.get(face_id)
             motion = None if before is None else float(np.abs(fresh[face_id] - before).mean())
-            faces.append(WatchedFace(face_id, box, is_looked_at, motion))
+            landmarks = known[face_id] if is_looked_at else None
+            faces.append(WatchedFace(face_id, box, is_looked_at, motion, landmarks))
         patches = fresh
         known = {each: face for each, face in known.items() if index - seen[each] <= patience}
         yield index, frame, tuple(sorted(faces, key=lambda face: face.face_id))

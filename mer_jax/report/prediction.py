@@ -9,18 +9,18 @@ from pathlib import Path
 from mer_jax.export.bids import describe_events, format_events
 from mer_jax.export.boris import format_boris, format_boris_table
 from mer_jax.export.elan import format_elan
-from mer_jax.export.frames_csv import FramesWriter
+from mer_jax.export.frames_csv import FramesWriter, IntervalFinder
 from mer_jax.export.intervals_csv import format_intervals
 from mer_jax.export.json_lines import format_json_lines
 from mer_jax.export.textgrid import format_textgrid
 from mer_jax.export.webvtt import format_webvtt
 from mer_jax.prediction.usage import usage_notes
-from mer_jax.prediction.video import PredictedVideo, number_faces, watch_faces
+from mer_jax.prediction.video import PredictedVideo
+from mer_jax.report.face_log import FaceLog
 from mer_jax.report.page import load_template
-from mer_jax.report.timeline import MotionCurve, draw_timeline
+from mer_jax.report.timeline import draw_timeline
 from mer_jax.system.files import printable, write_atomically
 from mer_jax.vision.frames import FrameSource
-from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.overlay import OverlayWriter
 
 OVERLAY, FRAMES, TIMELINE, PAGE, ABOUT = "overlay.webm", "frames.csv", "timeline.png", "report.html", "README.txt"
@@ -51,54 +51,41 @@ def list_files(stem: str, *, overlay: bool = True) -> list[str]:
 
 def write_video(
     video: PredictedVideo,
+    log: FaceLog,
     frames: FrameSource,
-    landmarker: FaceLandmarker,
     out: Path,
     *,
     stem: str,
     overlay: bool = True,
     on_frame: Callable[[int, int], None] = lambda done, total: None,
-) -> PredictedVideo:
-    """Writes every file about a video; reads the frames once more, in constant memory.
+) -> None:
+    """Writes every file about a video, in constant memory; reads the frames once more for the overlay.
 
     Args:
         video: What was found.
+        log: Its faces.
         frames: Its frames, turned as they were predicted.
-        landmarker: Detects the faces.
         out: Folder; created if it is missing.
         stem: Of the names of the annotation files.
         overlay: Whether to write the copy with boxes.
-        on_frame: Called after each frame with the number done and to do.
-
-    Returns:
-        The video with the numbers of its faces.
+        on_frame: Called after each frame of the overlay with the number done and to do.
     """
     out.mkdir(parents=True, exist_ok=True)
-    curve = MotionCurve(video.duration_s)
     partial = {name: out / f".{name}.part{Path(name).suffix}" for name in (FRAMES, OVERLAY)}
     try:
-        with contextlib.ExitStack() as stack:
-            rows = FramesWriter(stack.enter_context(partial[FRAMES].open("w", newline="")), video)
-            drawn = None
-            for index, frame, faces in watch_faces(frames, landmarker, video.frame_s):
-                rows.video = video = number_faces(video, index, faces)
+        with partial[FRAMES].open("w", newline="") as file:
+            rows = FramesWriter(file, video)
+            for index, faces in log.frames():
                 rows.write(index, faces)
-                for face in faces:
-                    if face.motion is not None:
-                        curve.add(face.face_id, float(video.times_s[index]), face.motion)
-                if overlay:
-                    if drawn is None:
-                        drawn = stack.enter_context(_open_overlay(partial[OVERLAY], video, frame.shape))
-                    boxes = [(f"face {face.face_id}", face.box) for face in faces]
-                    drawn.write(frame, boxes, _caption(video, index))
-                on_frame(index + 1, len(frames))
+        if overlay:
+            _write_overlay(partial[OVERLAY], video, log, frames, on_frame)
         for name, path in partial.items():
             if path.exists():
                 path.replace(out / name)
     finally:
         for path in partial.values():
             path.unlink(missing_ok=True)
-    picture = draw_timeline(video, curve)
+    picture = draw_timeline(video, log.curve)
     texts: dict[str, str | bytes] = {
         "intervals.csv": format_intervals([video], video.class_names),
         "intervals.jsonl": format_json_lines(video),
@@ -115,7 +102,21 @@ def write_video(
     }
     for name, content in texts.items():
         write_atomically(out / name, content)
-    return video
+
+
+def _write_overlay(
+    path: Path, video: PredictedVideo, log: FaceLog, frames: FrameSource, on_frame: Callable[[int, int], None]
+) -> None:
+    finder = IntervalFinder(video)
+    with contextlib.ExitStack() as stack:
+        drawn = None
+        for index, faces in log.frames():
+            frame = frames[index]
+            if drawn is None:
+                drawn = stack.enter_context(_open_overlay(path, video, frame.shape))
+            boxes = [(f"face {face.face_id}", face.box) for face in faces]
+            drawn.write(frame, boxes, "; ".join(each.text for _, each in finder.find(index)))
+            on_frame(index + 1, len(frames))
 
 
 def write_summary(
@@ -184,8 +185,3 @@ def _notes(video: PredictedVideo) -> Sequence[str]:
 def _open_overlay(path: Path, video: PredictedVideo, shape: Sequence[int]) -> OverlayWriter:
     mark = "SURROGATE model " if video.provenance == "surrogate" else "model "
     return OverlayWriter(path, shape[1], shape[0], 1 / video.frame_s, f"{mark}{video.model}: movement, not a feeling")
-
-
-def _caption(video: PredictedVideo, index: int) -> str:
-    inside = (each for each in video.intervals if each.interval.onset_frame <= index <= each.interval.offset_frame)
-    return "; ".join(each.text for each in inside)

@@ -13,6 +13,7 @@ from mer_jax.report.figures import BLUE, DPI, GRAY, INK, VERMILLION
 from mer_jax.system.files import printable
 
 _BINS = 1500  # of the motion curve: more cannot be seen
+_MOST_TEXTS = 60  # in one tier: more cannot be read; tiers of blinks and the like say what they are
 
 
 class MotionCurve:
@@ -59,9 +60,10 @@ def draw_timeline(video: PredictedVideo, curve: MotionCurve) -> bytes:
     figure = Figure(figsize=(11, 2.9 + 0.5 * len(tiers)), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[0.5 * len(tiers) + 0.2, 1.3])
     for row, (_, intervals) in enumerate(tiers.items()):
-        for each in intervals:
-            colour = BLUE if each.prediction.label else GRAY
-            upper.barh(row, each.end_s - each.onset_s, left=each.onset_s, height=0.6, color=colour)
+        spans = [(each.onset_s, each.end_s - each.onset_s) for each in intervals]
+        colours = [BLUE if each.prediction.label else GRAY for each in intervals]
+        upper.broken_barh(spans, (row - 0.3, 0.6), facecolors=colours)
+        for each in [one for one in intervals if one.is_classified][:_MOST_TEXTS]:
             upper.text(each.onset_s, row - 0.42, each.text, fontsize=7, color=INK, va="bottom", clip_on=True)
     upper.set_yticks(range(len(tiers)), list(tiers))
     upper.set_ylim(len(tiers) - 0.5, -0.7)
