@@ -8,8 +8,8 @@ class SpottingOptions:
     """Thresholds and durations of the spotter's rules.
 
     All values are ours: no paper states thresholds in these units. They were chosen on surrogate videos of people and
-    seeds that the benchmark does not use, and on nothing else. Displacements are in percent of the distance between
-    the eyes.
+    seeds that the benchmark does not use. The motion of a clip in tests/faces was looked at before the rules were
+    written, so that these clips are no independent test. Displacements are in percent of the distance between the eyes.
 
     Attributes:
         rate_hz: Samples per second that the rules look at; faster videos are averaged, slower ones interpolated.
