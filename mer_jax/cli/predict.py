@@ -61,19 +61,14 @@ class _Job:
 
 def _predict(flags: argparse.Namespace) -> None:
     with loading_modules():
-        from mer_jax.prediction.model import load, shipped_models
+        from mer_jax.prediction.model import choose_model, load
         from mer_jax.report.prediction import write_summary
         from mer_jax.vision.inspection import Progress
 
     if flags.frame_rate is not None and not 0 < flags.frame_rate <= 100_000:
         raise ConfigError(f"got --frame_rate {flags.frame_rate:g}; expected frames per second, above 0")
     out = output_folder(flags.out, "--out")
-    if flags.model is None:
-        known = shipped_models()
-        if len(known) != 1:
-            listed = f": one of {', '.join(known)}, or a folder" if known else ": a model folder or a run folder"
-            raise ConfigError(f"no --model given; expected one{listed}")
-        flags.model = known[0]
+    flags.model = choose_model(flags.model)
     jobs, faults = _find_jobs(flags.sources)
     if flags.interval and (flags.whole or flags.spot):
         raise ConfigError(f"got --interval and --{'whole' if flags.whole else 'spot'}; expected one of them")

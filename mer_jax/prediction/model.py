@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mer_jax.data.stored import fits
-from mer_jax.errors import ModelError, ShapeError, near_names
+from mer_jax.errors import ConfigError, ModelError, ShapeError, near_names
 from mer_jax.prediction.answer import Answerer
 from mer_jax.prediction.classifier import Probabilities, make_classifier
 from mer_jax.prediction.description import ModelDescription
@@ -98,6 +98,10 @@ class TrainedModel:
             ShapeError: Another type or shape.
         """
         return self._answerer.probabilities(pictures)
+
+    def warm_up(self) -> None:
+        """Compiles the network for one clip; otherwise the first clip does, which takes seconds."""
+        self._answerer.warm_up()
 
     def predict(
         self,
@@ -241,6 +245,24 @@ def find_model_folder(model: str | os.PathLike[str]) -> Path:
     known = shipped_models()
     hint = near_names(str(model), known) if known else "this version comes with no model"
     raise ModelError(f"there is no model {str(model)!r}: no such folder, and none of that name is shipped; {hint}")
+
+
+def choose_model(model: str | None) -> str:
+    """Returns the model to load: the given one, or the only one that comes with the library.
+
+    Args:
+        model: As the user gave it; None if it was not given.
+
+    Raises:
+        ConfigError: None was given, and there is none or a choice.
+    """
+    if model is not None:
+        return model
+    known = shipped_models()
+    if len(known) != 1:
+        listed = f": one of {', '.join(known)}, or a folder" if known else ": a model folder or a run folder"
+        raise ConfigError(f"no --model given; expected one{listed}")
+    return known[0]
 
 
 def shipped_models() -> Sequence[str]:
