@@ -42,6 +42,11 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
 
 
 def _live(flags: argparse.Namespace) -> None:
+    for name in ("seconds", "timeout"):
+        value = getattr(flags, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"got --{name} {value:g}; expected seconds, above 0")
+    _check_out(flags.out)
     with loading_modules():
         from mer_jax.prediction.live import LivePredictor
         from mer_jax.prediction.live_session import LiveSession, wait_for_first
@@ -49,11 +54,6 @@ def _live(flags: argparse.Namespace) -> None:
         from mer_jax.vision.live_source import LiveSource
         from mer_jax.vision.live_window import LiveWindow
 
-    for name in ("seconds", "timeout"):
-        value = getattr(flags, name)
-        if value is not None and not 0 < value < float("inf"):
-            raise ConfigError(f"got --{name} {value:g}; expected seconds, above 0")
-    _check_out(flags.out)
     source = LiveSource(flags.source, timeout_s=flags.timeout)
     with contextlib.ExitStack() as stack:
         model = stack.enter_context(load(choose_model(flags.model)))
@@ -102,7 +102,7 @@ class _Output:
         for note in record["use"]:
             print(note, file=sys.stderr)
 
-    def add_interval(self, each: "LiveInterval", latency_s: float) -> None:
+    def add_interval(self, each: "LiveInterval", latency_s: float | None) -> None:
         from mer_jax.export.live_lines import describe_interval, interval_record
 
         self._write(interval_record(each, self._model, latency_s))

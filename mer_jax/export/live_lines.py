@@ -42,13 +42,13 @@ def begin_record(
     }
 
 
-def interval_record(each: LiveInterval, model: ModelDescription, latency_s: float) -> dict[str, Any]:
+def interval_record(each: LiveInterval, model: ModelDescription, latency_s: float | None) -> dict[str, Any]:
     """Returns the record of a movement; `answer` is null for what is not classified.
 
     Args:
         each: The movement.
         model: What classified.
-        latency_s: From the arrival of the frame after which it was certain to this record.
+        latency_s: From the arrival of the frame after which it was certain to this record; None after the last frame.
     """
     interval, answer = each.interval, each.answer
     return {
@@ -60,7 +60,7 @@ def interval_record(each: LiveInterval, model: ModelDescription, latency_s: floa
         "apex_s": None if each.apex_s is None else round(each.apex_s, 4),
         "offset_s": round(each.offset_s, 4),
         "known_s": round(each.known_s, 4),
-        "latency_ms": round(1000 * latency_s, 1),
+        "latency_ms": None if latency_s is None else round(1000 * latency_s, 1),
         "onset_frame": interval.onset_frame,
         "apex_frame": interval.apex_frame,
         "offset_frame": interval.offset_frame,
@@ -89,6 +89,7 @@ def end_record(reason: str, session: LiveSession, duration_s: float, model: Mode
         "intervals": session.movements,
         "frame_to_analysed_ms": _summarize(session.processing),
         "frame_to_answer_ms": _summarize(session.answering),
+        "offset_to_known_ms": _summarize(session.waiting),
         "provenance": mark(model) or model.provenance,
     }
 
@@ -102,13 +103,13 @@ def describe_status(session: LiveSession, at_s: float, rate: float, model: Model
         rate: Frames per second that arrive.
         model: What classifies.
     """
-    latency = session.processing
-    source = session.source
+    source, answering = session.source, ""
+    if session.answering.count:
+        answering = f", to answer {_describe(session.answering)}"
     return (
-        f"{at_s:.0f} s: {rate:.1f} frames/s, {source.dropped} of {source.arrived} dropped, frame to answer "
-        f"{latency.percentile_ms(50)} ms (95 %: {latency.percentile_ms(95)} ms), "
-        f"{session.movements} movement{'' if session.movements == 1 else 's'}"
-        f"{' (SURROGATE)' if model.is_surrogate else ''}"
+        f"{at_s:.0f} s: {rate:.1f} frames/s, {source.dropped} of {source.arrived} dropped, frame to analysed "
+        f"{_describe(session.processing)}{answering}, {session.movements} "
+        f"movement{'' if session.movements == 1 else 's'}{' (SURROGATE)' if model.is_surrogate else ''}"
     )
 
 
@@ -128,6 +129,10 @@ def describe_interval(each: LiveInterval, model: ModelDescription) -> str:
 
 def _summarize(latency: LatencyHistogram) -> dict[str, int | None]:
     return {"count": latency.count, "median": latency.percentile_ms(50), "p95": latency.percentile_ms(95)}
+
+
+def _describe(latency: LatencyHistogram) -> str:
+    return f"{latency.percentile_ms(50)} ms (95 %: {latency.percentile_ms(95)} ms)"
 
 
 def mark(model: ModelDescription) -> str:

@@ -9,7 +9,7 @@ from mer_jax.vision.live_source import LiveFrame, LiveSource
 
 _POLL_S = 0.1  # how often an interrupt and late answers are looked for while no frame comes
 
-OnInterval = Callable[[LiveInterval, float], None]
+OnInterval = Callable[[LiveInterval, float | None], None]
 
 
 class LiveSession:
@@ -21,17 +21,18 @@ class LiveSession:
         movements: Movements that were reported.
         processing: From the arrival of a frame until it was analysed.
         answering: From the arrival of the frame after which a movement was certain until it was reported.
+        waiting: From the offset of a movement until that frame: what the rules of the spotter wait for.
 
     Args:
         source: Where frames come from; entered already.
         predictor: What watches.
-        on_interval: Called with each movement and its latency in seconds.
+        on_interval: Called with each movement and its latency in seconds, None for those after the last frame.
     """
 
     def __init__(self, source: LiveSource, predictor: LivePredictor, on_interval: OnInterval):
         self.source = source
         self.analysed = self.movements = 0
-        self.processing, self.answering = LatencyHistogram(), LatencyHistogram()
+        self.processing, self.answering, self.waiting = LatencyHistogram(), LatencyHistogram(), LatencyHistogram()
         self._predictor, self._on_interval = predictor, on_interval
 
     def run(
@@ -79,9 +80,10 @@ class LiveSession:
 
     def _report(self, movements: list[LiveInterval], *, is_last: bool = False) -> None:
         for each in movements:
-            latency_s = time.monotonic() - each.arrived_s
-            if not is_last:
+            latency_s = None if is_last else time.monotonic() - each.arrived_s
+            if latency_s is not None:
                 self.answering.add(latency_s)
+                self.waiting.add(each.known_s - each.offset_s)
             self.movements += 1
             self._on_interval(each, latency_s)
 

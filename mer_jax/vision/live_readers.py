@@ -19,6 +19,7 @@ from mer_jax.vision.video import VideoFrames
 
 _FARTHEST_APART_S = 2.0  # of a stream's own time and that of arrival, beyond which its own is made up
 _LARGEST_JUMP_S = 5.0  # of a stream's own time from frame to frame
+_MOTION_JPEG = cv2.VideoWriter.fourcc(*"MJPG")
 _USUAL_RATE = 25.0  # frames per second, for files that state none
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -79,7 +80,9 @@ def read_address(address: str, name: str, timeout_s: float, stop: threading.Even
     if capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
         yield from _pace(capture, name, 1.0, stop)
         return
-    clock, last_s = StreamClock(), time.monotonic()
+    # FFmpeg numbers the pictures of a motion JPEG stream at 25 a second, however fast they come.
+    is_counted = address.lower().startswith("http") and capture.get(cv2.CAP_PROP_FOURCC) == _MOTION_JPEG
+    clock, last_s = StreamClock(is_own=not is_counted), time.monotonic()
     for picture in _pull(capture, name, stop):
         last_s = time.monotonic()
         yield clock.tell(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, last_s), picture
@@ -114,16 +117,17 @@ def play_file(path: Path, pace: float, stop: threading.Event) -> TimedPictures:
 
 
 class StreamClock:
-    """Time of the frames of a stream: its own, or that of arrival where its own cannot be true.
+    """Time of the frames of a stream: its own, or from the moment when that cannot be true any more, that of arrival.
 
-    FFmpeg numbers the pictures of a motion JPEG stream at 25 a second, however fast they come.
+    Args:
+        is_own: Whether it has a time of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_own: bool = True) -> None:
         self._time_s = 0.0
         self._before: tuple[float, float] | None = None
         self._begin = (0.0, 0.0)
-        self._is_own = True
+        self._is_own = is_own
 
     def tell(self, own_s: float, arrived_s: float) -> float:
         """Returns the time of the next frame in seconds since the first.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mer_jax.errors import ConfigError, DecodeError
 from mer_jax.vision.frames import Frame
-from mer_jax.vision.libraries import cv2
+from mer_jax.vision.libraries import cv2, quiet_opencv
 from mer_jax.vision.live_readers import Picture, TimedPictures, play_file, read_address, read_camera
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
@@ -136,17 +136,13 @@ class LiveSource:
     def _read(self) -> None:
         size = None
         try:
-            for time_s, picture in self._open_pictures():
-                if size is not None and picture.shape != size:
-                    before, now = (f"{each[1]}x{each[0]}" for each in (size, picture.shape))
-                    raise DecodeError(f"{self.name} changes from {before} to {now} pixels; start again")
-                size = picture.shape
-                with self._changed:
-                    self.dropped += self._newest is not None
-                    self._last_s = time.monotonic()
-                    self._newest = self.arrived, time_s, self._last_s, picture
-                    self.arrived += 1
-                    self._changed.notify_all()
+            with quiet_opencv():  # what it says of a stream that stalls is raised as an error
+                for time_s, picture in self._open_pictures():
+                    if size is not None and picture.shape != size:
+                        before, now = (f"{each[1]}x{each[0]}" for each in (size, picture.shape))
+                        raise DecodeError(f"{self.name} changes from {before} to {now} pixels; start again")
+                    size = picture.shape
+                    self._post(time_s, picture)
         except DecodeError as error:
             self._failure = error
         except cv2.error as error:
@@ -155,6 +151,14 @@ class LiveSource:
             with self._changed:
                 self._is_over = True
                 self._changed.notify_all()
+
+    def _post(self, time_s: float, picture: Picture) -> None:
+        with self._changed:
+            self.dropped += self._newest is not None
+            self._last_s = time.monotonic()
+            self._newest = self.arrived, time_s, self._last_s, picture
+            self.arrived += 1
+            self._changed.notify_all()
 
     def _check_stall(self) -> None:
         if self._timeout_s is None or time.monotonic() - self._last_s < self._timeout_s + _GRACE_S:
