@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
 from mer_jax.errors import ConfigError, DecodeError
 from mer_jax.vision.frames import Frame
 from mer_jax.vision.libraries import cv2, quiet_opencv
@@ -97,9 +100,9 @@ class LiveSource:
 
     @property
     def is_over(self) -> bool:
-        """Whether no frame is left and none will come."""
+        """Whether no frame is left and none will come; of a source that has failed, `take` says so instead."""
         with self._changed:
-            return self._is_over and self._newest is None
+            return self._is_over and self._newest is None and self._failure is None
 
     def close(self) -> None:
         """Stops reading."""
@@ -177,7 +180,7 @@ def hide_password(source: str) -> str:
     return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", source)
 
 
-def _shrink(picture: Picture) -> Picture:
+def _shrink(picture: Picture) -> UInt8[np.ndarray, "rows columns 3"]:
     height, width = picture.shape[:2]
     scale = _MOST_PX / max(height, width)
     if scale >= 1:

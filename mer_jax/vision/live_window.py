@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import UInt8
 
 from mer_jax.errors import ConfigError
 from mer_jax.vision.frames import Frame
@@ -72,7 +73,7 @@ class LiveWindow:
         self.close()
 
 
-def draw_live(frame: Frame, boxes: Sequence[tuple[str, Box]], lines: Sequence[str]) -> Frame:
+def draw_live(frame: Frame, boxes: Sequence[tuple[str, Box]], lines: Sequence[str]) -> UInt8[np.ndarray, "rows w 3"]:
     """Draws boxes into a copy of a frame, and captions below it.
 
     Args:
