@@ -29,6 +29,7 @@ from datasets.surrogate.scenario import DIFFICULTIES
 from mer_jax.prediction.live import LiveInterval, LivePredictor
 from mer_jax.prediction.live_session import LiveSession, wait_for_first
 from mer_jax.prediction.model import TrainedModel, choose_model, load
+from mer_jax.prediction.video import read_times
 from mer_jax.system.latency import LatencyHistogram
 from mer_jax.vision.live_source import LiveFrame, LiveSource
 from mer_jax.vision.video import VideoFrames
@@ -86,7 +87,7 @@ def measure_processor(path: Path, model: TrainedModel) -> dict[str, dict[str, in
     """Processor time of each frame without pacing: of all, of those after which a movement is reported."""
     every, reporting = LatencyHistogram(), LatencyHistogram()
     with LivePredictor(model) as predictor, VideoFrames(path) as frames:
-        times = frames.timestamps_s
+        times = read_times(frames)
         for index in range(len(frames)):
             frame = LiveFrame(index, float(times[index]), time.monotonic(), frames[index])
             start = time.process_time()

@@ -86,10 +86,15 @@ def _live(flags: argparse.Namespace) -> None:
 
 
 class _Output:
-    """JSON lines in a file or on standard output; with a file, words on standard output."""
+    """JSON lines in a file or on standard output; with a file, words on standard output.
+
+    Attributes:
+        model: What classifies.
+        latest: The latest movement in words.
+    """
 
     def __init__(self, stack: contextlib.ExitStack, out: str | None, model: "ModelDescription"):
-        self._model, self.latest = model, ""
+        self.model, self.latest = model, ""
         self._is_file = out is not None
         self._file: IO[str] = sys.stdout if out is None else stack.enter_context(_create(out))
 
@@ -97,7 +102,7 @@ class _Output:
         from mer_jax.export.live_lines import begin_record
 
         height, width = first.picture.shape[:2]
-        record = begin_record(source, width, height, self._model, predictor.options)
+        record = begin_record(source, width, height, self.model, predictor.options)
         self._write(record)
         for note in record["use"]:
             print(note, file=sys.stderr)
@@ -105,15 +110,15 @@ class _Output:
     def add_interval(self, each: "LiveInterval", latency_s: float | None) -> None:
         from mer_jax.export.live_lines import describe_interval, interval_record
 
-        self._write(interval_record(each, self._model, latency_s))
-        self.latest = describe_interval(each, self._model)
+        self._write(interval_record(each, self.model, latency_s))
+        self.latest = describe_interval(each, self.model)
         if self._is_file:
             print(self.latest, flush=True)
 
     def end(self, reason: str, session: "LiveSession", duration_s: float) -> None:
         from mer_jax.export.live_lines import end_record
 
-        self._write(end_record(reason, session, duration_s, self._model))
+        self._write(end_record(reason, session, duration_s, self.model))
 
     def _write(self, record: dict[str, Any]) -> None:
         from mer_jax.export.live_lines import format_record
@@ -131,15 +136,15 @@ class _Watch:
         self._session, self._predictor, self._output, self._window = session, predictor, output, window
         self._said_s = self._began_s = time.monotonic()
         self._arrived = 0
-        self._face_s: float | None = None  # time of the last face, None while its absence has been said
-        self._has_missed = False
+        self._face_s = 0.0  # time of the last face
+        self._has_said_none = False
 
     def on_frame(self, frame: "LiveFrame") -> bool:
         """Takes note of a frame; returns whether to go on."""
         if self._predictor.faces:
-            self._face_s, self._has_missed = frame.time_s, False
-        elif not self._has_missed and frame.time_s - (self._face_s or 0.0) > _NO_FACE_S:
-            self._has_missed = True
+            self._face_s, self._has_said_none = frame.time_s, False
+        elif not self._has_said_none and frame.time_s - self._face_s > _NO_FACE_S:
+            self._has_said_none = True
             print(f"no face for {_NO_FACE_S:g} s, at {frame.time_s:.1f} s", file=sys.stderr)
         if time.monotonic() - self._said_s >= _STATUS_S:
             self.print_status()
@@ -155,12 +160,12 @@ class _Watch:
         now_s, arrived = time.monotonic(), self._session.source.arrived
         rate = (arrived - self._arrived) / max(1e-3, now_s - self._said_s)
         self._said_s, self._arrived = now_s, arrived
-        print(describe_status(self._session, now_s - self._began_s, rate, self._output._model), file=sys.stderr)
+        print(describe_status(self._session, now_s - self._began_s, rate, self._output.model), file=sys.stderr)
 
     def _captions(self) -> list[str]:
         from mer_jax.export.live_lines import mark
 
-        model = self._output._model
+        model = self._output.model
         return [
             f"{mark(model)} {model.name}: a movement of the face, neither a lie nor a feeling".lstrip(),
             f"{self._session.source.dropped} dropped, {self._session.processing.percentile_ms(50)} ms",

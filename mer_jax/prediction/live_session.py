@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from mer_jax.errors import DecodeError
 from mer_jax.prediction.live import LiveInterval, LivePredictor
 from mer_jax.system.latency import LatencyHistogram
 from mer_jax.vision.live_source import LiveFrame, LiveSource
@@ -104,4 +105,6 @@ def wait_for_first(source: LiveSource, is_stopped: Callable[[], bool] = lambda: 
     while not is_stopped():
         if (frame := source.take(_POLL_S)) is not None:
             return frame
+        if source.is_over:
+            raise DecodeError(f"{source.name} has no frame that can be decoded")
     return None
