@@ -132,6 +132,12 @@ def test_memory_is_bounded_in_seconds_and_bytes():
 # --- where frames come from
 
 
+def take_all(source, frames):
+    while not source.is_over:
+        if (frame := source.take(0.2)) is not None:
+            frames.append(frame)
+
+
 def test_frames_are_dropped_and_counted_rather_than_late(tmp_path):
     write_video(tmp_path / "numbers.avi", numbered_frames(20), "MJPG")
     taken = []
@@ -159,6 +165,17 @@ def test_a_slow_analysis_sees_fewer_frames_and_the_session_says_so(model, quick)
     assert source.dropped > 20
     assert session.analysed + source.dropped == source.arrived == 75
     assert session.processing.count == session.analysed
+
+
+def test_a_camera_that_disappears_is_one_error_and_its_frames_have_their_time_of_arrival():
+    frames = []
+    with (
+        LiveSource(f"camera:{CLIP}") as source,  # OpenCV reads a device by its path, and this one is soon used up
+        pytest.raises(DecodeError, match=r"has stopped after \d\.\d s: unplugged, or taken by another program"),
+    ):
+        take_all(source, frames)
+    assert source.arrived == 75
+    assert frames[-1].time_s == pytest.approx(frames[-1].arrived_s - frames[0].arrived_s, abs=0.05)
 
 
 def test_large_frames_are_shrunk(tmp_path):
@@ -215,13 +232,6 @@ def address():
         yield f"http://me:secret@127.0.0.1:{server.server_port}"
         server.is_done.set()
         server.shutdown()
-
-
-def take_all(source, frames):
-    while not source.is_over:
-        if (frame := source.take(0.2)) is not None:
-            frames.append(frame)
-    return frames
 
 
 def test_a_file_on_a_server_is_played_at_its_own_pace(address):
