@@ -12,7 +12,7 @@ import pytest
 
 import mer_jax.vision.live_source as live_source
 from mer_jax.cli.main import main
-from mer_jax.errors import ConfigError, DecodeError
+from mer_jax.errors import ConfigError, DecodeError, ModelError
 from mer_jax.prediction.live import LivePredictor
 from mer_jax.prediction.live_session import LiveSession, wait_for_first
 from mer_jax.prediction.model import TrainedModel
@@ -30,7 +30,7 @@ from mer_jax.vision.live_window import LiveWindow, draw_live
 from mer_jax.vision.recent_frames import RecentFrames
 from mer_jax.vision.video import VideoFrames
 from tests.face_clips import FACES, read_clip
-from tests.toy_models import make_linear_model
+from tests.toy_models import make_linear_model, make_network_model
 from tests.video_files import numbered_frames, write_video
 
 CLIP = FACES / "bbaf2n.mpg"
@@ -113,6 +113,11 @@ def test_an_expression_that_is_not_in_memory_any_more_gets_no_answer(model):
     answers = [each.answer for each in found if each.interval.kind in EXPRESSIONS]
     assert answers
     assert all(each.label is None and "not in memory" in each.abstained[0] for each in answers)
+
+
+def test_a_model_of_prepared_clips_cannot_watch():
+    with pytest.raises(ModelError, match="cannot prepare a video"):
+        LivePredictor(TrainedModel(*make_network_model(vision=None)))
 
 
 def test_memory_is_bounded_in_seconds_and_bytes():
