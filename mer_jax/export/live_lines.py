@@ -132,6 +132,8 @@ def _summarize(latency: LatencyHistogram) -> dict[str, int | None]:
 
 
 def _describe(latency: LatencyHistogram) -> str:
+    if not latency.count:
+        return "-"
     return f"{latency.percentile_ms(50)} ms (95 %: {latency.percentile_ms(95)} ms)"
 
 
