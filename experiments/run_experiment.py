@@ -222,6 +222,7 @@ def write_results(
     """Writes predictions, metrics, pictures and the report; returns the results with the time of all calls."""
     # They bring matplotlib, which takes longer to import than the corpus to load.
     from experiments.examples import hidden_faces, pick_errors, pick_faces
+    from experiments.explained import pick_explained
     from mer_jax.report.page import write_report
 
     history = folder.read_history()
@@ -250,6 +251,9 @@ def write_results(
         environment={**config["environment"], "data": config["data"], "command": config["command"]},
         faces=pick_faces(clips, experiment.normalization, hidden) if show_faces else [],
         errors=pick_errors(experiment, clips, shown, folder.checkpoint_folder, hidden) if shown and show_faces else [],
+        explained=pick_explained(experiment, clips, shown, folder.checkpoint_folder, hidden)
+        if shown and show_faces
+        else [],
         no_faces=_why_faces_are_missing(hidden) if show_faces else "No faces are shown: the run has --no_faces.",
         left_out=facts.left_out,
         repaired=facts.repaired,

@@ -29,7 +29,7 @@ _HOMES = {
     "read_predictions": "mer_jax.evaluation.predictions",
     "train": "mer_jax.training.train",
 }
-_ROOMS = ("baselines", "blocks", "errors", "evaluation", "models", "prediction", "protocols", "vision")
+_ROOMS = ("baselines", "blocks", "errors", "evaluation", "explain", "models", "prediction", "protocols", "vision")
 
 __all__ = [
     "Augmentation",
@@ -45,6 +45,7 @@ __all__ = [
     "blocks",
     "errors",
     "evaluation",
+    "explain",
     "load",
     "models",
     "prediction",

@@ -4,6 +4,7 @@ from mer_jax import baselines as baselines
 from mer_jax import blocks as blocks
 from mer_jax import errors as errors
 from mer_jax import evaluation as evaluation
+from mer_jax import explain as explain
 from mer_jax import models as models
 from mer_jax import prediction as prediction
 from mer_jax import protocols as protocols

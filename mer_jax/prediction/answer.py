@@ -18,6 +18,7 @@ class Answerer:
 
     Attributes:
         description: What the model is.
+        classifier: Its weights.
         view: What the classifier takes.
 
     Args:
@@ -26,12 +27,12 @@ class Answerer:
     """
 
     def __init__(self, description: ModelDescription, classifier: Classifier):
-        self.description, self._classifier, self.view = description, classifier, classifier.view
+        self.description, self.classifier, self.view = description, classifier, classifier.view
 
     def probabilities(self, pictures: np.ndarray) -> Probabilities:
         """Calibrated class probabilities; see `TrainedModel.probabilities`."""
         self._check_pictures(pictures)
-        return apply_temperature(self._classifier.probabilities(pictures), self.description.temperature)
+        return apply_temperature(self.classifier.probabilities(pictures), self.description.temperature)
 
     def warm_up(self) -> None:
         """Answers an empty clip once, so that the first real one does not have to wait for the compiler."""

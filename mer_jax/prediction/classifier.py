@@ -34,6 +34,8 @@ class NetworkClassifier:
 
     Attributes:
         view: What the module takes, with its own sizes.
+        module: The module.
+        members: Its variables, one set each.
 
     Args:
         description: What it is.
@@ -48,7 +50,7 @@ class NetworkClassifier:
         module = network if network is not None else restore_class(description, models)
         self._description, self.view = description, find_view(module)
         self._half = description.precision == "bfloat16"
-        self._module = module.clone(dtype=jnp.bfloat16) if self._half else module
+        self.module = module.clone(dtype=jnp.bfloat16) if self._half else module
         template, logits = _trace(module, description)
         if logits.shape[-1] != len(description.class_names):
             raise ModelError(
@@ -57,8 +59,8 @@ class NetworkClassifier:
             )
         members = [unflatten_member(arrays, member, template) for member in range(description.members)]
         _refuse_others(arrays, flatten_members(members))
-        self._members = jax.device_put(members)
-        self._apply = jax.jit(self._probabilities, compiler_options=compiler_options(self._module))
+        self.members = jax.device_put(members)
+        self._apply = jax.jit(self._probabilities, compiler_options=compiler_options(self.module))
 
     def probabilities(self, pictures: UInt8[np.ndarray, "n *shape"]) -> Probabilities:
         """Class probabilities before calibration, averaged over members [n, k]."""
@@ -68,7 +70,7 @@ class NetworkClassifier:
             part = pictures[start : start + BATCH]
             size = 1 if number == 1 else BATCH
             padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            each = np.stack([np.asarray(self._apply(member, padded), np.float64) for member in self._members])
+            each = np.stack([np.asarray(self._apply(member, padded), np.float64) for member in self.members])
             parts.append(each.mean(axis=0)[: len(part)])
         return np.concatenate(parts) if parts else np.zeros((0, len(self._description.class_names)))
 
@@ -76,7 +78,7 @@ class NetworkClassifier:
         inputs = self.view.make(pictures.astype(jnp.float32), self._description.normalization)
         if self._half:
             inputs = jax.tree.map(lambda each: each.astype(jnp.bfloat16), inputs)
-        logits: Any = self._module.apply(variables, *inputs, is_training=False)
+        logits: Any = self.module.apply(variables, *inputs, is_training=False)
         return jax.nn.softmax(logits.astype(jnp.float32))
 
 
@@ -85,6 +87,8 @@ class LinearClassifier:
 
     Attributes:
         view: What the baseline takes, with its own sizes.
+        baseline: Computes the features.
+        maps: Weights [d, k] and bias [k] of each member.
 
     Args:
         description: What it is.
@@ -95,8 +99,8 @@ class LinearClassifier:
     """
 
     def __init__(self, description: ModelDescription, arrays: Mapping[str, np.ndarray]):
-        self._baseline = restore_class(description, baselines)
-        self.view = find_view(self._baseline)
+        self.baseline = restore_class(description, baselines)
+        self.view = find_view(self.baseline)
         self._description = description
         names = {f"{member}/{part}" for member in range(description.members) for part in ("weights", "bias")}
         if set(arrays) != names:
@@ -104,8 +108,8 @@ class LinearClassifier:
                 f"a linear model has the arrays {', '.join(sorted(names))}; got {', '.join(sorted(arrays)) or 'none'}"
             )
         num_classes = len(description.class_names)
-        self._maps = [(arrays[f"{member}/weights"], arrays[f"{member}/bias"]) for member in range(description.members)]
-        for weights, bias in self._maps:
+        self.maps = [(arrays[f"{member}/weights"], arrays[f"{member}/bias"]) for member in range(description.members)]
+        for weights, bias in self.maps:
             if weights.ndim != 2 or weights.shape[1] != num_classes or bias.shape != (num_classes,):
                 raise ModelError(
                     f"the linear model {description.name} has weights {weights.shape} and a bias {bias.shape}; "
@@ -116,13 +120,13 @@ class LinearClassifier:
         """Class probabilities before calibration, averaged over members [n, k]."""
         if not len(pictures):
             return np.zeros((0, len(self._description.class_names)))
-        features = self._baseline.features(pictures)
-        if features.shape[1] != len(self._maps[0][0]):
+        features = self.baseline.features(pictures)
+        if features.shape[1] != len(self.maps[0][0]):
             raise ShapeError(
-                f"{type(self._baseline).__name__} has {features.shape[1]} features of these clips; the model "
-                f"{self._description.name} takes {len(self._maps[0][0])}: another size or number of frames"
+                f"{type(self.baseline).__name__} has {features.shape[1]} features of these clips; the model "
+                f"{self._description.name} takes {len(self.maps[0][0])}: another size or number of frames"
             )
-        logits = [features @ weights.astype(np.float64) + bias for weights, bias in self._maps]
+        logits = [features @ weights.astype(np.float64) + bias for weights, bias in self.maps]
         shares = [np.exp(each - each.max(axis=1, keepdims=True)) for each in logits]
         return np.mean([each / each.sum(axis=1, keepdims=True) for each in shares], axis=0)
 

@@ -79,13 +79,19 @@ class ClipReader:
             ConfigError: Frames that the video does not have.
             DecodeError: A frame that is needed cannot be decoded.
         """
+        return self.read_interval(frames, onset, offset, apex)[0]
+
+    def read_interval(
+        self, frames: FrameSource, onset: int | None = None, offset: int | None = None, apex: int | None = None
+    ) -> tuple[Prediction, UInt8[np.ndarray, "t 128 128"] | None]:
+        """Predicts like `predict_interval`, and returns the prepared faces too; None where there is no face."""
         first, last = _check_interval(frames, onset, offset, apex)
         part = SelectedFrames(frames, range(first, last + 1))
         try:
             options = self.options if face is None else dataclasses.replace(self.options, face=face)
             clip = prepare_clip(part, options, self.landmarker, apex=None if apex is None else apex - first)
         except NoFaceError as error:
-            return Prediction(
+            nothing = Prediction(
                 label=None,
                 probabilities={},
                 confidence=0.0,
@@ -96,10 +102,11 @@ class ClipReader:
                 onset_frame=first,
                 offset_frame=last,
             )
+            return nothing, None
         findings = judge_preparation(clip)
         verdict = judge(findings)
         reasons = [str(each) for each in findings if each.level == "error"]
-        return self._model.decide(
+        prediction = self._model.decide(
             self._model.probabilities(self._pictures(clip.faces[None]))[0],
             abstained=reasons,
             frames_used=tuple(int(index) + first for index in clip.frame_indices),
@@ -109,6 +116,7 @@ class ClipReader:
             onset_frame=first,
             offset_frame=last,
         )
+        return prediction, clip.faces
 
     def _pictures(self, faces: UInt8[np.ndarray, "n t h w"]) -> UInt8[np.ndarray, "n ..."]:
         is_motion = VIEWS[self._model.description.view].stored == "motion"

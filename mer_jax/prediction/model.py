@@ -19,7 +19,7 @@ import numpy as np
 from mer_jax.data.stored import fits
 from mer_jax.errors import ConfigError, ModelError, ShapeError, near_names
 from mer_jax.prediction.answer import Answerer
-from mer_jax.prediction.classifier import Probabilities, make_classifier
+from mer_jax.prediction.classifier import Classifier, Probabilities, make_classifier
 from mer_jax.prediction.description import ModelDescription
 from mer_jax.prediction.model_folder import CARD, is_model_folder, read_model
 from mer_jax.prediction.result import Prediction
@@ -78,6 +78,11 @@ class TrainedModel:
         return self.description.class_names
 
     @property
+    def classifier(self) -> Classifier:
+        """Network or linear classifier with its weights."""
+        return self._answerer.classifier
+
+    @property
     def card(self) -> str:
         """The model card."""
         from mer_jax.prediction.card import write_card
@@ -133,7 +138,7 @@ class TrainedModel:
             ConfigError: Frames that the clip does not have.
             ModelError: The model takes prepared clips only, or was made with another version of the preparation.
         """
-        if isinstance(clips, np.ndarray) and (several := self._as_pictures(clips)) is not None:
+        if isinstance(clips, np.ndarray) and (several := self.as_pictures(clips)) is not None:
             if (onset, offset, apex) != (None, None, None):
                 raise ShapeError("got onset, offset or apex with a prepared clip; expected them with frames or a video")
             pictures, is_one = several
@@ -181,8 +186,16 @@ class TrainedModel:
             self._reader = ClipReader(self._answerer)
         return self._reader
 
-    def _as_pictures(self, array: np.ndarray) -> tuple[np.ndarray, bool] | None:
-        """Prepared clips [n, ...] and whether it was one; None for frames that are still to be prepared."""
+    def as_pictures(self, array: np.ndarray) -> tuple[np.ndarray, bool] | None:
+        """Recognises prepared clips, see `predict`.
+
+        Returns:
+            Pictures as the model stores them [n, ...], and whether it was one clip; None for frames that are still to
+            be prepared.
+
+        Raises:
+            ShapeError: Neither prepared clips nor frames.
+        """
         view = self._answerer.view
         for pictures, is_one in ((array[None], True), (array, False)):
             if fits(pictures.shape[1:], view.stored_dims()) is not None:
@@ -248,13 +261,13 @@ def find_model_folder(model: str | os.PathLike[str]) -> Path:
 
 
 def choose_model(model: str | None) -> str:
-    """Returns the model to load: the given one, or the only one that comes with the library.
+    """Returns the model that a command is given, or without one that of the library.
 
     Args:
-        model: As the user gave it; None if it was not given.
+        model: See `load`; None for that of the library.
 
     Raises:
-        ConfigError: None was given, and there is none or a choice.
+        ConfigError: None is given, and the library has none, or several.
     """
     if model is not None:
         return model

@@ -3,6 +3,7 @@
 *   `page`: `report.html`, self-contained.
 *   `figures`: `confusion.png`, `curves.png`, `faces.png`, `gap.png`.
 *   `mistakes`: `errors.png`, `difficulty.png`.
+*   `maps`, `explanation`: `explained.png`; the page, pictures and numbers of `mer explain`.
 *   `leakage`: table and picture of the leak report.
 *   `table`: one table as Markdown, LaTeX, CSV, HTML and PNG.
 *   `paper_figure`: figure 10 of the paper, published and ours.

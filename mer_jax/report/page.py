@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
@@ -21,9 +21,13 @@ from mer_jax.evaluation.published import (
     select_published,
 )
 from mer_jax.evaluation.results import DEFINITIONS, FoldSummary, ProtocolResult
+from mer_jax.prediction.usage import MEANING
 from mer_jax.report import figures
 from mer_jax.report.mistakes import ShownClip, draw_difficulty, draw_errors
 from mer_jax.system.files import natural_key, write_atomically
+
+if TYPE_CHECKING:
+    from mer_jax.explain.explanation import Explanation
 
 LABELS = {
     "accuracy": "Accuracy",
@@ -56,6 +60,7 @@ def write_report(
     environment: Mapping[str, Any],
     faces: Sequence[figures.FaceExample],
     errors: Sequence[tuple[ConfusedPair, Sequence[ShownClip]]] = (),
+    explained: "Sequence[Explanation]" = (),
     facts: Mapping[str, Mapping[str, float]] | None = None,
     missing: Sequence[tuple[str, FoldSummary]] = (),
     no_faces: str = "",
@@ -65,8 +70,8 @@ def write_report(
 ) -> Path:
     """Draws the pictures of a run and writes its page.
 
-    Writes `confusion.png`, `curves.png`, `gap.png`, `faces.png`, `errors.png`, `difficulty.png` (those with nothing to
-    draw are left out) and `report.html`, which contains them.
+    Writes `confusion.png`, `curves.png`, `gap.png`, `faces.png`, `errors.png`, `explained.png`, `difficulty.png`
+    (those with nothing to draw are left out) and `report.html`, which contains them.
 
     Args:
         run_dir: The run folder; it must exist.
@@ -77,6 +82,7 @@ def write_report(
             run, is printed separately.
         faces: One clip per class; none to show no faces.
         errors: The most confused pairs, each with clips.
+        explained: One recognised clip per class, by the network that had not seen its person.
         facts: Properties of the clips that may make them hard, by name with unit and clip id.
         missing: Folds without a result, each with its protocol.
         no_faces: Why no faces are shown; "" where they are.
@@ -96,6 +102,10 @@ def write_report(
         pictures["faces"] = figures.draw_faces(faces, some.provenance)
     if errors:
         pictures["errors"] = draw_errors(errors, some.provenance)
+    if explained:
+        from mer_jax.report.maps import draw_explained  # brings JAX, which `mer inspect` does without
+
+        pictures["explained"] = draw_explained(explained, some.provenance)
     if difficulty := draw_difficulty(results, facts or {}, some.provenance):
         pictures["difficulty"] = difficulty
     for name, picture in pictures.items():
@@ -124,6 +134,8 @@ def write_report(
         footnotes=collect_footnotes(select_published(some.corpus)),
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
         faces=faces,
+        explained=explained,
+        meaning=MEANING,
         confused={
             result.protocol: find_confused_pairs(result) if result.probabilities is not None and result.clip_id else []
             for result in results
