@@ -28,6 +28,7 @@ from mer_jax.evaluation.audit import write_folds
 from mer_jax.evaluation.gap import find_honest, summarize
 from mer_jax.evaluation.predictions import write_predictions
 from mer_jax.evaluation.results import ProtocolResult, write_metrics
+from mer_jax.native.conv_pool import start_loading
 from mer_jax.protocols import check_protocols
 from mer_jax.system.files import seal, user_cache_dir, write_atomically
 from mer_jax.system.machine import keep_freed_memory, share_processors
@@ -124,6 +125,8 @@ def _run_stages(
         )
     if options.workdir:
         check_workdir(options.workdir, options.resume)
+    if not is_baseline(experiment.model) and jax.default_backend() == "cpu":
+        start_loading()  # the compiler works while the corpus is prepared
     with first_process_first():
         start = load_pretrained(experiment, data_dir=options.data_dir, workers=options.workers, say=say)
         clips, facts = load_corpus(

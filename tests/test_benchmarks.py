@@ -249,6 +249,7 @@ def test_without_an_accelerator_nothing_is_claimed():
 # Every benchmark at its smallest size. Those without `slow` take some seconds.
 SMOKE_RUNS = {
     "accelerator": "--anyway --batch 2 --rounds 1",
+    "adam": "--networks STSTNet --batch 200 --rounds 1",
     "apex": "--clips 1 --videos 1",
     "augmentation": "--batch 2 --rounds 1",
     "compile_time": "--batch 1 --rounds 1",

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -128,6 +129,21 @@ def test_of_several_processes_one_compiles(cache, compiler):
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert {process.communicate()[0] for process in started} == {f"{build.library_path()}\n"}
     assert compiler.calls() == ["called"]
+
+
+def test_compiled_in_the_background_it_is_waited_for(cache, compiler):
+    compiler('sleep 1; echo library > "$2"')
+    native.start_loading()
+    while not list(cache.glob("*.lock")):
+        time.sleep(0.01)
+    assert build.build_library().read_text() == "library\n"
+    assert compiler.calls() == ["called"]
+
+
+def test_switched_off_nothing_is_compiled_in_the_background(cache, compiler, monkeypatch):
+    monkeypatch.setenv("MER_NATIVE", "0")
+    monkeypatch.setattr(native, "start_building", lambda: pytest.fail("compiles"))
+    native.start_loading()
 
 
 @pytest.mark.parametrize("spoil", ["cut", "flip", "checksum", "no checksum"])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import minimize_scalar
 
 from mer_jax.evaluation.calibration import brier
 
@@ -62,6 +61,8 @@ def fit_temperature(
     they felt, can cost any amount of it, so that a few such clips make all answers unsure. The Brier score is a proper
     score too, and a clip costs at most 2. `benchmarks.unseen_people` compares the two.
     """
+    from scipy.optimize import minimize_scalar  # takes a while to import, and most programs do not fit any
+
     rows = np.arange(len(true))
 
     def mean_loss(log_temperature: float) -> float:

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from mer_jax.system.files import user_cache_dir, write_atomically
 # The first is compiled and includes the others.
 SOURCES = (
     "conv_pool.cc",
+    "adam.h",
+    "adam_calls.h",
+    "adam_loops.h",
     "conv_pool_loops.h",
     "conv_pool_pixels.h",
     "faces_loops.h",
@@ -34,9 +38,9 @@ SOURCES = (
     "small_conv_loops.h",
 )
 # No -march and no -ffast-math: the sources name their instruction sets, and the order of sums is theirs.
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=fast", "-w")
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=fast", "-fno-math-errno", "-w")
 COMPILERS = ("c++", "g++", "clang++")  # looked for in this order, after $CXX
-_TIMEOUT_S = 300  # a compiler takes about five seconds
+_TIMEOUT_S = 300  # a compiler takes about 12 seconds
 
 
 class BuildError(Exception):
@@ -79,6 +83,19 @@ def build_library(*, again: bool = False) -> Path:
     except OSError as error:
         raise BuildError(f"{path.parent} cannot be written ({error.strerror}); MER_CACHE_DIR names another") from error
     return path
+
+
+def start_building() -> None:
+    """Compiles the library in the background, so that it is there when the first network is trained.
+
+    Says nothing: where it cannot be made, the first network that would use it says why.
+    """
+
+    def build() -> None:
+        with contextlib.suppress(BuildError):
+            build_library()
+
+    threading.Thread(target=build, daemon=True).start()
 
 
 def is_intact(path: Path) -> bool:

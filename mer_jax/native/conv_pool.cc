@@ -53,6 +53,7 @@ struct Scratch {
   std::vector<int64_t> offsets;
 };
 
+#include "adam.h"
 #include "small_conv.h"
 
 // The clip of a face, and into how many parts it is cut, one below the other.
@@ -88,6 +89,7 @@ struct Loops {
   void (*input_gradient)(const Sizes&, const float* by_filter, const float* out, const float* cotangent,
                          const void* place, float* x_bar);
   SmallLoops small;
+  AdamLoop adam;
   // One clip as a network takes it; without a map, frames as they are.
   void (*load_face)(const Faces&, const uint8_t* clip, const float* map, float gain, float offset, float* const* out,
                     FaceScratch&);
@@ -363,6 +365,7 @@ ffi::Error InputGradient(ffi::ThreadPool pool, Window size, Window stride, Float
   });
 }
 
+#include "adam_calls.h"
 #include "small_conv_calls.h"
 
 // Clips of a corpus [n t h w] by index. A map takes (column, row, 1), from the middle of a face, to where it is sampled.
@@ -465,6 +468,16 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_load_faces, LoadFaces,
                                   .Arg<Floats>()                  // gains
                                   .Arg<Floats>()                  // offsets
                                   .RemainingRets());              // parts of faces
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mer_adam_step, AdamStep,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Attr<double>("b1")
+                                  .Attr<double>("b2")
+                                  .Attr<double>("epsilon")
+                                  .Arg<Floats>()     // step size, correction of the squares, decay
+                                  .RemainingArgs()   // gradients, weights, means, squares
+                                  .RemainingRets());  // weights, means, squares
 
 // Name of instruction set `index` of those that this processor can run, the fastest first; null beyond the last.
 extern "C" const char* mer_conv_pool_isa(size_t index) {

@@ -17,14 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from mer_jax.native.build import BuildError, build_library
+from mer_jax.native.build import BuildError, build_library, start_building
 
 ENVIRONMENT_VARIABLE = "MER_NATIVE"
+_PLATFORMS = ("linux", "darwin")
 _SWITCHED_OFF = f"{ENVIRONMENT_VARIABLE}=0 switches it off"
 _TARGETS = (
     *(f"conv_pool_{name}" for name in ("infer", "forward", "kernel_gradient", "input_gradient")),
     *(f"small_conv_{name}" for name in ("forward", "weight_gradient", "input_gradient")),
     "load_faces",
+    "adam_step",
 )
 
 Window = tuple[tuple[int, int, int], tuple[int, int, int]]  # size and stride of the pool, in t, h, w
@@ -42,6 +44,12 @@ def load() -> str:
         return _SWITCHED_OFF
     with _loading:
         return _library()[1]
+
+
+def start_loading() -> None:
+    """Begins to build the library in the background, where `load` would build it."""
+    if os.environ.get(ENVIRONMENT_VARIABLE) != "0" and sys.platform in _PLATFORMS:
+        start_building()
 
 
 @functools.cache
@@ -122,7 +130,7 @@ def _loaded() -> ctypes.CDLL:
 @functools.cache
 def _library() -> tuple[ctypes.CDLL | None, str, str]:
     """The library, the reason why there is none, and its name."""
-    if sys.platform not in ("linux", "darwin"):
+    if sys.platform not in _PLATFORMS:
         return None, f"there is none for {sys.platform}", ""
     try:
         path = build_library()

@@ -285,9 +285,10 @@ void pack_by_filter(const Sizes& s, const float* kernel, float* by_filter) {
       *by_filter++ = tap % width < run ? kernel[(tap / width * run + tap % width) * s.d + i] : 0.0f;
 }
 
+#include "adam_loops.h"
 #include "faces_loops.h"
 #include "small_conv_loops.h"
 
 const Loops kLoops{MER_ISA,         packed_size,     pack,           unpack,         forward,       gradient_size,
                    kernel_gradient, unpack_gradient, by_filter_size, pack_by_filter, input_gradient, small::kLoops,
-                   load_face};
+                   adam_row,        load_face};

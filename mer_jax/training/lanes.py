@@ -87,6 +87,7 @@ def run_epoch(
     train_loss, train_accuracy = _loss_and_accuracy(*jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), outputs))
     params, model_state, opt_state = carry
     failed = ~jnp.isfinite(train_loss)
+    choose = functools.partial(_choose, mesh=settings.mesh)
     validation_loss = validation_accuracy = jnp.full((), jnp.nan)
     if settings.validates:
         _, validation_loss, validation_accuracy = _evaluate(params, model_state, lane.validation, lane, data, settings)
@@ -110,15 +111,17 @@ def run_epoch(
     if settings.watch_test:  # recorded, and nothing else: no choice above or below depends on it
         logits, _, accuracy = _evaluate(params, model_state, lane.test, lane, data, settings)
         now = {"accuracy": accuracy, "epoch": epoch, "probabilities": jax.nn.softmax(logits)}
-        test_best = _select(~failed & (accuracy > test_best["accuracy"]), now, test_best)
+        test_best = choose(~failed & (accuracy > test_best["accuracy"]), now, test_best)
         row["test_accuracy"] = accuracy
+    best_params, best_model_state = choose(better, (params, model_state), (state.best_params, state.best_model_state))
+    params, model_state, opt_state = choose(failed, (state.params, state.model_state, state.opt_state), carry)
     return TrainState(
-        params=_select(failed, state.params, params),
-        model_state=_select(failed, state.model_state, model_state),
-        opt_state=_select(failed, state.opt_state, opt_state),
+        params=params,
+        model_state=model_state,
+        opt_state=opt_state,
         epoch=epoch,
-        best_params=_select(better, params, state.best_params),
-        best_model_state=_select(better, model_state, state.best_model_state),
+        best_params=best_params,
+        best_model_state=best_model_state,
         best_loss=jnp.where(better, validation_loss, state.best_loss),
         best_epoch=best_epoch,
         stopped=failed | enough | (epoch >= limits.last_epoch),
@@ -227,8 +230,9 @@ def _loss_and_accuracy(logits, labels, weights):
     return loss, accuracy
 
 
-def _select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+def _choose(condition: Bool[Array, ""], if_true: Any, if_false: Any, *, mesh: Mesh) -> Any:
+    # Not `jnp.where`: that is a program of its own to compile for every array, and these are all of a network's.
+    return branch(condition, lambda: if_true, lambda: if_false, mesh=mesh)
 
 
 # --- several lanes, compiled --------------------------------------------------------

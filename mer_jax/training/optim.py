@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
 from mer_jax.config import Optimization
+from mer_jax.training.native_adam import NativeAdam, can_be_native
 
 
 def make_optimizer(
@@ -17,6 +19,8 @@ def make_optimizer(
     steps_per_epoch: int,
 ) -> optax.GradientTransformation:
     """Adam with optax's defaults (b1 = 0.9, b2 = 0.999, eps = 1e-8), or what else was asked for.
+
+    Adam and AdamW are `NativeAdam` where that can be used, unless gradients are clipped.
 
     Args:
         optimization: validated.
@@ -41,8 +45,20 @@ def make_optimizer(
     else:
         optimizer = optax.adam(rate)
     if optimization.clip_norm:
-        optimizer = optax.chain(optax.clip_by_global_norm(optimization.clip_norm), optimizer)
+        return optax.chain(optax.clip_by_global_norm(optimization.clip_norm), optimizer)
+    if optimization.optimizer != "sgd" and can_be_native():
+        return NativeAdam.wrap(optimizer, rate, optimization.weight_decay)
     return optimizer
+
+
+def apply_gradients(
+    optimizer: optax.GradientTransformation, gradients: Any, opt_state: optax.OptState, params: Any
+) -> tuple[Any, optax.OptState]:
+    """Updates weights; returns them and the new state of the optimiser."""
+    if isinstance(optimizer, NativeAdam) and all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params)):
+        return optimizer.apply(gradients, opt_state, params)
+    updates, opt_state = optimizer.update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
 
 
 def schedule_factor(

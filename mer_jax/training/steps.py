@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from mer_jax.data.targets import LOSSES, make_targets, sum_terms, takes_targets
 from mer_jax.training.losses import cross_entropy
+from mer_jax.training.optim import apply_gradients
 from mer_jax.typing import Labels, Logits, PerClip, PRNGKey
 
 
@@ -72,8 +73,8 @@ def train_step(
         return (example_loss(logits, labels) * weights).sum() / number + terms, (logits, new_state)
 
     gradients, (logits, model_state) = jax.grad(mean_loss, has_aux=True)(params)
-    updates, opt_state = optimizer.update(gradients, opt_state, params)
-    return optax.apply_updates(params, updates), model_state, opt_state, logits
+    params, opt_state = apply_gradients(optimizer, gradients, opt_state, params)
+    return params, model_state, opt_state, logits
 
 
 def eval_step(params: Any, model_state: Any, inputs: tuple[Array, ...], *, model: nn.Module) -> Float[Array, "b k"]:
