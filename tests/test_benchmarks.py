@@ -259,6 +259,7 @@ SMOKE_RUNS = {
     "grid": "--per_subject 1 --batch 8 --rounds 1 --only DualPath3DNet SinglePath3DNet",
     "inference": "--batch 2 --rounds 1",
     "input": "--batch 2 --rounds 1",
+    "live": "--seconds 2",
     "long_videos": "--frames 3",
     "main_job": "",
     "memory": "--batch 8",

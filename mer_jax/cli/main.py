@@ -8,12 +8,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mer_jax.cli import audit, compare, explain, inspect, models, predict, published, score, score_spotting
+from mer_jax.cli import audit, compare, explain, inspect, live, models, predict, published, score, score_spotting
 from mer_jax.cli.command import run_command
 
 COMMANDS = {
     "inspect": inspect,
     "predict": predict,
+    "live": live,
     "explain": explain,
     "models": models,
     "score": score,

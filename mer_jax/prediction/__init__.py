@@ -6,5 +6,6 @@
 | `classifier` | from prepared pictures to probabilities, by a network or a linear classifier; no OpenCV |
 | `model`, `result` | `mer_jax.load`, `model.predict`, and the typed answer |
 | `clip` | from the frames of a video to what the model takes |
+| `watching`, `live`, `live_session` | spotting in a video or in a stream, and classifying what was found |
 | `usage` | what a prediction means, and what it may not be used for |
 """

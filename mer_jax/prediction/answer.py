@@ -34,6 +34,12 @@ class Answerer:
         self._check_pictures(pictures)
         return apply_temperature(self.classifier.probabilities(pictures), self.description.temperature)
 
+    def warm_up(self) -> None:
+        """Answers an empty clip once, so that the first real one does not have to wait for the compiler."""
+        frames = self.description.num_frames
+        shape = [frames if isinstance(size, str) else size for size in self.view.stored_dims()]
+        self.probabilities(np.zeros((1, *shape), np.uint8))
+
     def decide(self, probabilities: np.ndarray, **facts: Any) -> Prediction:
         """Makes an answer of calibrated probabilities: abstains below the threshold, and after a bad preparation.
 

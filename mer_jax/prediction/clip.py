@@ -79,10 +79,16 @@ class ClipReader:
             ConfigError: Frames that the video does not have.
             DecodeError: A frame that is needed cannot be decoded.
         """
-        return self.read_interval(frames, onset, offset, apex)[0]
+        return self.read_interval(frames, onset, offset, apex, face=face)[0]
 
     def read_interval(
-        self, frames: FrameSource, onset: int | None = None, offset: int | None = None, apex: int | None = None
+        self,
+        frames: FrameSource,
+        onset: int | None = None,
+        offset: int | None = None,
+        apex: int | None = None,
+        *,
+        face: str | None = None,
     ) -> tuple[Prediction, UInt8[np.ndarray, "t 128 128"] | None]:
         """Predicts like `predict_interval`, and returns the prepared faces too; None where there is no face."""
         first, last = _check_interval(frames, onset, offset, apex)

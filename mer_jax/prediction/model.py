@@ -104,6 +104,10 @@ class TrainedModel:
         """
         return self._answerer.probabilities(pictures)
 
+    def warm_up(self) -> None:
+        """Compiles the network for one clip; otherwise the first clip does, which takes seconds."""
+        self._answerer.warm_up()
+
     def predict(
         self,
         clips: "str | os.PathLike[str] | np.ndarray | FrameSource",

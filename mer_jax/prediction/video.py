@@ -232,6 +232,60 @@ def _unasked(interval: Interval, provenance: str) -> Prediction:
     )  # fmt: skip
 
 
+class FaceWatcher:
+    """Follows the faces of frames that come one by one, at any rate, also a varying one, in constant memory.
+
+    Args:
+        landmarker: Detects the faces.
+    """
+
+    def __init__(self, landmarker: FaceLandmarker):
+        self._landmarker = landmarker
+        self._known: dict[int, Landmarks] = {}
+        self._seen_s: dict[int, float] = {}  # time of the last detection
+        self._patches: dict[int, np.ndarray] = {}
+        self._next_id = 0
+        self._looked_s = self._before_s = -np.inf
+
+    def watch(self, time_s: float, frame: Frame) -> tuple[WatchedFace, ...]:
+        """Returns the faces of the next frame in the order of their numbers.
+
+        From 25 frames per second on, faces are detected in some of them only.
+
+        Args:
+            time_s: Its time; increases from frame to frame.
+            frame: RGB.
+        """
+        next_s = time_s + (time_s - self._before_s)  # of the next frame, if it comes as this one did
+        self._before_s = time_s
+        is_looked_at = next_s - self._looked_s > 1 / _DETECTIONS_PER_S + 1e-6
+        if is_looked_at:
+            self._looked_s = time_s
+            self._look(time_s, frame)
+        faces, fresh = [], {}
+        for face_id, landmarks in sorted(self._known.items()):
+            if self._seen_s[face_id] < self._looked_s:
+                continue
+            fresh[face_id] = _cut(frame, landmarks.box)
+            before = self._patches.get(face_id)
+            motion = None if before is None else float(np.abs(fresh[face_id] - before).mean())
+            faces.append(WatchedFace(face_id, landmarks.box, is_looked_at, motion, landmarks if is_looked_at else None))
+        self._patches = fresh
+        return tuple(faces)
+
+    def _look(self, time_s: float, frame: Frame) -> None:
+        left = list(self._landmarker.detect_all(frame))
+        for face_id in [each for each in self._known if time_s - self._seen_s[each] > _FORGOTTEN_S]:
+            del self._known[face_id], self._seen_s[face_id]
+        for face_id, before in self._known.items():
+            if (face := follow_face(left, before)) is not None:
+                self._known[face_id], self._seen_s[face_id] = face, time_s
+                left = [each for each in left if each is not face]
+        for face in left:
+            self._known[self._next_id], self._seen_s[self._next_id] = face, time_s
+            self._next_id += 1
+
+
 def watch_faces(
     frames: FrameSource, landmarker: FaceLandmarker, frame_s: float
 ) -> Iterator[tuple[int, Frame, tuple[WatchedFace, ...]]]:
@@ -245,36 +299,10 @@ def watch_faces(
     Yields:
         Number of the frame, the frame, and its faces in the order of their numbers.
     """
-    step = max(1, int(1 / (frame_s * _DETECTIONS_PER_S) + 1e-6))
-    patience = max(step, round(_FORGOTTEN_S / frame_s))
-    known: dict[int, Landmarks] = {}
-    seen: dict[int, int] = {}  # frame of the last detection
-    patches: dict[int, np.ndarray] = {}
-    next_id = 0
+    watcher = FaceWatcher(landmarker)
     for index in range(len(frames)):
         frame = frames[index]
-        is_looked_at = index % step == 0
-        if is_looked_at:
-            left = list(landmarker.detect_all(frame))
-            for face_id in [each for each in known if index - seen[each] <= patience]:
-                if (face := follow_face(left, known[face_id])) is not None:
-                    known[face_id], seen[face_id] = face, index
-                    left = [each for each in left if each is not face]
-            for face in left:
-                known[next_id], seen[next_id] = face, index
-                next_id += 1
-        shown = [face_id for face_id in known if index - seen[face_id] < step]
-        faces, fresh = [], {}
-        for face_id in shown:
-            box = known[face_id].box
-            fresh[face_id] = _cut(frame, box)
-            before = patches.get(face_id)
-            motion = None if before is None else float(np.abs(fresh[face_id] - before).mean())
-            landmarks = known[face_id] if is_looked_at else None
-            faces.append(WatchedFace(face_id, box, is_looked_at, motion, landmarks))
-        patches = fresh
-        known = {each: face for each, face in known.items() if index - seen[each] <= patience}
-        yield index, frame, tuple(sorted(faces, key=lambda face: face.face_id))
+        yield index, frame, watcher.watch(index * frame_s, frame)
 
 
 def number_faces(video: PredictedVideo, index: int, faces: Sequence[WatchedFace]) -> PredictedVideo:

@@ -9,11 +9,58 @@ from jaxtyping import Float64
 from mer_jax.prediction.video import WatchedFace, watch_faces
 from mer_jax.spotting.faces import FaceSpotter
 from mer_jax.spotting.interval import Interval
-from mer_jax.vision.frames import FrameSource
+from mer_jax.vision.frames import Frame, FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.libraries import cv2
 
 OnFaces = Callable[[int, Sequence[WatchedFace]], None]
+
+
+class PlacedSpotter:
+    """Spots the movements of all faces of frames that come one by one, and says which face each is of.
+
+    Args:
+        spotter: Whose thresholds apply; None takes the defaults.
+    """
+
+    def __init__(self, spotter: FaceSpotter | None = None):
+        self._spotter = spotter or FaceSpotter()
+        options = self._spotter.options
+        self._kept_s = options.window_s + options.hop_s
+        self._places: collections.deque[tuple[int, float, dict[int, float]]] = collections.deque()
+
+    def push(self, index: int, time_s: float, frame: Frame, faces: Sequence[WatchedFace]) -> dict[Interval, str | None]:
+        """Takes the next frame.
+
+        Args:
+            index: Its number, 0-based; increases.
+            time_s: Its time in seconds; increases.
+            frame: RGB.
+            faces: Its faces.
+
+        Returns:
+            Intervals that are certain now in the order of their onsets, each with the place of its face from the left
+            as in `VisionOptions.face`, None if it is alone in the frame of the onset.
+        """
+        self._places.append((index, time_s, {face.face_id: face.box[0] for face in faces}))
+        while self._places[0][1] < time_s - self._kept_s:
+            self._places.popleft()
+        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        landmarks = {face.face_id: face.landmarks for face in faces}
+        return self._place(self._spotter.push(time_s, gray, landmarks, frame=index))
+
+    def finish(self) -> dict[Interval, str | None]:
+        """Returns the intervals of the last seconds; call it after the last frame."""
+        return self._place(self._spotter.finish())
+
+    def _place(self, intervals: Sequence[Interval]) -> dict[Interval, str | None]:
+        placed: dict[Interval, str | None] = {}
+        for each in intervals:
+            lefts = next((lefts for index, _, lefts in self._places if index >= each.onset_frame), {})
+            order = sorted(lefts, key=lefts.__getitem__)
+            is_one_of_several = len(order) > 1 and each.face_id in order
+            placed[each] = str(order.index(each.face_id) + 1) if is_one_of_several else None
+        return placed
 
 
 def spot_video(
@@ -34,29 +81,13 @@ def spot_video(
         on_faces: Called after each frame with its number and its faces.
 
     Returns:
-        The intervals in the order of their onsets, each with the place of its face from the left as in
-        `VisionOptions.face`, None if it is alone in the frame of the onset.
+        The intervals in the order of their onsets, each with the place of its face as from `PlacedSpotter.push`.
     """
-    spotter = spotter or FaceSpotter()
-    kept_s = spotter.options.window_s + spotter.options.hop_s
-    places: collections.deque[tuple[int, dict[int, float]]] = collections.deque()
+    placed = PlacedSpotter(spotter)
     found: dict[Interval, str | None] = {}
-
-    def add(intervals: Sequence[Interval]) -> None:
-        for each in intervals:
-            lefts = next((lefts for index, lefts in places if index >= each.onset_frame), {})
-            order = sorted(lefts, key=lefts.__getitem__)
-            is_one_of_several = len(order) > 1 and each.face_id in order
-            found[each] = str(order.index(each.face_id) + 1) if is_one_of_several else None
-
     frame_s = float(np.median(np.diff(times_s)))
     for index, frame, faces in watch_faces(frames, landmarker, frame_s):
-        time_s = float(times_s[index])
-        places.append((index, {face.face_id: face.box[0] for face in faces}))
-        while times_s[places[0][0]] < time_s - kept_s:
-            places.popleft()
-        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        add(spotter.push(time_s, gray, {face.face_id: face.landmarks for face in faces}, frame=index))
+        found |= placed.push(index, float(times_s[index]), frame, faces)
         on_faces(index, faces)
-    add(spotter.finish())
+    found |= placed.finish()
     return {each: found[each] for each in sorted(found, key=lambda each: (each.onset_frame, each.offset_frame))}
