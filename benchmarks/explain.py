@@ -99,7 +99,7 @@ def collect_cases(run: Path, count: int, data_dir: str | None) -> tuple[Experime
     view = find_view(experiment.model)
     if view.name not in ("halves", "face"):
         raise ConfigError(f"{run} has a network of the view {view.name!r}; expected halves or face")
-    clips, _ = load_corpus(experiment, data_dir=data_dir)
+    clips, _ = load_corpus(experiment, data_dir=data_dir, say=lambda line: print(line, file=sys.stderr))
     if clips.provenance != "surrogate" or experiment.corpus not in CORPORA:
         raise ConfigError(
             f"{run} is on {clips.corpus_name}, {clips.provenance}; expected a surrogate: regions are known"
@@ -234,7 +234,7 @@ def _format(found: Sequence[dict[str, dict[str, Any]]]) -> str:
     return format_table(header, rows)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Prints the tables and optionally writes JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
@@ -242,7 +242,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--data_dir")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     experiment, protocol, cases = collect_cases(given.run, given.clips, given.data_dir)
     view = find_view(experiment.model).name
     explained: ExplainedNetwork | None = None
@@ -259,7 +259,8 @@ def main(arguments: Sequence[str]) -> None:
         if len(own) > 1:
             attention[fold] = compare_attention(explained, [case.inputs for case in own])
     name = type(experiment.model).__name__
-    print(f"{describe_machine()}; SURROGATE {experiment.corpus}, {name}, protocol {protocol}, {len(cases)} clips")
+    print(describe_machine())
+    print(f"SURROGATE {experiment.corpus}, {name}, protocol {protocol}, {len(cases)} clips")
     print(_format(found))
     for fold, each in attention.items():
         if each.temporal_spread is None or each.spatial_correlation is None:
@@ -275,4 +276,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(lambda: main(sys.argv[1:]), on_interrupt="interrupted"))
+    sys.exit(run_command(main, on_interrupt="interrupted"))

@@ -143,7 +143,8 @@ def main() -> None:
     flags = parser.parse_args()
     if TUNING_SEED in flags.seeds:
         parser.error(f"the rules were tuned on seed {TUNING_SEED}; expected other seeds")
-    print(f"SURROGATE: rendered people, {VIDEO_S:.0f} s a video. {describe_machine()}")
+    print(describe_machine())
+    print(f"SURROGATE: rendered people, {VIDEO_S:.0f} s a video")
     rows, others, results = [], [], {}
     spent_s = seconds = 0.0
     if flags.keep:
@@ -174,7 +175,9 @@ def main() -> None:
     print(format_table(["SURROGATE", "disturbance", "there", "found", "false alarms in it"], others))
     print(f"Reading, following and spotting: {1000 * spent_s / (seconds * GEOMETRY.fps):.1f} ms of processor a frame")
     if flags.json:
-        flags.json.write_text(json.dumps({"provenance": "surrogate", **results}, indent=1) + "\n")
+        flags.json.write_text(
+            json.dumps({"machine": describe_machine(), "provenance": "surrogate", **results}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -242,7 +242,7 @@ def test_a_model_of_other_inputs_is_refused_by_what_differs(folder, changes, mes
 
 
 def test_the_card_names_the_start_without_its_place(clips, network):
-    start = dataclasses.replace(network, model="/home/ann/runs/smic_ha/model")
+    start = dataclasses.replace(network, model="elsewhere/runs/smic_ha/model")
     experiment = start_from(start, epochs=1, epochs_per_chunk=1)
     result = mer_jax.train(experiment, clips, pretrained=start)["subject"]
     training = describe_trained(experiment, clips, result, method="a test", epochs=1).training
