@@ -71,10 +71,8 @@ class LivePredictor:
         self.options = options = spotter.options
         self.faces: tuple[WatchedFace, ...] = ()
         self._model = model
-        vision = model.description.vision
-        self._reader = model.reader(face=vision.face if vision else "largest")  # not the model's own: it has a thread
         # The frames of the corpus may have lain on their side; a live picture does not.
-        self._reader.options = dataclasses.replace(self._reader.options, turn="none")
+        self._reader = model.reader(turn="none")
         self._landmarker = FaceLandmarker()
         self._watcher, self._spotter = FaceWatcher(self._landmarker), PlacedSpotter(spotter)
         self._recent = RecentFrames(options.delay_s + options.hop_s + options.longest_s)
