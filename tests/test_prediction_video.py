@@ -371,6 +371,7 @@ def test_spotted_expressions_are_classified_and_other_movements_are_not(model):
     [
         ([str(CLIP), "--interval", "1-9", "--spot"], "expected one of them"),
         (["https://example.org/x.mp4"], "is an address"),
+        (["rtsp://me:secret@host/x?pwd=secret"], "rtsp://me:***@host/x?pwd=*** is an address"),
         (["camera:0"], "is an address or a camera"),
         (["nowhere.mp4"], "does not exist"),
         (["*.nothing"], "matches no file"),
@@ -386,6 +387,8 @@ def test_mistakes_are_one_line(folder, tmp_path, capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") <= 2  # with the line of progress
+    page = tmp_path / "out" / "report.html"
+    assert "secret" not in error + (page.read_text() if page.exists() else "")
 
 
 def test_out_that_cannot_be_written(folder, tmp_path, capsys):

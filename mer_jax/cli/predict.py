@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mer_jax
-from mer_jax.cli.command import loading_modules
+from mer_jax.cli.command import loading_modules, refuse_stream
 from mer_jax.cli.progress import ProgressBar
 from mer_jax.errors import ConfigError, DecodeError, MerError
 from mer_jax.system.files import is_sealed, output_folder, printable, seal, write_atomically
@@ -46,7 +46,9 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--whole", action="store_true", help="every file is one expression from onset to offset")
     how.add_argument("--spot", action="store_true", help="spot expressions also in short videos and folders of frames")
-    parser.add_argument("--face", choices=FACES, help="whom to follow of several, unless spotted (default: as the model)")
+    parser.add_argument(
+        "--face", choices=FACES, help="whom to follow of several; not with spotting (default: the model's)"
+    )
     parser.add_argument("--frame_rate", type=float, help="frames per second, for folders of frames")
     parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.webm, half of the time")
     return _predict
@@ -116,8 +118,10 @@ def _find_jobs(sources: Sequence[str]) -> tuple[list[_Job], list[str]]:
     jobs: dict[str, _Job] = {}
     faults = []
     for source in sources:
-        if "://" in source or source.partition(":")[0] == "camera":
-            faults.append(f"{printable(source)} is an address or a camera; expected a file or folder: record it first")
+        try:
+            refuse_stream(source)
+        except DecodeError as error:
+            faults.append(str(error))
             continue
         paths = [Path(source).expanduser()]
         if glob.has_magic(source) and not paths[0].exists():
