@@ -171,6 +171,19 @@ def test_a_slow_analysis_sees_fewer_frames_and_the_session_says_so(model, quick)
     assert session.processing.count == session.analysed
 
 
+def test_a_file_that_ends_in_the_middle_is_one_error_after_its_frames(tmp_path):
+    path = tmp_path / "cut.avi"
+    write_video(path, list(np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8)), "MJPG")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames = []
+    with (
+        LiveSource(str(path), pace=8.0) as source,
+        pytest.raises(DecodeError, match=r"cut.avi is cut short: the header says 0.80 s, .* s are missing"),
+    ):
+        take_all(source, frames)
+    assert 5 < source.arrived < 20
+
+
 def test_a_camera_that_disappears_is_one_error_and_its_frames_have_their_time_of_arrival():
     frames = []
     with (

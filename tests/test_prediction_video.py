@@ -407,6 +407,19 @@ def test_sound_alone_and_a_cut_file(folder, tmp_path, capsys):
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def test_a_file_that_ends_in_the_middle_is_predicted_and_is_a_fault(folder, tmp_path, capsys):
+    film = write_film(tmp_path / "cut.avi", read_clip("bbaf2n", 0, 40))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    arguments = ["predict", str(film), "--model", str(folder), "--out", str(tmp_path / "out"), "--no-overlay"]
+    for _ in range(2):  # the second time, it is done
+        assert main(arguments) == 1
+        printed = capsys.readouterr()
+        assert "cut.avi: cut short: the header says 1.60 s, the frames that can be decoded last 0." in printed.err
+        assert "s are missing; the results are of the rest" in printed.err
+        assert printed.out.startswith("cut.avi: 1 interval")
+    assert "cut short" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_a_file_that_grows_is_not_done(folder, tmp_path, capsys, monkeypatch):
     import mer_jax.report.prediction as pages
 

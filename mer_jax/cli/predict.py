@@ -47,7 +47,7 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
     how.add_argument("--whole", action="store_true", help="every file is one expression from onset to offset")
     how.add_argument("--spot", action="store_true", help="spot expressions also in short videos and folders of frames")
     parser.add_argument(
-        "--face", choices=FACES, help="whom to follow of several; not with spotting (default: the model's)"
+        "--face", choices=FACES, help="whom to follow of several, not with spotting (default: as the model)"
     )
     parser.add_argument("--frame_rate", type=float, help="frames per second, for folders of frames")
     parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.webm, half of the time")
@@ -93,12 +93,15 @@ def _predict(flags: argparse.Namespace) -> None:
             try:
                 if not _is_done(folder, job, record):
                     _predict_one(model, reader, job, folder, flags, record, bar, place)
+                cut = json.loads((folder / _DONE).read_bytes())["cut_short"]
             except MerError as error:
                 bar.clear()
                 faults.append(f"{printable(job.name)}: {printable(str(error))}")
                 print(f"failed {printable(job.name)}")
                 continue
             bar.clear()
+            if cut:
+                faults.append(f"{printable(job.name)}: {cut}; the results are of the rest")
             links[job.name] = job.name
             lines[job.name] = (folder / "intervals.jsonl").read_text().splitlines(keepends=True)
             _print_intervals(job.name, lines[job.name])
@@ -160,10 +163,12 @@ def _predict_one(
     from mer_jax.report.face_log import FaceLog
     from mer_jax.report.prediction import list_files, write_video
     from mer_jax.spotting.interval import parse_interval
+    from mer_jax.vision.cut_short import find_cut
 
     before = _describe_source(job.path)
     stem, overlay = job.path.stem if job.path.is_file() else job.path.name, not flags.no_overlay
     with job.clip.open() as opened:
+        cut = find_cut(opened)
         frames = _turn(opened, model, reader)
         times = read_times(frames, flags.frame_rate)
         given = [parse_interval(text, times) for text in flags.interval]
@@ -200,7 +205,8 @@ def _predict_one(
             write_video(video, log, frames, folder, stem=stem, overlay=overlay, on_frame=show)
     if _describe_source(job.path) != before:
         raise DecodeError("the file changed while it was read, as a recording does; run again when it is complete")
-    done = {**record, "source": before, "files": list_files(stem, overlay=overlay)}
+    files = list_files(stem, overlay=overlay)
+    done = {**record, "source": before, "cut_short": cut and str(cut), "files": files}
     write_atomically(folder / _DONE, json.dumps(seal(done), indent=1) + "\n")
     return video
 
@@ -246,6 +252,7 @@ def _is_done(folder: Path, job: _Job, record: dict[str, Any]) -> bool:
     expected = {**record, "source": _describe_source(job.path)}
     return (
         is_sealed(done)
+        and "cut_short" in done
         and all(done.get(name) == value for name, value in expected.items())
         and all((folder / name).is_file() for name in done["files"])
     )
