@@ -12,6 +12,7 @@ import pytest
 
 from mer_jax.cli.main import main
 from mer_jax.errors import ConfigError, DecodeError, ModelError
+from mer_jax.prediction.clip import ClipReader
 from mer_jax.prediction.live import LivePredictor
 from mer_jax.prediction.live_session import LiveSession, wait_for_first
 from mer_jax.prediction.model import TrainedModel
@@ -114,6 +115,32 @@ def test_an_expression_that_is_not_in_memory_any_more_gets_no_answer(model):
     assert all(each.label is None and "not in memory" in each.abstained[0] for each in answers)
 
 
+def test_an_expression_that_cannot_be_prepared_abstains_and_the_session_goes_on(model, monkeypatch):
+    frames, times = ArrayFrames(read_clip("bbaf2n", 0, 50)), np.arange(50) / 25
+
+    def break_down(self, *arguments, **options):
+        raise DecodeError("this frame is broken")
+
+    with LivePredictor(model, EAGER) as predictor:
+        monkeypatch.setattr(ClipReader, "predict_interval", break_down)
+        found = push_all(predictor, frames, times)
+    expressions = [each for each in found if each.interval.kind in EXPRESSIONS]
+    assert expressions
+    for each in expressions:
+        assert (each.answer.label, each.answer.abstained) == (None, ("this frame is broken",))
+        assert each.answer.onset_frame == each.interval.onset_frame
+
+
+def test_what_was_opened_is_closed_if_the_model_fails_at_once(model, monkeypatch):
+    closed = []
+    monkeypatch.setattr(FaceLandmarker, "close", lambda self, close=FaceLandmarker.close: closed.append(close(self)))
+    monkeypatch.setattr(TrainedModel, "warm_up", lambda self: (_ for _ in ()).throw(ModelError("too large")))
+    with pytest.raises(ModelError, match="too large"):
+        LivePredictor(model)
+    assert len(closed) == 2, "those of the reader and of the predictor"
+    assert not any(each.name.startswith("mer live") for each in threading.enumerate())
+
+
 def test_a_model_of_prepared_clips_cannot_watch():
     with pytest.raises(ModelError, match="cannot prepare a video"):
         LivePredictor(TrainedModel(*make_network_model(vision=None)))
@@ -193,6 +220,17 @@ def test_a_camera_that_disappears_is_one_error_and_its_frames_have_their_time_of
         take_all(source, frames)
     assert source.arrived == 75
     assert frames[-1].time_s == pytest.approx(frames[-1].arrived_s - frames[0].arrived_s, abs=0.05)
+
+
+def test_any_error_of_a_reader_is_a_failure_and_not_the_end():
+    def read():
+        yield 0.0, np.zeros((48, 64, 3), np.uint8)
+        raise MemoryError("no room")
+
+    frames, source = [], LiveSource(str(CLIP))
+    source._open_pictures = read
+    with source, pytest.raises(DecodeError, match=r"bbaf2n\.mpg cannot be decoded: MemoryError: no room"):
+        take_all(source, frames)
 
 
 def test_large_frames_are_shrunk(tmp_path):
@@ -310,6 +348,23 @@ def test_lines_of_a_clip(folder, capsys):
     assert "(SURROGATE)" in printed.err
     assert "article 5(1)(f)" in printed.err
     assert printed.err.splitlines()[-1].endswith("the source has ended")
+
+
+def test_a_fault_in_the_last_seconds_still_writes_the_end_record(folder, capsys, monkeypatch, quick):
+    def fail(self):
+        raise DecodeError("no answer any more")
+
+    monkeypatch.setattr(LivePredictor, "finish", fail)
+    assert main(["live", str(CLIP), "--model", folder]) == 1
+    printed = capsys.readouterr()
+    assert read_lines(printed.out)[-1]["reason"] == "no answer any more"
+    assert printed.err.splitlines()[-1] == "error: no answer any more"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    assert main(["live", str(CLIP), "--model", "nowhere", "--out", str(tmp_path / "x.jsonl")]) == 1
+    assert f"the folder {tmp_path} cannot be written to" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_with_the_end_record(folder, tmp_path, capsys):

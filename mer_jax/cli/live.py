@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -75,7 +76,10 @@ def _live(flags: argparse.Namespace) -> None:
             )
         except MerError as error:
             fault = error
-        session.finish()
+        try:
+            session.finish()
+        except MerError as error:
+            fault = fault or error
         output.end(str(fault) if fault else _REASONS[reason], session, time.monotonic() - first.arrived_s)
         watch.print_status()
         if fault:
@@ -201,6 +205,8 @@ def _check_out(out: str | None) -> None:
         raise ConfigError(f"got --out {out}, which exists; expected the name of a new file")
     if not path.parent.is_dir():
         raise ConfigError(f"got --out {out}, but there is no folder {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"got --out {out}, but the folder {path.parent} cannot be written to; choose another one")
 
 
 def _create(out: str) -> IO[str]:

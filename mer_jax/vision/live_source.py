@@ -148,8 +148,10 @@ class LiveSource:
                     self._post(time_s, picture)
         except DecodeError as error:
             self._failure = error
-        except cv2.error as error:
-            self._failure = DecodeError(f"{self.name} cannot be decoded: {error.err}")
+        except Exception as error:  # whatever it is: a thread that dies quietly would look like the end of the source
+            reason = error.err if isinstance(error, cv2.error) else f"{type(error).__name__}: {error}"
+            self._failure = DecodeError(f"{self.name} cannot be decoded: {hide_password(reason)}")
+            self._failure.__cause__ = error
         finally:
             with self._changed:
                 self._is_over = True
