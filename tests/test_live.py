@@ -158,6 +158,15 @@ def test_memory_is_bounded_in_seconds_and_bytes():
     assert part[-1][0, 0, 0] == part.gray(-1)[0, 0] == 90
     assert small.cut(92, 98) is None
     assert small.cut(94, 98).numbers == (94, 96, 98)
+    assert (recent.held_s, small.held_s) == (None, pytest.approx(0.2))
+
+
+def test_memory_that_is_too_small_is_said_once(folder, capsys, monkeypatch, quick):
+    monkeypatch.setattr("mer_jax.prediction.live.RecentFrames", lambda kept_s: RecentFrames(kept_s, 11 * 360 * 288 * 3))
+    assert main(["live", str(CLIP), "--model", folder]) == 0
+    errors = capsys.readouterr().err
+    assert errors.count("warning: only the last 0.") + errors.count("warning: only the last 1.") == 1
+    assert "of frames fit into memory" in errors
 
 
 # --- where frames come from

@@ -87,6 +87,11 @@ class LivePredictor:
         self._last: LiveFrame | None = None
         self._waiting: collections.deque[tuple[LiveInterval, Future[Prediction]]] = collections.deque()
 
+    @property
+    def held_s(self) -> float | None:
+        """Seconds of the stream that fit into memory, if these are fewer than a long expression needs; None if not."""
+        return self._recent.held_s
+
     def push(self, frame: LiveFrame) -> list[LiveInterval]:
         """Takes the next frame.
 
