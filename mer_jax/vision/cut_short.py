@@ -40,8 +40,9 @@ def compare_durations(stated_s: float | None, lasts_s: float) -> CutShort | None
         'cut short: the header says 10.00 s, the frames that can be decoded last 4.00 s, 6.00 s are missing'
         >>> compare_durations(10.0, 9.9)
     """
-    is_cut = stated_s is not None and stated_s > _FACTOR * lasts_s + _SLACK_S
-    return CutShort(stated_s, lasts_s) if is_cut else None
+    if stated_s is None or stated_s <= _FACTOR * lasts_s + _SLACK_S:
+        return None
+    return CutShort(stated_s, lasts_s)
 
 
 def find_cut(frames: FrameSource) -> CutShort | None:
