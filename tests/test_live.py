@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-import mer_jax.vision.live_source as live_source
 from mer_jax.cli.main import main
 from mer_jax.errors import ConfigError, DecodeError, ModelError
+from mer_jax.prediction.clip import ClipReader
 from mer_jax.prediction.live import LivePredictor
 from mer_jax.prediction.live_session import LiveSession, wait_for_first
 from mer_jax.prediction.model import TrainedModel
@@ -115,6 +115,32 @@ def test_an_expression_that_is_not_in_memory_any_more_gets_no_answer(model):
     assert all(each.label is None and "not in memory" in each.abstained[0] for each in answers)
 
 
+def test_an_expression_that_cannot_be_prepared_abstains_and_the_session_goes_on(model, monkeypatch):
+    frames, times = ArrayFrames(read_clip("bbaf2n", 0, 50)), np.arange(50) / 25
+
+    def break_down(self, *arguments, **options):
+        raise DecodeError("this frame is broken")
+
+    with LivePredictor(model, EAGER) as predictor:
+        monkeypatch.setattr(ClipReader, "predict_interval", break_down)
+        found = push_all(predictor, frames, times)
+    expressions = [each for each in found if each.interval.kind in EXPRESSIONS]
+    assert expressions
+    for each in expressions:
+        assert (each.answer.label, each.answer.abstained) == (None, ("this frame is broken",))
+        assert each.answer.onset_frame == each.interval.onset_frame
+
+
+def test_what_was_opened_is_closed_if_the_model_fails_at_once(model, monkeypatch):
+    closed = []
+    monkeypatch.setattr(FaceLandmarker, "close", lambda self, close=FaceLandmarker.close: closed.append(close(self)))
+    monkeypatch.setattr(TrainedModel, "warm_up", lambda self: (_ for _ in ()).throw(ModelError("too large")))
+    with pytest.raises(ModelError, match="too large"):
+        LivePredictor(model)
+    assert len(closed) == 2, "those of the reader and of the predictor"
+    assert not any(each.name.startswith("mer live") for each in threading.enumerate())
+
+
 def test_a_model_of_prepared_clips_cannot_watch():
     with pytest.raises(ModelError, match="cannot prepare a video"):
         LivePredictor(TrainedModel(*make_network_model(vision=None)))
@@ -132,6 +158,15 @@ def test_memory_is_bounded_in_seconds_and_bytes():
     assert part[-1][0, 0, 0] == part.gray(-1)[0, 0] == 90
     assert small.cut(92, 98) is None
     assert small.cut(94, 98).numbers == (94, 96, 98)
+    assert (recent.held_s, small.held_s) == (None, pytest.approx(0.2))
+
+
+def test_memory_that_is_too_small_is_said_once(folder, capsys, monkeypatch, quick):
+    monkeypatch.setattr("mer_jax.prediction.live.RecentFrames", lambda kept_s: RecentFrames(kept_s, 11 * 360 * 288 * 3))
+    assert main(["live", str(CLIP), "--model", folder]) == 0
+    errors = capsys.readouterr().err
+    assert errors.count("warning: only the last 0.") + errors.count("warning: only the last 1.") == 1
+    assert "of frames fit into memory" in errors
 
 
 # --- where frames come from
@@ -172,6 +207,19 @@ def test_a_slow_analysis_sees_fewer_frames_and_the_session_says_so(model, quick)
     assert session.processing.count == session.analysed
 
 
+def test_a_file_that_ends_in_the_middle_is_one_error_after_its_frames(tmp_path):
+    path = tmp_path / "cut.avi"
+    write_video(path, list(np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8)), "MJPG")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames = []
+    with (
+        LiveSource(str(path), pace=8.0) as source,
+        pytest.raises(DecodeError, match=r"cut.avi is cut short: the header says 0.80 s, .* s are missing"),
+    ):
+        take_all(source, frames)
+    assert 5 < source.arrived < 20
+
+
 def test_a_camera_that_disappears_is_one_error_and_its_frames_have_their_time_of_arrival():
     frames = []
     with (
@@ -181,6 +229,17 @@ def test_a_camera_that_disappears_is_one_error_and_its_frames_have_their_time_of
         take_all(source, frames)
     assert source.arrived == 75
     assert frames[-1].time_s == pytest.approx(frames[-1].arrived_s - frames[0].arrived_s, abs=0.05)
+
+
+def test_any_error_of_a_reader_is_a_failure_and_not_the_end():
+    def read():
+        yield 0.0, np.zeros((48, 64, 3), np.uint8)
+        raise MemoryError("no room")
+
+    frames, source = [], LiveSource(str(CLIP))
+    source._open_pictures = read
+    with source, pytest.raises(DecodeError, match=r"bbaf2n\.mpg cannot be decoded: MemoryError: no room"):
+        take_all(source, frames)
 
 
 def test_large_frames_are_shrunk(tmp_path):
@@ -300,6 +359,23 @@ def test_lines_of_a_clip(folder, capsys):
     assert printed.err.splitlines()[-1].endswith("the source has ended")
 
 
+def test_a_fault_in_the_last_seconds_still_writes_the_end_record(folder, capsys, monkeypatch, quick):
+    def fail(self):
+        raise DecodeError("no answer any more")
+
+    monkeypatch.setattr(LivePredictor, "finish", fail)
+    assert main(["live", str(CLIP), "--model", folder]) == 1
+    printed = capsys.readouterr()
+    assert read_lines(printed.out)[-1]["reason"] == "no answer any more"
+    assert printed.err.splitlines()[-1] == "error: no answer any more"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_model_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    assert main(["live", str(CLIP), "--model", "nowhere", "--out", str(tmp_path / "x.jsonl")]) == 1
+    assert f"the folder {tmp_path} cannot be written to" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_with_the_end_record(folder, tmp_path, capsys):
     out = tmp_path / "live.jsonl"
 
@@ -385,6 +461,8 @@ def test_the_picture_of_the_window_has_boxes_and_captions():
 
 
 def test_sources_have_no_password_in_their_name():
-    assert live_source.hide_password("camera:0") == "camera:0"
+    assert LiveSource("camera:0").name == "camera:0"
     assert LiveSource("rtsp://a:b@c/d").name == "rtsp://a:***@c/d"
     assert LiveSource("camera:rtsp://a:b@c/d").name == "camera:rtsp://a:***@c/d"
+    hidden = "http://c/v?user=a&pwd=***&loginpas=***&X-Token=***;api_key=***&fps=2#x"
+    assert LiveSource(hidden.replace("***", "secret")).name == hidden

@@ -1,6 +1,8 @@
 """From a video to an answer: real faces, real files, real damage."""
 
+import contextlib
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -161,7 +163,7 @@ def test_faces_are_followed_and_numbered(frames):
     two = np.concatenate([frames[:6], frames[:6, :, ::-1]], axis=2)
     two[3:5, :, :360] = 0
     with FaceLandmarker() as landmarker:
-        seen = [faces for _, _, faces in watch_faces(ArrayFrames(two), landmarker, 0.05)]
+        seen = [faces for _, _, faces in watch_faces(ArrayFrames(two), landmarker, np.arange(6) / 20)]
     assert [[face.face_id for face in faces] for faces in seen[:3]] == [[0, 1]] * 3
     assert [len(faces) for faces in seen] == [2, 2, 2, 1, 1, 2]
     assert [face.face_id for face in seen[5]] == [0, 1], "who comes back keeps the number"
@@ -171,9 +173,12 @@ def test_faces_are_followed_and_numbered(frames):
 
 def test_fast_videos_are_searched_in_some_frames_and_hold_the_box(frames):
     with FaceLandmarker() as landmarker:
-        seen = [faces for _, _, faces in watch_faces(ArrayFrames(frames[:9]), landmarker, 1 / 100)]
+        seen = [faces for _, _, faces in watch_faces(ArrayFrames(frames[:9]), landmarker, np.arange(9) / 100)]
+        uneven = np.array([0.0, 0.01, 0.02, 0.5, 0.51, 0.52])
+        slow = [faces for _, _, faces in watch_faces(ArrayFrames(frames[:6]), landmarker, uneven)]
     assert [faces[0].is_detected for faces in seen] == [index % 8 == 0 for index in range(9)]
     assert seen[1][0].box == seen[0][0].box
+    assert [faces[0].is_detected for faces in slow] == [True, False, False, True, False, False]
 
 
 def test_cells_of_the_notebook_run(monkeypatch, capsys):
@@ -316,6 +321,35 @@ def test_longer_videos_are_spotted(folder, tmp_path, capsys):
     assert frames[75]["interval"] != ""
 
 
+def test_a_video_that_lies_on_its_side_is_turned_once(tmp_path, capsys):
+    vision = dataclasses.replace(describe_linear().vision, turn="90")
+    folder = write_model(tmp_path / "turned", *make_linear_model(vision=vision))
+    lying = [np.rot90(each) for each in read_clip("bbaf2n", 0, 40)]  # counterclockwise
+    write_film(tmp_path / "lying.avi", lying)
+    for how in ("--spot", "--whole"):
+        arguments = [str(tmp_path / "lying.avi"), "--model", str(folder), "--out", str(tmp_path / how[2:]), how]
+        assert main(["predict", *arguments]) == 0
+        with (tmp_path / how[2:] / "lying.avi" / "frames.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {row["success"] for row in rows} == {"1"}
+        with VideoFrames(tmp_path / how[2:] / "lying.avi" / "overlay.webm") as overlay:
+            height, width = overlay[0].shape[:2]
+            assert width > height
+    (line,) = (tmp_path / "whole" / "lying.avi" / "intervals.jsonl").read_text().splitlines()[1:]
+    assert json.loads(line)["answer"]["verdict"] == "ok"
+    capsys.readouterr()
+
+
+def test_a_reader_of_upright_frames_does_not_turn_them(frames):
+    vision = dataclasses.replace(describe_linear().vision, turn="90")
+    turned = TrainedModel(*make_linear_model(vision=vision))
+    with contextlib.closing(turned.reader(turn="none")) as reader:
+        upright = reader.predict_interval(ArrayFrames(frames), 0, 29, 12)
+    lying = np.ascontiguousarray(np.rot90(frames, axes=(1, 2)))
+    assert turned.predict(lying, apex=12).probabilities == upright.probabilities
+    assert upright == TrainedModel(*make_linear_model()).predict(frames, apex=12)
+
+
 def test_spotted_expressions_are_classified_and_other_movements_are_not(model):
     times = np.arange(75) / 25
     found = {
@@ -337,9 +371,11 @@ def test_spotted_expressions_are_classified_and_other_movements_are_not(model):
     [
         ([str(CLIP), "--interval", "1-9", "--spot"], "expected one of them"),
         (["https://example.org/x.mp4"], "is an address"),
+        (["rtsp://me:secret@host/x?pwd=secret"], "rtsp://me:***@host/x?pwd=*** is an address"),
         (["camera:0"], "is an address or a camera"),
         (["nowhere.mp4"], "does not exist"),
         (["*.nothing"], "matches no file"),
+        ([str(CLIP), "--spot", "--face", "1"], "got --face with spotting, which follows every face; expected --whole"),
         ([str(CLIP), "--interval", "70-90"], "expected an onset before an offset, both from 0 to 74"),
         ([str(FACES), "--interval", "1-9"], "with 3 videos; expected one"),
         ([str(CLIP), "--frame_rate", "0"], "got --frame_rate 0"),
@@ -351,6 +387,8 @@ def test_mistakes_are_one_line(folder, tmp_path, capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") <= 2  # with the line of progress
+    page = tmp_path / "out" / "report.html"
+    assert "secret" not in error + (page.read_text() if page.exists() else "")
 
 
 def test_out_that_cannot_be_written(folder, tmp_path, capsys):
@@ -367,6 +405,19 @@ def test_sound_alone_and_a_cut_file(folder, tmp_path, capsys):
     assert sum("sound.wav.mp4 (116 bytes) cannot be opened" in line for line in lines) == 1
     assert sum("cut.mpg" in line for line in lines) == 2  # progress, and the fault
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_file_that_ends_in_the_middle_is_predicted_and_is_a_fault(folder, tmp_path, capsys):
+    film = write_film(tmp_path / "cut.avi", read_clip("bbaf2n", 0, 40))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    arguments = ["predict", str(film), "--model", str(folder), "--out", str(tmp_path / "out"), "--no-overlay"]
+    for _ in range(2):  # the second time, it is done
+        assert main(arguments) == 1
+        printed = capsys.readouterr()
+        assert "cut.avi: cut short: the header says 1.60 s, the frames that can be decoded last 0." in printed.err
+        assert "s are missing; the results are of the rest" in printed.err
+        assert printed.out.startswith("cut.avi: 1 interval")
+    assert "cut short" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_file_that_grows_is_not_done(folder, tmp_path, capsys, monkeypatch):

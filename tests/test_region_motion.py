@@ -108,7 +108,7 @@ def test_frames_are_remembered_up_to_a_limit():
             return super().__getitem__(index)
 
     pictures = np.arange(10 * 4 * 4 * 3, dtype=np.uint8).reshape(10, 4, 4, 3)
-    frames = RememberedFrames(Counted(pictures), most_bytes=4 * 48)
+    frames = RememberedFrames(Counted(pictures), usual_bytes=0, fewest_frames=4)
     for _ in range(3):
         for index in range(4):
             np.testing.assert_array_equal(frames[index], pictures[index])
@@ -118,3 +118,11 @@ def test_frames_are_remembered_up_to_a_limit():
     assert frames[0].shape == (4, 4, 3)
     assert Counted.reads == 6
     assert (len(frames), frames.timestamps_s, frames.corrections) == (10, None, ())
+    for index in (3, 5, 3, 6, 7, 3):  # 0, 9 and 3 were there; whatever is read again stays
+        np.testing.assert_array_equal(frames[index], pictures[index])
+    assert Counted.reads == 9
+    limited = RememberedFrames(Counted(pictures), usual_bytes=0, fewest_frames=4, most_bytes=2 * 48)
+    many = RememberedFrames(Counted(pictures), usual_bytes=6 * 48, fewest_frames=4)
+    for index in range(8):
+        assert limited[index].shape == many[index].shape
+    assert (list(limited._kept), list(many._kept)) == ([6, 7], [2, 3, 4, 5, 6, 7])

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from mer_jax.spotting.disturbances import find_reversals
+from mer_jax.spotting.faces import FaceSpotter
 from mer_jax.spotting.interval import BLINK, GAZE, MACRO, MICRO, SPEECH, TURN
 from mer_jax.spotting.options import SpottingOptions
-from mer_jax.spotting.series import find_runs, rolling_median, sample_motion
+from mer_jax.spotting.series import Span, find_runs, rolling_median, sample_motion
 from mer_jax.spotting.spotter import Spotter
+from mer_jax.vision.landmarks import FaceLandmarker
+from mer_jax.vision.libraries import cv2
 from mer_jax.vision.region_motion import REGIONS, FaceMotion
+from tests.face_clips import read_clip
 
 _BROWS = [REGIONS.index(f"inner brow {side}") for side in ("right", "left")]
 _MOUTH = [REGIONS.index(name) for name in ("lower lip", "chin")]
@@ -144,6 +148,39 @@ def test_frames_without_a_face_are_counted_and_an_interval_is_reported_once():
     (one,) = found
     assert one.face_id == 2
     assert overlap(one, film, 30.0, 30.4) > 0.6
+
+
+def test_an_expression_that_a_later_look_calls_by_its_other_kind_is_reported_once(monkeypatch):
+    """The second look takes the movement for a longer one, whose apex comes after what the first one reported."""
+    looks = [
+        [(MICRO, Span(200, 215, 208, 2.0))],
+        [(MACRO, Span(205, 260, 250, 3.0)), (BLINK, Span(210, 214, 250, 2.0))],
+    ]
+    monkeypatch.setattr("mer_jax.spotting.spotter.find_movements", lambda series, options: looks.pop(0))
+    film, found = Film(), []
+    spotter = Spotter(SpottingOptions(hop_s=100.0))
+    for time_s, motion in zip(film.times[:300], film.motions(), strict=False):
+        found += spotter.push(float(time_s), motion)
+    found += spotter._look(5.5)
+    found += spotter.finish()
+    assert looks == []
+    assert [each.kind for each in found] == [MICRO, BLINK]
+
+
+def test_a_face_that_has_gone_is_forgotten_when_its_movements_are_certain():
+    frames, gone = read_clip("bbaf2n", 0, 30), np.zeros((288, 360), np.uint8)
+    spotter, options = FaceSpotter(), SpottingOptions()
+    with FaceLandmarker() as landmarker:
+        for index, frame in enumerate(frames):
+            gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+            spotter.push(index / 25, gray, {0: landmarker.detect(frame)}, frame=index)
+    last_s = 29 / 25
+    for index, away_s in enumerate((1.0, options.delay_s + options.hop_s - 0.1), 30):
+        spotter.push(last_s + away_s, gone, {}, frame=index)
+        assert len(spotter._faces) == 1
+    spotter.push(last_s + options.delay_s + options.hop_s + 0.1, gone, {}, frame=32)
+    assert len(spotter._faces) == 0
+    assert spotter.finish() == []
 
 
 def test_memory_and_delay_do_not_grow():

@@ -11,6 +11,7 @@ from mer_jax.errors import DecodeError
 from mer_jax.vision.camera import record_camera
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.quality import inspect_clip
+from mer_jax.vision.sources import find_clips
 
 
 @pytest.fixture
@@ -71,3 +72,6 @@ def test_what_came_before_the_end_of_the_stream_is_kept(stream):
 def test_a_camera_that_is_not_there_is_refused():
     with pytest.raises(DecodeError, match="camera 77 cannot be opened: it does not exist, another program uses it"):
         record_camera(77)
+    with pytest.raises(DecodeError, match=r"camera http://me:\*\*\*@127.0.0.1:1/x\?pwd=\*\*\* cannot be opened"):
+        record_camera("http://me:secret@127.0.0.1:1/x?pwd=secret")
+    assert find_clips("camera:rtsp://me:secret@host/x").clips[0].name == "camera:rtsp://me:***@host/x"

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mer_jax.errors import MerError
+from mer_jax.errors import DecodeError, MerError
+from mer_jax.system.addresses import hide_password, is_stream
 from mer_jax.system.files import printable
 
 # The operating system's reasons for refusing to write.
@@ -42,6 +43,20 @@ def loading_modules() -> Iterator[None]:
 def expand_path(text: str) -> Path:
     """Converts a path on the command line; `~` is expanded, since shells do not do so in `--option=~/folder`."""
     return Path(text).expanduser()
+
+
+def refuse_stream(source: str) -> None:
+    """Refuses an address or a camera where only a file or a folder is taken.
+
+    Args:
+        source: As the user gave it; its password stands in no message.
+
+    Raises:
+        DecodeError: It is one.
+    """
+    if is_stream(source):
+        shown = printable(hide_password(source))
+        raise DecodeError(f"{shown} is an address or a camera; expected a file or folder: record it first")
 
 
 def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer_jax.cli.command import loading_modules
+from mer_jax.cli.command import loading_modules, refuse_stream
 from mer_jax.errors import ConfigError, DecodeError
 from mer_jax.system.files import output_folder, printable
 from mer_jax.vision.options import FACES
@@ -51,10 +51,7 @@ def _explain(flags: argparse.Namespace) -> None:
     if flags.seed < 0:
         raise ConfigError(f"got --seed {flags.seed}; expected 0 or more")
     out = output_folder(flags.out, "--out") if flags.out else None
-    if "://" in flags.clip or flags.clip.partition(":")[0] == "camera":
-        raise DecodeError(
-            f"{printable(flags.clip)} is an address or a camera; expected a file or folder: record it first"
-        )
+    refuse_stream(flags.clip)
     model = load(choose_model(flags.model))
     check_explainable(model, flags.class_name)
     found = find_clips(str(Path(flags.clip).expanduser())).clips

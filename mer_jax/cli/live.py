@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _STATUS_S = 5.0
 _NO_FACE_S = 5.0
+_HELD = (
+    "warning: only the last {:.1f} s of frames fit into memory; an expression that began before them gets no class; "
+    "smaller or fewer frames help"
+)
 _REASONS = {
     "ended": "the source has ended",
     "seconds": "--seconds have passed",
@@ -75,7 +80,10 @@ def _live(flags: argparse.Namespace) -> None:
             )
         except MerError as error:
             fault = error
-        session.finish()
+        try:
+            session.finish()
+        except MerError as error:
+            fault = fault or error
         output.end(str(fault) if fault else _REASONS[reason], session, time.monotonic() - first.arrived_s)
         watch.print_status()
         if fault:
@@ -137,7 +145,7 @@ class _Watch:
         self._said_s = self._began_s = time.monotonic()
         self._arrived = 0
         self._face_s = 0.0  # time of the last face
-        self._has_said_none = False
+        self._has_said_none = self._has_said_held = False
 
     def on_frame(self, frame: "LiveFrame") -> bool:
         """Takes note of a frame; returns whether to go on."""
@@ -146,6 +154,9 @@ class _Watch:
         elif not self._has_said_none and frame.time_s - self._face_s > _NO_FACE_S:
             self._has_said_none = True
             print(f"no face for {_NO_FACE_S:g} s, at {frame.time_s:.1f} s", file=sys.stderr)
+        if not self._has_said_held and self._predictor.held_s is not None:
+            self._has_said_held = True
+            print(_HELD.format(self._predictor.held_s), file=sys.stderr)
         if time.monotonic() - self._said_s >= _STATUS_S:
             self.print_status()
         if self._window is None:
@@ -201,6 +212,8 @@ def _check_out(out: str | None) -> None:
         raise ConfigError(f"got --out {out}, which exists; expected the name of a new file")
     if not path.parent.is_dir():
         raise ConfigError(f"got --out {out}, but there is no folder {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"got --out {out}, but the folder {path.parent} cannot be written to; choose another one")
 
 
 def _create(out: str) -> IO[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mer_jax
-from mer_jax.cli.command import loading_modules
+from mer_jax.cli.command import loading_modules, refuse_stream
 from mer_jax.cli.progress import ProgressBar
 from mer_jax.errors import ConfigError, DecodeError, MerError
 from mer_jax.system.files import is_sealed, output_folder, printable, seal, write_atomically
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from mer_jax.prediction.model import TrainedModel
     from mer_jax.prediction.video import PredictedVideo, WatchedFace
     from mer_jax.spotting.interval import Interval
+    from mer_jax.vision.frames import FrameSource
     from mer_jax.vision.inspection import Progress
     from mer_jax.vision.sources import ClipSource
 
 _DONE = "done.json"  # the last file that is written about a video
 _SHORT_S = 4.0  # a video of at most this length is one clip, unless --spot is given
+_FACE_AND_SPOTTING = "got --face with spotting, which follows every face; expected --whole or --interval with it"
 
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
@@ -44,7 +46,9 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--whole", action="store_true", help="every file is one expression from onset to offset")
     how.add_argument("--spot", action="store_true", help="spot expressions also in short videos and folders of frames")
-    parser.add_argument("--face", choices=FACES, help="whom to follow of several (default: as the model)")
+    parser.add_argument(
+        "--face", choices=FACES, help="whom to follow of several, not with spotting (default: as the model)"
+    )
     parser.add_argument("--frame_rate", type=float, help="frames per second, for folders of frames")
     parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.webm, half of the time")
     return _predict
@@ -74,8 +78,10 @@ def _predict(flags: argparse.Namespace) -> None:
         raise ConfigError(f"got --interval and --{'whole' if flags.whole else 'spot'}; expected one of them")
     if flags.interval and len(jobs) != 1:
         raise ConfigError(f"got --interval with {len(jobs)} videos; expected one video")
+    if flags.face is not None and flags.spot:
+        raise ConfigError(_FACE_AND_SPOTTING)
     model = load(flags.model)
-    reader = model.reader(face=flags.face)
+    reader = model.reader(face=flags.face, turn="none")  # the whole video is turned before
     record = _describe_call(model, flags)
     bar, lines, links = ProgressBar(), {}, {}
     out.mkdir(parents=True, exist_ok=True)
@@ -87,12 +93,15 @@ def _predict(flags: argparse.Namespace) -> None:
             try:
                 if not _is_done(folder, job, record):
                     _predict_one(model, reader, job, folder, flags, record, bar, place)
+                cut = json.loads((folder / _DONE).read_bytes())["cut_short"]
             except MerError as error:
                 bar.clear()
                 faults.append(f"{printable(job.name)}: {printable(str(error))}")
                 print(f"failed {printable(job.name)}")
                 continue
             bar.clear()
+            if cut:
+                faults.append(f"{printable(job.name)}: {cut}; the results are of the rest")
             links[job.name] = job.name
             lines[job.name] = (folder / "intervals.jsonl").read_text().splitlines(keepends=True)
             _print_intervals(job.name, lines[job.name])
@@ -112,8 +121,10 @@ def _find_jobs(sources: Sequence[str]) -> tuple[list[_Job], list[str]]:
     jobs: dict[str, _Job] = {}
     faults = []
     for source in sources:
-        if "://" in source or source.partition(":")[0] == "camera":
-            faults.append(f"{printable(source)} is an address or a camera; expected a file or folder: record it first")
+        try:
+            refuse_stream(source)
+        except DecodeError as error:
+            faults.append(str(error))
             continue
         paths = [Path(source).expanduser()]
         if glob.has_magic(source) and not paths[0].exists():
@@ -152,22 +163,25 @@ def _predict_one(
     from mer_jax.report.face_log import FaceLog
     from mer_jax.report.prediction import list_files, write_video
     from mer_jax.spotting.interval import parse_interval
-    from mer_jax.vision.turn import turn_frames
+    from mer_jax.vision.cut_short import find_cut
 
     before = _describe_source(job.path)
     stem, overlay = job.path.stem if job.path.is_file() else job.path.name, not flags.no_overlay
-    with job.clip.open() as frames:
+    with job.clip.open() as opened:
+        cut = find_cut(opened)
+        frames = _turn(opened, model, reader)
         times = read_times(frames, flags.frame_rate)
         given = [parse_interval(text, times) for text in flags.interval]
         is_spotted = not given and len(times) > 2 and _is_to_be_spotted(flags, job, float(times[-1]))
-        turned = turn_frames(frames, reader.options.turn, reader.landmarker)
+        if is_spotted and flags.face is not None:
+            raise ConfigError(_FACE_AND_SPOTTING)
 
         def show(done: int, total: int) -> None:
             bar.show(dataclasses.replace(place, frame=done, num_frames=total))
 
         def predict(intervals: "Sequence[Interval] | None", faces: "Mapping[Interval, str | None]") -> "PredictedVideo":
             return predict_video(
-                model, turned if is_spotted else frames, intervals, name=job.name, path=str(job.path), times_s=times,
+                model, frames, intervals, name=job.name, path=str(job.path), times_s=times,
                 faces=faces, spotted=is_spotted, reader=reader,
             )  # fmt: skip
 
@@ -182,18 +196,28 @@ def _predict_one(
                 show(index + 1, len(times))
 
             if video is None:
-                found = spot_video(turned, reader.landmarker, times, on_faces=add)
+                found = spot_video(frames, reader.landmarker, times, on_faces=add)
                 video = predict(list(found), found)
             else:
-                for index, _, faces in watch_faces(turned, reader.landmarker, frame_s):
+                for index, _, faces in watch_faces(frames, reader.landmarker, times):
                     video = number_faces(video, index, faces)
                     add(index, faces)
-            write_video(video, log, turned, folder, stem=stem, overlay=overlay, on_frame=show)
+            write_video(video, log, frames, folder, stem=stem, overlay=overlay, on_frame=show)
     if _describe_source(job.path) != before:
         raise DecodeError("the file changed while it was read, as a recording does; run again when it is complete")
-    done = {**record, "source": before, "files": list_files(stem, overlay=overlay)}
+    files = list_files(stem, overlay=overlay)
+    done = {**record, "source": before, "cut_short": cut and str(cut), "files": files}
     write_atomically(folder / _DONE, json.dumps(seal(done), indent=1) + "\n")
     return video
+
+
+def _turn(frames: "FrameSource", model: "TrainedModel", reader: "ClipReader") -> "FrameSource":
+    """Turns a whole video upright, as the clips of the model were turned."""
+    from mer_jax.vision.turn import turn_frames
+
+    vision = model.description.vision
+    assert vision is not None  # or there were no reader
+    return turn_frames(frames, vision.turn, reader.landmarker)
 
 
 def _is_to_be_spotted(flags: argparse.Namespace, job: _Job, duration_s: float) -> bool:
@@ -228,6 +252,7 @@ def _is_done(folder: Path, job: _Job, record: dict[str, Any]) -> bool:
     expected = {**record, "source": _describe_source(job.path)}
     return (
         is_sealed(done)
+        and "cut_short" in done
         and all(done.get(name) == value for name, value in expected.items())
         and all((folder / name).is_file() for name in done["files"])
     )

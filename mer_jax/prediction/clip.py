@@ -31,12 +31,13 @@ class ClipReader:
         model: What answers; its `description.vision` is not None. Not the `TrainedModel`, which holds this reader: in
             a cycle of references, the garbage collector would stop the detector at any time and in any thread.
         face: Which face to use if there are several, see `VisionOptions.face`; None takes that of the model.
+        turn: How frames are turned, see `VisionOptions.turn`; None takes that of the model.
     """
 
-    def __init__(self, model: Answerer, *, face: str | None = None):
+    def __init__(self, model: Answerer, *, face: str | None = None, turn: str | None = None):
         assert model.description.vision is not None  # checked by TrainedModel.reader
         self._model, options = model, model.description.vision
-        self.options = options if face is None else dataclasses.replace(options, face=face)
+        self.options = dataclasses.replace(options, face=face or options.face, turn=turn or options.turn)
         self.landmarker = FaceLandmarker()
 
     def close(self) -> None:

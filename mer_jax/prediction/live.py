@@ -5,12 +5,14 @@ its own, on frames that were kept; no frame has to wait for it.
 """
 
 import collections
+import contextlib
 import dataclasses
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 import numpy as np
 
+from mer_jax.errors import MerError
 from mer_jax.prediction.model import TrainedModel
 from mer_jax.prediction.result import Prediction
 from mer_jax.prediction.video import FaceWatcher, WatchedFace
@@ -71,18 +73,24 @@ class LivePredictor:
         self.options = options = spotter.options
         self.faces: tuple[WatchedFace, ...] = ()
         self._model = model
-        vision = model.description.vision
-        self._reader = model.reader(face=vision.face if vision else "largest")  # not the model's own: it has a thread
-        # The frames of the corpus may have lain on their side; a live picture does not.
-        self._reader.options = dataclasses.replace(self._reader.options, turn="none")
-        self._landmarker = FaceLandmarker()
+        with contextlib.ExitStack() as opened:
+            # The frames of the corpus may have lain on their side; a live picture does not.
+            self._reader = opened.enter_context(contextlib.closing(model.reader(turn="none")))
+            self._landmarker = opened.enter_context(FaceLandmarker())
+            self._worker = ThreadPoolExecutor(1, "mer live classifier")
+            opened.callback(self._worker.shutdown, cancel_futures=True)
+            self._warm_up()
+            self._opened = opened.pop_all()
         self._watcher, self._spotter = FaceWatcher(self._landmarker), PlacedSpotter(spotter)
         self._recent = RecentFrames(options.delay_s + options.hop_s + options.longest_s)
         self._times: collections.deque[tuple[int, float]] = collections.deque()
         self._last: LiveFrame | None = None
-        self._worker = ThreadPoolExecutor(1, "mer live classifier")
         self._waiting: collections.deque[tuple[LiveInterval, Future[Prediction]]] = collections.deque()
-        self._warm_up()
+
+    @property
+    def held_s(self) -> float | None:
+        """Seconds of the stream that fit into memory, if these are fewer than a long expression needs; None if not."""
+        return self._recent.held_s
 
     def push(self, frame: LiveFrame) -> list[LiveInterval]:
         """Takes the next frame.
@@ -122,9 +130,7 @@ class LivePredictor:
 
     def close(self) -> None:
         """Stops the face detectors, and forgets every frame."""
-        self._worker.shutdown(cancel_futures=True)
-        self._reader.close()
-        self._landmarker.close()
+        self._opened.close()
 
     def __enter__(self) -> "LivePredictor":
         return self
@@ -165,15 +171,18 @@ class LivePredictor:
             elif len(self._waiting) >= _MOST_WAITING and not is_patient:
                 reason = f"{_MOST_WAITING} expressions wait for the classifier: this machine is too slow"
             else:
-                self._waiting.append((each, self._worker.submit(self._classify, frames, apex, place)))
+                self._waiting.append((each, self._worker.submit(self._classify, frames, interval, place)))
                 continue
             ready.append(dataclasses.replace(each, answer=self._abstain(interval, reason)))
         return ready
 
-    def _classify(self, frames: NumberedFrames, apex: int | None, place: str | None) -> Prediction:
-        numbers = frames.numbers
+    def _classify(self, frames: NumberedFrames, interval: Interval, place: str | None) -> Prediction:
+        numbers, apex = frames.numbers, interval.apex_frame
         peak = None if apex is None else numbers.index(apex)
-        answer = self._reader.predict_interval(frames, 0, len(frames) - 1, peak, face=place)
+        try:
+            answer = self._reader.predict_interval(frames, 0, len(frames) - 1, peak, face=place)
+        except MerError as error:  # one clip is no reason to end a session
+            return self._abstain(interval, str(error))
         return dataclasses.replace(
             answer,
             onset_frame=numbers[0],

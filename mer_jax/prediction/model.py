@@ -151,17 +151,22 @@ class TrainedModel:
         """Predicts pictures as the model stores them, see `probabilities`."""
         return [self._answerer.decide(row) for row in self.probabilities(pictures)]
 
-    def reader(self, *, face: str | None = None) -> "ClipReader":
+    def reader(self, *, face: str | None = None, turn: str | None = None) -> "ClipReader":
         """What prepares videos for this model; loads OpenCV and MediaPipe on the first call.
 
         Args:
-            face: Which face to use if there are several, see `VisionOptions.face`; None takes that of the model, and
-                returns the same reader every time.
+            face: Which face to use if there are several, see `VisionOptions.face`; None takes that of the model.
+            turn: How frames are turned, see `VisionOptions.turn`: `none` for frames that are upright already; None
+                turns them as the model's clips were.
+
+        Returns:
+            The same reader every time that both are None; otherwise a new one, which the caller has to close.
 
         Raises:
             ModelError: The model takes prepared clips only, or was made with another version of the preparation.
         """
-        if self._reader is None or face is not None:
+        is_own = face is None and turn is None
+        if self._reader is None or not is_own:
             if self.description.vision is None:
                 raise ModelError(
                     f"the model {self.description.name} was trained on clips that came prepared, so it cannot prepare "
@@ -181,8 +186,8 @@ class TrainedModel:
                 )
             from mer_jax.prediction.clip import ClipReader
 
-            if face is not None:
-                return ClipReader(self._answerer, face=face)
+            if not is_own:
+                return ClipReader(self._answerer, face=face, turn=turn)
             self._reader = ClipReader(self._answerer)
         return self._reader
 

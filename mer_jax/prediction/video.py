@@ -287,14 +287,14 @@ class FaceWatcher:
 
 
 def watch_faces(
-    frames: FrameSource, landmarker: FaceLandmarker, frame_s: float
+    frames: FrameSource, landmarker: FaceLandmarker, times_s: Float64[np.ndarray, " t"]
 ) -> Iterator[tuple[int, Frame, tuple[WatchedFace, ...]]]:
     """Follows the faces through a video, one frame at a time and in constant memory.
 
     Args:
         frames: The video.
         landmarker: Detects the faces.
-        frame_s: Duration of a frame; from 25 frames per second on, faces are detected in some of them only.
+        times_s: Time of each frame, from `read_times`; from 25 frames per second on, faces are detected in some only.
 
     Yields:
         Number of the frame, the frame, and its faces in the order of their numbers.
@@ -302,7 +302,7 @@ def watch_faces(
     watcher = FaceWatcher(landmarker)
     for index in range(len(frames)):
         frame = frames[index]
-        yield index, frame, watcher.watch(index * frame_s, frame)
+        yield index, frame, watcher.watch(float(times_s[index]), frame)
 
 
 def number_faces(video: PredictedVideo, index: int, faces: Sequence[WatchedFace]) -> PredictedVideo:

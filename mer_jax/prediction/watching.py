@@ -85,8 +85,7 @@ def spot_video(
     """
     placed = PlacedSpotter(spotter)
     found: dict[Interval, str | None] = {}
-    frame_s = float(np.median(np.diff(times_s)))
-    for index, frame, faces in watch_faces(frames, landmarker, frame_s):
+    for index, frame, faces in watch_faces(frames, landmarker, times_s):
         found |= placed.push(index, float(times_s[index]), frame, faces)
         on_faces(index, faces)
     found |= placed.finish()

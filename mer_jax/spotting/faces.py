@@ -9,11 +9,11 @@ from mer_jax.vision.frames import GrayFrame
 from mer_jax.vision.landmarks import Landmarks
 from mer_jax.vision.region_motion import RegionTracker
 
-_FORGOTTEN_S = 30.0  # a face that was away for longer needs no memory
-
 
 class FaceSpotter:
     """Follows every face of a video and spots its movements; one tracker and one spotter a face.
+
+    A face that is away until all its movements are certain is forgotten: whoever comes back later is a new one.
 
     Attributes:
         options: Thresholds.
@@ -52,8 +52,9 @@ class FaceSpotter:
         for face_id in [each for each in self._faces if each not in faces]:
             tracker, spotter = self._faces[face_id]
             tracker.lose()
-            found += spotter.push(time_s, None, frame=frame)
-            if time_s - self._seen_s[face_id] > _FORGOTTEN_S:
+            if time_s - self._seen_s[face_id] <= self.options.delay_s + self.options.hop_s:
+                found += spotter.push(time_s, None, frame=frame)
+            else:  # all that it did is certain
                 found += spotter.finish()
                 del self._faces[face_id], self._seen_s[face_id]
         return sorted(found, key=lambda each: (each.onset_frame, each.offset_frame))

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 
 from mer_jax.spotting.expressions import find_movements
-from mer_jax.spotting.interval import Interval
+from mer_jax.spotting.interval import EXPRESSIONS, Interval
 from mer_jax.spotting.options import SpottingOptions
 from mer_jax.spotting.series import sample_motion
 from mer_jax.vision.region_motion import FaceMotion
@@ -49,7 +49,7 @@ class Spotter:
         self._frame = 0
         self._reported_s = -np.inf  # apexes up to this time are reported
         self._looked_s = -np.inf
-        self._last: dict[str, Interval] = {}
+        self._last: dict[str, Interval] = {}  # micro and macro under one name: a later look may call one the other
 
     def push(self, time_s: float, motion: FaceMotion | None, *, frame: int | None = None) -> list[Interval]:
         """Takes the next frame.
@@ -91,14 +91,15 @@ class Spotter:
             first, apex, last = (
                 self._nearest(times, series.times_s[each]) for each in (span.first, span.apex, span.last)
             )
-            before = self._last.get(kind)
+            name = "expression" if kind in EXPRESSIONS else kind
+            before = self._last.get(name)
             if last <= first or (before is not None and first <= before.offset_frame):
                 continue  # a part of the one that was reported
             interval = Interval(
                 onset_frame=first, offset_frame=last, apex_frame=apex, face_id=self._face_id, kind=kind,
                 score=span.score,
             )  # fmt: skip
-            self._last[kind] = interval
+            self._last[name] = interval
             intervals.append(interval)
         self._reported_s = max(self._reported_s, until_s)
         return intervals

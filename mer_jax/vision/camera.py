@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from mer_jax.errors import DecodeError
+from mer_jax.system.addresses import hide_password
 from mer_jax.vision.frames import ArrayFrames
 from mer_jax.vision.libraries import cv2, quiet_opencv
 
@@ -56,7 +57,7 @@ def record_camera(
         DecodeError: There is no such camera, it delivers no frame, another program uses it, or the size of its frames
             changes.
     """
-    name = f"camera {device}"
+    name = f"camera {hide_password(str(device))}"
     with quiet_opencv():
         capture = cv2.VideoCapture(device)
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mer_jax.vision.camera import CameraFrames
+from mer_jax.vision.cut_short import find_cut
 from mer_jax.vision.examination import RARE_FACE, Examination
 from mer_jax.vision.figures import FrameFigures
 from mer_jax.vision.frame_runs import count_frames, frame_runs
@@ -30,7 +31,6 @@ _TURNED_AWAY_DEGREES = 25.0
 _TILTED_DEGREES = 20.0
 _LOW_RATE = 50.0  # frames/s: ten frames in a micro-expression of .2 s
 _UNEVEN = 0.25  # of the median interval
-_MISSING_DURATION = 1.02, 0.1  # factor and seconds by which a header may exceed the frames
 
 
 class _Findings(list[Finding]):
@@ -97,17 +97,12 @@ def _judge_source(found: _Findings, frames: FrameSource, seen: Examination) -> N
         first, reason = next(iter(seen.unreadable.items()))
         message = f"{count_frames(len(seen.unreadable))} cannot be decoded; frame {first}: {reason}"
         found.report("warning" if seen.detections else "error", Reason.UNREADABLE, message, list(seen.unreadable))
-    times, stated = frames.timestamps_s, frames.stated_duration_s
-    if times is not None and stated is not None:
-        lasts = float(times[-1]) + (float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
-        factor, slack = _MISSING_DURATION
-        if isinstance(frames, CameraFrames):
-            if times[-1] < stated:
-                message = f"the camera stopped after {times[-1]:.1f} of {stated:.1f} s"
-                found.report("warning", Reason.CUT_SHORT, message)
-        elif stated > factor * lasts + slack:
-            message = f"cut short: the header says {stated:.2f} s, the frames that can be decoded last {lasts:.2f} s"
-            found.report("warning", Reason.CUT_SHORT, message)
+    if isinstance(frames, CameraFrames):
+        lasts, asked = frames.timestamps_s[-1], frames.stated_duration_s
+        if lasts < asked:
+            found.report("warning", Reason.CUT_SHORT, f"the camera stopped after {lasts:.1f} of {asked:.1f} s")
+    elif (cut := find_cut(frames)) is not None:
+        found.report("warning", Reason.CUT_SHORT, str(cut))
     if seen.is_combed:
         cure = "deinterlace it before it is split into frames"
         if isinstance(frames, VideoFrames):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mer_jax.errors import DecodeError
+from mer_jax.system.addresses import hide_password
 from mer_jax.system.files import printable
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.options import VisionOptions
@@ -56,7 +57,7 @@ class Inspection:
     """All clips of a source.
 
     Attributes:
-        source: What was inspected.
+        source: What was inspected; of an address, without its password.
         options: How the clips would be prepared for a network.
         clips: Clip name to its findings and measurements, in natural order.
         passed_over: File suffix to the number of files that are neither videos nor frames.
@@ -118,7 +119,7 @@ def inspect_source(
                 clips[each.name] = InspectedClip(None, (Finding("error", Reason.UNREADABLE, str(error)),))
             else:
                 clips[each.name] = InspectedClip(quality, tuple(quality.findings))
-    return Inspection(source, options, clips, found.passed_over)
+    return Inspection(hide_password(source), options, clips, found.passed_over)
 
 
 def _plain_clip(clip: InspectedClip) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mer_jax.errors import DecodeError
+from mer_jax.vision.cut_short import compare_durations
 from mer_jax.vision.frames import to_8_bit
 from mer_jax.vision.libraries import cv2, quiet_opencv
-from mer_jax.vision.video import VideoFrames
+from mer_jax.vision.video import VideoFrames, stated_duration_s
 
 _FARTHEST_APART_S = 2.0  # of a stream's own time and that of arrival, beyond which its own is made up
 _LARGEST_JUMP_S = 5.0  # of a stream's own time from frame to frame
@@ -103,17 +104,22 @@ def play_file(path: Path, pace: float, stop: threading.Event) -> TimedPictures:
         stop: Ends reading.
 
     Raises:
-        DecodeError: It cannot be decoded.
+        DecodeError: It cannot be decoded, or ends in the middle.
     """
     with quiet_opencv():  # absolute, since FFmpeg reads `10:30.mp4` as a protocol
         capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
-    is_any = False
-    for timed in _pace(capture, str(path), pace, stop):
-        is_any = True
-        yield timed
-    if not is_any and not stop.is_set():
+    stated_s, usual_s = stated_duration_s(capture), _usual_s(capture)
+    lasts_s = 0.0
+    for time_s, picture in _pace(capture, str(path), pace, stop):
+        lasts_s = time_s + usual_s
+        yield time_s, picture
+    if stop.is_set():
+        return
+    if not lasts_s:
         VideoFrames(path).close()  # says what is wrong with it
         raise DecodeError(f"{path} cannot be decoded")
+    if (cut := compare_durations(stated_s, lasts_s)) is not None:
+        raise DecodeError(f"{path} is {cut}")
 
 
 class StreamClock:
@@ -149,8 +155,7 @@ class StreamClock:
 
 def _pace(capture: "cv2.VideoCapture", name: str, pace: float, stop: threading.Event) -> TimedPictures:
     """Yields the frames of a file, each when its time has come."""
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    usual_s = 1 / (rate if 0 < rate <= 1000 else _USUAL_RATE)
+    usual_s = _usual_s(capture)
     start_s, time_s, before_s = time.monotonic(), 0.0, None
     for picture in _pull(capture, name, stop):
         own_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
@@ -159,6 +164,12 @@ def _pace(capture: "cv2.VideoCapture", name: str, pace: float, stop: threading.E
             stop.wait(max(0.0, start_s + time_s / pace - time.monotonic()))
         before_s = own_s
         yield time_s, picture
+
+
+def _usual_s(capture: "cv2.VideoCapture") -> float:
+    """Duration of a frame by the header."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return 1 / (rate if 0 < rate <= 1000 else _USUAL_RATE)
 
 
 def _pull(capture: "cv2.VideoCapture", name: str, stop: threading.Event) -> Iterator[Picture]:

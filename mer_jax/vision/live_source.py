@@ -6,7 +6,6 @@ dropped and counted: an analysis that is too slow sees fewer frames, but never o
 
 import dataclasses
 import functools
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mer_jax.errors import ConfigError, DecodeError
+from mer_jax.system.addresses import hide_password
 from mer_jax.vision.frames import Frame
 from mer_jax.vision.libraries import cv2, quiet_opencv
 from mer_jax.vision.live_readers import Picture, TimedPictures, play_file, read_address, read_camera
@@ -148,8 +148,10 @@ class LiveSource:
                     self._post(time_s, picture)
         except DecodeError as error:
             self._failure = error
-        except cv2.error as error:
-            self._failure = DecodeError(f"{self.name} cannot be decoded: {error.err}")
+        except Exception as error:  # whatever it is: a thread that dies quietly would look like the end of the source
+            reason = error.err if isinstance(error, cv2.error) else f"{type(error).__name__}: {error}"
+            self._failure = DecodeError(f"{self.name} cannot be decoded: {hide_password(reason)}")
+            self._failure.__cause__ = error
         finally:
             with self._changed:
                 self._is_over = True
@@ -168,16 +170,6 @@ class LiveSource:
             return
         what = "has stalled: no frame for" if self.arrived else "delivers no frame within"
         raise DecodeError(f"{self.name} {what} {self._timeout_s:g} s (--timeout)")
-
-
-def hide_password(source: str) -> str:
-    """Returns an address without the password in it.
-
-    Example:
-        >>> hide_password("rtsp://me:secret@10.0.0.7/stream")
-        'rtsp://me:***@10.0.0.7/stream'
-    """
-    return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", source)
 
 
 def _shrink(picture: Picture) -> UInt8[np.ndarray, "rows columns 3"]:

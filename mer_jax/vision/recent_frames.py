@@ -7,11 +7,15 @@ from typing import SupportsIndex
 from mer_jax.vision.frames import Frame, FrameSource, GrayFrame
 from mer_jax.vision.libraries import cv2
 
-_MOST_BYTES = 2**29  # 580 frames of 640x480
+_MOST_BYTES = 2**29  # 582 frames of 640x480, 258 of 960x720
 
 
 class RecentFrames:
     """Keeps the frames of the last seconds.
+
+    Attributes:
+        held_s: Seconds that fit into `most_bytes`, once frames had to make room before their time; None as long as all
+            are kept as long as they should be.
 
     Args:
         kept_s: How long a frame is kept, seconds.
@@ -22,6 +26,7 @@ class RecentFrames:
         self._kept_s, self._most_bytes = kept_s, most_bytes
         self._frames: collections.deque[tuple[int, float, Frame]] = collections.deque()
         self._bytes = 0
+        self.held_s: float | None = None
 
     def add(self, number: int, time_s: float, frame: Frame) -> None:
         """Adds the next frame.
@@ -33,8 +38,14 @@ class RecentFrames:
         """
         self._frames.append((number, time_s, frame))
         self._bytes += frame.nbytes
-        while self._frames[0][1] < time_s - self._kept_s or (self._bytes > self._most_bytes and len(self._frames) > 1):
-            self._bytes -= self._frames.popleft()[2].nbytes
+        while self._frames[0][1] < time_s - self._kept_s:
+            self._forget_first()
+        while self._bytes > self._most_bytes and len(self._frames) > 1:
+            self._forget_first()
+            self.held_s = time_s - self._frames[0][1]
+
+    def _forget_first(self) -> None:
+        self._bytes -= self._frames.popleft()[2].nbytes
 
     def cut(self, first: int, last: int) -> "NumberedFrames | None":
         """Returns the frames of an interval; None if its first one is not kept any more.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mer_jax.errors import DecodeError
+from mer_jax.system.addresses import hide_password
 from mer_jax.system.files import natural_key
 from mer_jax.vision.camera import record_camera
 from mer_jax.vision.frames import FRAME_SUFFIXES, FolderFrames, FrameSource
@@ -81,10 +82,11 @@ def find_clips(source: str, seconds: float = 5.0) -> FoundClips:
     word, _, device = source.partition(":")
     if word == "camera":
         number = int(device or 0) if device.isdecimal() or not device else device
-        return FoundClips((ClipSource(source, "video", lambda: record_camera(number, seconds)),))
+        return FoundClips((ClipSource(hide_password(source), "video", lambda: record_camera(number, seconds)),))
     root = Path(source).expanduser()
     if not root.exists():
-        raise DecodeError(f"{source} does not exist; expected a video, a folder, or camera[:NUMBER|:ADDRESS]")
+        shown = hide_password(source)
+        raise DecodeError(f"{shown} does not exist; expected a video, a folder, or camera[:NUMBER|:ADDRESS]")
     if root.is_file():
         return FoundClips((_entry(root, root.name),))
     clips: set[Path] = set()

@@ -64,8 +64,8 @@ class VideoFrames(FrameSource):
             )
         if len(first) == _PROBED_FRAMES and all(np.array_equal(first[0], each) for each in first[1:]):
             self._refuse_interlaced()
-        rate, count = (self._capture.get(each) for each in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
-        self._stated_duration_s = count / rate if rate > 0 and count > 0 else None
+        self._stated_duration_s = stated_duration_s(self._capture)
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
         self._timestamps_s = repair_times((np.asarray(timestamps_ms) - timestamps_ms[0]) / 1000.0, rate)
         self._corrections = self._plan_aspect()
         self._restart()
@@ -202,6 +202,12 @@ class VideoFrames(FrameSource):
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_CUBIC)
         self._current = image
         return image
+
+
+def stated_duration_s(capture: cv2.VideoCapture) -> float | None:
+    """Returns the duration of an open file by its header in seconds; None without one."""
+    rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    return count / rate if rate > 0 and count > 0 else None
 
 
 def repair_times(times_s: Float64[np.ndarray, "t"], rate: float) -> Float64[np.ndarray, "t"]:
