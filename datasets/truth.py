@@ -18,6 +18,7 @@ from typing import Any
 from datasets.build import find_manual_dir
 from datasets.long_videos import LongCorpus, find_long_release, long_corpora
 from mer_jax.cli.command import run_command
+from mer_jax.data.provenance import mark_provenance
 from mer_jax.errors import CorpusError
 from mer_jax.spotting.interval import Interval
 from mer_jax.system.files import output_folder, printable, write_atomically
@@ -53,7 +54,7 @@ def truth_rows(corpus: LongCorpus, labels: str = EMOTION) -> Iterable[tuple[Any,
             frames = (interval.onset_frame, interval.apex_frame, interval.offset_frame)
             label = each.emotion if labels == EMOTION else each.coarse_emotion
             told = (video.name, video.subject, f"{video.frame_rate:g}", video.num_frames)
-            yield (*told, *frames, interval.kind, label, corpus.provenance)
+            yield (*told, *frames, interval.kind, label, mark_provenance(corpus.provenance))
 
 
 def read_disturbances(corpus: LongCorpus) -> dict[str, tuple[tuple[Interval, str], ...]]:
@@ -99,9 +100,9 @@ def write_truth(corpus: LongCorpus, out: Path, *, labels: str = EMOTION) -> list
         CorpusError: The surrogate's file of disturbances is missing or damaged.
     """
     out.mkdir(parents=True, exist_ok=True)
+    provenance = mark_provenance(corpus.provenance)
     videos = [
-        (video.name, video.subject, f"{video.frame_rate:g}", video.num_frames, corpus.provenance)
-        for video in corpus.videos
+        (video.name, video.subject, f"{video.frame_rate:g}", video.num_frames, provenance) for video in corpus.videos
     ]
     tables = {
         "truth.csv": write_table(truth_rows(corpus, labels)),
@@ -110,7 +111,7 @@ def write_truth(corpus: LongCorpus, out: Path, *, labels: str = EMOTION) -> list
     if corpus.provenance == "surrogate":
         disturbances = read_disturbances(corpus)
         tables["disturbances.csv"] = write_table(
-            (*told[:4], each.onset_frame, each.apex_frame, each.offset_frame, each.kind, label, corpus.provenance)
+            (*told[:4], each.onset_frame, each.apex_frame, each.offset_frame, each.kind, label, provenance)
             for told in videos
             for each, label in disturbances[told[0]]
         )

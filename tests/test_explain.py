@@ -246,6 +246,9 @@ def test_files(toy, clip, explained, tmp_path):
     text = page.read_text()
     assert "a &lt;b&gt;" in text
     assert "SURROGATE" in text
+    assert "SURROGATE" in (page.parent / NUMBERS).read_text()
+    with np.load(page.parent / MAPS) as maps:
+        assert maps["provenance"] == "SURROGATE"
     assert "article 5(1)(f)" in text
 
 

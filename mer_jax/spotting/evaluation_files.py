@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mer_jax.data.provenance import mark_provenance
 from mer_jax.spotting.counts import Counts
 from mer_jax.spotting.evaluation import Evaluation
 from mer_jax.spotting.interval import Interval
@@ -64,7 +65,7 @@ def to_plain(evaluation: Evaluation) -> dict[str, Any]:
         if own:
             recognition[kind] = {**_fields(own), "f1": own.f1, "uar": own.uar, "strs": own.strs}
     plain: dict[str, Any] = {
-        "provenance": evaluation.provenance,
+        "provenance": mark_provenance(evaluation.provenance),
         "iou": scores.iou,
         "num_videos": len(scores.videos),
         "minutes": scores.minutes,
@@ -103,13 +104,14 @@ def _list_scores(evaluation: Evaluation) -> Iterator[list[object]]:
     for iou, counts in evaluation.scores.by_iou.items():
         for kind in (*evaluation.scores.kinds, OVERALL):
             own = _make_plain(_count_plainly(counts[kind]))
-            yield [evaluation.provenance, kind, f"{iou:g}", *(_cell(own[name]) for name in _SCORE_COLUMNS[3:])]
+            start = [mark_provenance(evaluation.provenance), kind, f"{iou:g}"]
+            yield [*start, *(_cell(own[name]) for name in _SCORE_COLUMNS[3:])]
 
 
 def _list_matches(evaluation: Evaluation) -> Iterator[list[object]]:
     for video in evaluation.scores.videos:
         answers, emotions = (side[video.name] for side in evaluation.emotions)
-        start = [evaluation.provenance, printable(video.name), printable(video.subject or "")]
+        start = [mark_provenance(evaluation.provenance), printable(video.name), printable(video.subject or "")]
         reasons = iter(video.false_alarms)
         match_of = {each.predicted: each for each in video.matches}
         for index, each in enumerate(video.predicted):
