@@ -328,6 +328,16 @@ def test_only_standard_flow_is_helped_among_baselines(tmp_path):
         mer_jax.train(experiment, motion, pretrained=start)
 
 
+def test_a_network_and_a_classifier_do_not_start_from_each_other(clips, network):
+    linear = Pretrained("linear", {"weights": np.zeros((588, 3), np.float32), "bias": np.zeros(3, np.float32)})
+    with pytest.raises(ConfigError, match="linear has weights, bias; expected params, as SmallNet has"):
+        mer_jax.train(start_from(linear), clips, pretrained=linear)
+    motion = Clips.from_arrays(np.zeros((6, 28, 28, 3), np.uint8), [0, 1, 2] * 2, list("aabbcc"))
+    experiment = network.apply_to(make_experiment(model=StandardFlow(), protocols=("loso",)))
+    with pytest.raises(ConfigError, match=r"toy has .*expected weights and bias, as StandardFlow has"):
+        mer_jax.train(experiment, motion, pretrained=network)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mer_jax.errors import MerError
+from mer_jax.errors import ConfigError, MerError
 from mer_jax.system.files import printable
 
 # The operating system's reasons for refusing to write.
@@ -42,6 +42,16 @@ def loading_modules() -> Iterator[None]:
 def expand_path(text: str) -> Path:
     """Converts a path on the command line; `~` is expanded, since shells do not do so in `--option=~/folder`."""
     return Path(text).expanduser()
+
+
+def check_frame_rate(frame_rate: float | None) -> None:
+    """Validates `--frame_rate`; None is the default of all commands.
+
+    Raises:
+        ConfigError: Not above 0, or above 100,000 frames per second.
+    """
+    if frame_rate is not None and not 0 < frame_rate <= 100_000:
+        raise ConfigError(f"got --frame_rate {frame_rate:g}; expected frames per second, above 0")
 
 
 def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
