@@ -1,11 +1,9 @@
 """`spotting.json`, `spotting.csv` and `matches.csv`: scores of spotting as files."""
 
-import csv
 import dataclasses
-import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from mer_jax.spotting.counts import Counts
 from mer_jax.spotting.evaluation import Evaluation
 from mer_jax.spotting.interval import Interval
 from mer_jax.spotting.measure import OVERALL
-from mer_jax.system.files import printable, write_atomically
+from mer_jax.system.files import format_csv, printable, write_atomically
 
 _SCORE_COLUMNS = (
     "provenance", "kind", "iou", "labels", "predictions", "true_positives", "false_positives", "false_negatives",
@@ -42,8 +40,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "spotting.json": json.dumps(to_plain(evaluation), indent=2, allow_nan=False) + "\n",
-        "spotting.csv": _format_table(_SCORE_COLUMNS, _list_scores(evaluation)),
-        "matches.csv": _format_table(_MATCH_COLUMNS, _list_matches(evaluation)),
+        "spotting.csv": format_csv(_SCORE_COLUMNS, _list_scores(evaluation)),
+        "matches.csv": format_csv(_MATCH_COLUMNS, _list_matches(evaluation)),
     }
     return [write_atomically(folder / name, content) for name, content in contents.items()]
 
@@ -135,14 +133,6 @@ def _list_matches(evaluation: Evaluation) -> Iterator[list[object]]:
 
 def _ends(interval: Interval) -> list[int]:
     return [interval.onset_frame, interval.offset_frame]
-
-
-def _format_table(header: Sequence[str], rows: Iterator[list[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _count_plainly(counts: Counts) -> dict[str, Any]:
