@@ -199,11 +199,11 @@ def _read_videos(
     videos: dict[str, VideoFacts] = {}
     timed: dict[str, list[tuple[int, float]]] = {}
     for row, (place, values) in zip(rows, cells, strict=True):
-        stated = {
-            name: parse_number(path, place, name, values[name]) if values.get(name) else None
+        frame_rate, duration_s = (
+            parse_number(path, place, name, values[name]) if values.get(name) else None
             for name in ("frame_rate", "duration_s")
-        }
-        facts = VideoFacts(subject=values.get("subject") or None, **stated)
+        )
+        facts = VideoFacts(subject=values.get("subject") or None, frame_rate=frame_rate, duration_s=duration_s)
         known = videos.get(row.video, VideoFacts())
         if None not in (known.subject, facts.subject) and known.subject != facts.subject:
             reject(
