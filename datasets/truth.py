@@ -9,7 +9,6 @@ blinks, gaze shifts, speech and movements of the head in the same columns.
 
 import argparse
 import csv
-import io
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import Any
 from datasets.build import find_manual_dir
 from datasets.long_videos import LongCorpus, find_long_release, long_corpora
 from mer_jax.cli.command import run_command
+from mer_jax.data.provenance import mark_provenance
 from mer_jax.errors import CorpusError
 from mer_jax.spotting.interval import Interval
-from mer_jax.system.files import output_folder, printable, write_atomically
+from mer_jax.system.files import format_csv, output_folder, printable, write_atomically
 
 COLUMNS = (
     "file", "subject", "frame_rate", "num_frames", "onset_frame", "apex_frame", "offset_frame", "type", "label",
@@ -29,15 +29,6 @@ COLUMNS = (
 DISTURBANCES_NAME = "SURROGATE_disturbances.csv"  # in the root folder of a surrogate
 EMOTION, COARSE = "emotion", "coarse"
 LABELS = (EMOTION, COARSE)
-
-
-def write_table(rows: Iterable[Sequence[Any]], columns: Sequence[str] = COLUMNS) -> str:
-    """Returns a CSV file of a header and rows."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def truth_rows(corpus: LongCorpus, labels: str = EMOTION) -> Iterable[tuple[Any, ...]]:
@@ -53,7 +44,7 @@ def truth_rows(corpus: LongCorpus, labels: str = EMOTION) -> Iterable[tuple[Any,
             frames = (interval.onset_frame, interval.apex_frame, interval.offset_frame)
             label = each.emotion if labels == EMOTION else each.coarse_emotion
             told = (video.name, video.subject, f"{video.frame_rate:g}", video.num_frames)
-            yield (*told, *frames, interval.kind, label, corpus.provenance)
+            yield (*told, *frames, interval.kind, label, mark_provenance(corpus.provenance))
 
 
 def read_disturbances(corpus: LongCorpus) -> dict[str, tuple[tuple[Interval, str], ...]]:
@@ -99,20 +90,23 @@ def write_truth(corpus: LongCorpus, out: Path, *, labels: str = EMOTION) -> list
         CorpusError: The surrogate's file of disturbances is missing or damaged.
     """
     out.mkdir(parents=True, exist_ok=True)
+    provenance = mark_provenance(corpus.provenance)
     videos = [
-        (video.name, video.subject, f"{video.frame_rate:g}", video.num_frames, corpus.provenance)
-        for video in corpus.videos
+        (video.name, video.subject, f"{video.frame_rate:g}", video.num_frames, provenance) for video in corpus.videos
     ]
     tables = {
-        "truth.csv": write_table(truth_rows(corpus, labels)),
-        "videos.csv": write_table(videos, (*COLUMNS[:4], COLUMNS[-1])),
+        "truth.csv": format_csv(COLUMNS, truth_rows(corpus, labels)),
+        "videos.csv": format_csv((*COLUMNS[:4], COLUMNS[-1]), videos),
     }
     if corpus.provenance == "surrogate":
         disturbances = read_disturbances(corpus)
-        tables["disturbances.csv"] = write_table(
-            (*told[:4], each.onset_frame, each.apex_frame, each.offset_frame, each.kind, label, corpus.provenance)
-            for told in videos
-            for each, label in disturbances[told[0]]
+        tables["disturbances.csv"] = format_csv(
+            COLUMNS,
+            (
+                (*told[:4], each.onset_frame, each.apex_frame, each.offset_frame, each.kind, label, provenance)
+                for told in videos
+                for each, label in disturbances[told[0]]
+            ),
         )
     return [write_atomically(out / name, text) for name, text in tables.items()]
 

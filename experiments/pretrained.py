@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flax.traverse_util import unflatten_dict
 
@@ -52,12 +53,16 @@ class Start:
     """What an experiment starts from.
 
     Attributes:
+        model: Its name or folder, as the experiment has it.
+        way: See `Pretraining`.
         description: Of the trained model.
-        pretrained: Its weights, and the clips that are added.
+        weights: As `Pretrained` has them.
     """
 
+    model: str
+    way: str
     description: ModelDescription
-    pretrained: Pretrained
+    weights: Any
 
     def check_people(self, clips: Clips) -> str:
         """Refuses a model that has seen the people who are tested.
@@ -66,7 +71,8 @@ class Start:
             A warning where that cannot be known; "" for none.
 
         Raises:
-            ConfigError: It was trained on these clips, or on recordings of this corpus; or its classes are others.
+            ConfigError: It was trained on these clips, or on recordings of one of their corpora; or its classes are
+                others.
         """
         name, training = self.description.name, self.description.training
         if self.description.class_names != clips.class_names:
@@ -74,11 +80,14 @@ class Start:
                 f"{name} answers {', '.join(self.description.class_names)}; the corpus has "
                 f"{', '.join(clips.class_names)}: expected the same classes in the same order"
             )
-        same_corpus = training.get("corpus") == clips.corpus_name and not self.description.is_surrogate
-        if training.get("fingerprint") == clips.fingerprint or same_corpus:
+        # A composite has a name of its own and the people of several corpora. Models of older versions name only one.
+        trained = {training.get("corpus"), *training.get("corpora", ())}
+        both = set() if self.description.is_surrogate else trained & {clips.corpus_name, *clips.corpus}
+        if training.get("fingerprint") == clips.fingerprint or both:
+            shown = ", ".join(sorted(both)) or training.get("corpus")
             raise ConfigError(
-                f"{name} was trained on {training.get('corpus')}, which is tested here: it has seen the people that a "
-                "fold leaves out; expected a model of other people"
+                f"{name} was trained on {shown}, which is tested here: it has seen the people that a fold leaves out; "
+                "expected a model of other people"
             )
         if self.description.is_surrogate:
             return ""
@@ -87,21 +96,33 @@ class Start:
             "in this corpus too"
         )
 
+    def load(
+        self,
+        *,
+        data_dir: str | Path | None = None,
+        workers: int | None = None,
+        say: Callable[[str], None] = print,
+    ) -> Pretrained:
+        """Returns what training takes; where clips are added, they are rendered unless they are kept.
 
-def load_pretrained(
-    experiment: Experiment,
-    *,
-    data_dir: str | Path | None = None,
-    workers: int | None = None,
-    say: Callable[[str], None] = print,
-) -> Start | None:
+        Args:
+            data_dir: Where recordings are kept that are added to training; None takes the default.
+            workers: Processes that render them.
+            say: Takes lines for the user.
+        """
+        clips = _load_clips(data_dir, workers, say) if self.way == "clips" else None
+        pretrained = Pretrained(self.model, self.weights, clips)
+        said = "SURROGATE " if self.description.is_surrogate else ""
+        added = f"{len(clips)} clips of {clips.num_subjects} people that taught it, added" if clips else "its weights"
+        say(f"pretrained: {said}{self.description.name}, checksum {pretrained.record.checksum}: {added}")
+        return pretrained
+
+
+def read_start(experiment: Experiment) -> Start | None:
     """Reads what an experiment starts from; None if it starts from nothing.
 
     Args:
-        experiment: With `pretraining`; its checksum, if there is one, has to hold.
-        data_dir: Where recordings are kept that are added to training; None takes the default.
-        workers: Processes that render them.
-        say: Takes lines for the user.
+        experiment: With `pretraining`.
 
     Raises:
         ModelError: There is no such model, or it is damaged.
@@ -116,13 +137,10 @@ def load_pretrained(
         raise ConfigError(
             f"{named.model} has {description.members} sets of weights; expected one to start from, written by --final"
         )
+    if named.way == "clips":
+        _check_recipe(description)
     member = {name.removeprefix("0/"): array for name, array in arrays.items()}
-    clips = _load_clips(description, data_dir, workers, say) if named.way == "clips" else None
-    pretrained = Pretrained(named.model, unflatten_dict(member, sep="/"), clips)
-    said = "SURROGATE " if description.is_surrogate else ""
-    added = f"{len(clips)} clips of {clips.num_subjects} people that taught it, added" if clips else "its weights"
-    say(f"pretrained: {said}{description.name}, checksum {pretrained.record.checksum}: {added}")
-    return Start(description, pretrained)
+    return Start(named.model, named.way, description, unflatten_dict(member, sep="/"))
 
 
 def check_description(experiment: Experiment, description: ModelDescription) -> None:
@@ -155,21 +173,23 @@ def check_description(experiment: Experiment, description: ModelDescription) -> 
         )
 
 
-def _load_clips(
-    description: ModelDescription, data_dir: str | Path | None, workers: int | None, say: Callable[[str], None]
-) -> Clips:
-    """The first recording of each laboratory that taught the shipped weights, rendered again unless it is kept.
-
-    A third of all their clips: enough beside the few of a corpus, and every fold is fitted to them many times.
-    """
-    from datasets.surrogate.motion_clips import record_motion
-    from experiments.configs.surrogate_motion import RECIPE
+def _check_recipe(description: ModelDescription) -> None:
     from experiments.surrogate_motion import NAME
 
     if description.name != NAME:
         raise ConfigError(
             f"got --pretrained_by=clips with {description.name}; expected {NAME}, whose clips can be rendered again"
         )
+
+
+def _load_clips(data_dir: str | Path | None, workers: int | None, say: Callable[[str], None]) -> Clips:
+    """The first recording of each laboratory that taught the shipped weights, rendered again unless it is kept.
+
+    A third of all their clips: enough beside the few of a corpus, and every fold is fitted to them many times.
+    """
+    from datasets.surrogate.motion_clips import record_motion
+    from experiments.configs.surrogate_motion import RECIPE
+
     folder = Path(data_dir).expanduser() if data_dir else default_data_dir()
     first = [each for each in RECIPE.recordings() if each.seed == RECIPE.seeds[0]]
     return record_motion(first, folder / "motion", workers=workers, say=say)

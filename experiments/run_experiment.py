@@ -13,7 +13,7 @@ import jax
 
 from datasets.load import load_corpus
 from experiments.final import write_final
-from experiments.pretrained import load_pretrained
+from experiments.pretrained import read_start
 from experiments.processes import first_process_first, initialize_processes
 from experiments.progress import RunProgress
 from experiments.recorder import Recorder, count_folds, seconds_by_fold
@@ -128,7 +128,7 @@ def _run_stages(
     if not is_baseline(experiment.model) and jax.default_backend() == "cpu":
         start_loading()  # the compiler works while the corpus is prepared
     with first_process_first():
-        start = load_pretrained(experiment, data_dir=options.data_dir, workers=options.workers, say=say)
+        start = read_start(experiment)
         clips, facts = load_corpus(
             experiment,
             manual_dir=options.manual_dir,
@@ -137,12 +137,15 @@ def _run_stages(
             keep=options.keep,
             say=say,
         )
-    check_clips(experiment.model, clips)
-    pretrained = None
-    if start is not None:
-        pretrained, experiment = start.pretrained, start.pretrained.apply_to(experiment)
-        if warning := start.check_people(clips):
-            say(warning)
+        check_clips(experiment.model, clips)
+        pretrained = None
+        if start is not None:
+            if warning := start.check_people(clips):
+                say(warning)
+            # Last, because rendering the clips of a model takes minutes.
+            pretrained = start.load(data_dir=options.data_dir, workers=options.workers, say=say)
+    if pretrained is not None:
+        experiment = pretrained.apply_to(experiment)
         check_pretrained(experiment, clips, pretrained)
     got, expected = fingerprint(experiment, clips), options.expected_fingerprint
     if expected and got != expected:

@@ -295,7 +295,7 @@ class TestTruth:
         assert {row["label"] for row in rows["truth"]} <= {"negative", "positive", "surprise", "others", ""}
         assert {row["file"] for row in rows["videos"]} == set(truth_of(plan))
         assert {row["type"] for row in rows["disturbances"]} <= {BLINK, GAZE, SPEECH, TURN}
-        assert {row["provenance"] for each in rows.values() for row in each} == {"surrogate"}
+        assert {row["provenance"] for each in rows.values() for row in each} == {"SURROGATE"}
 
     def test_disturbances_of_recordings_are_not_known(self, written, tmp_path):
         corpus = find_long_release(CASME).read_long(written[CASME][0])

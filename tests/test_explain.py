@@ -222,6 +222,13 @@ def test_several_clips_are_refused(toy, clip):
         explain_clip(toy, np.stack([clip, clip]))
 
 
+def test_a_batch_of_one_is_one_clip():
+    model, motion = TrainedModel(*make_linear_model()), np.full((28, 28, 3), 140, np.uint8)
+    one, batch = (explain_clip(model, each, draws=1) for each in (motion, motion[None]))
+    assert batch.score == one.score
+    np.testing.assert_array_equal(batch.maps[0].values, one.maps[0].values)
+
+
 def test_unknown_class_is_refused(toy, clip):
     with pytest.raises(ConfigError, match="no class 'positiv'; did you mean 'positive'"):
         explain_clip(toy, clip, class_name="positiv")
@@ -246,6 +253,9 @@ def test_files(toy, clip, explained, tmp_path):
     text = page.read_text()
     assert "a &lt;b&gt;" in text
     assert "SURROGATE" in text
+    assert "SURROGATE" in (page.parent / NUMBERS).read_text()
+    with np.load(page.parent / MAPS) as maps:
+        assert maps["provenance"] == "SURROGATE"
     assert "article 5(1)(f)" in text
 
 
@@ -322,6 +332,11 @@ def test_command_refuses_bad_input_in_one_line(tmp_path, capsys):
         (["rtsp://x", "--model", model], "is an address or a camera"),
         ([clip, "--model", model, "--out", clip], "is a file"),
         ([clip, "--model", model, "--seed", "-1"], "expected 0 or more"),
+        ([clip, "--model", model, "--frame_rate", "0"], "got --frame_rate 0; expected frames per second"),
+        (
+            [clip, "--model", model, "--frame_rate", "10"],
+            "7.5 s from onset to offset; one expression lasts 4 s at most; expected --interval",
+        ),
     ):
         assert main(["explain", *arguments]) == 1
         said = capsys.readouterr().err.strip()

@@ -248,12 +248,12 @@ def test_table_of_intervals(video):
     assert (first["label"], float(first["p_positive"]), first["type"]) == ("positive", 0.7, "micro")
     assert (unsure["label"], unsure["best_guess"]) == ("", "positive")
     assert unsure["abstained"] == 'confidence 0.40 is below 0.60, "low" & <unsure>'
-    assert {row["provenance"] for row in rows} == {"surrogate"}
+    assert {row["provenance"] for row in rows} == {"SURROGATE"}
 
 
 def test_json_lines_begin_with_the_video(video):
     head, *lines = map(json.loads, format_json_lines(video).splitlines())
-    assert (head["type"], head["frames"], head["provenance"]) == ("video", 500, "surrogate")
+    assert (head["type"], head["frames"], head["provenance"]) == ("video", 500, "SURROGATE")
     assert any("5(1)(f)" in note for note in head["use"])
     assert [line["answer"]["label"] for line in lines] == ["positive", None, "surprise", "positive", "negative"]
     assert len(format_json_lines(EMPTY).splitlines()) == 1

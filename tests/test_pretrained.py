@@ -12,13 +12,14 @@ import pytest
 
 import mer_jax
 from experiments.config_files import find_config, load_config
-from experiments.pretrained import Start, load_pretrained, name_pretrained
+from experiments.pretrained import Start, name_pretrained, read_start
+from experiments.run_experiment import RunOptions, run_experiment
 from mer_jax.baselines import LinearFlow, StandardFlow
 from mer_jax.baselines.logistic import balance, fit_logistic, predict_logistic
 from mer_jax.baselines.transfer import PENALTIES, SHARES, add_clips, pull_weights
 from mer_jax.config import Pretraining
 from mer_jax.data.clips import Clips
-from mer_jax.errors import ConfigError, ModelError
+from mer_jax.errors import ConfigError, CorpusError, ModelError
 from mer_jax.prediction.classifier import flatten_members
 from mer_jax.prediction.model import SHIPPED
 from mer_jax.prediction.model_folder import read_model, write_model
@@ -210,13 +211,14 @@ def folder(tmp_path):
 def test_the_weights_of_a_folder_are_those_of_the_network(folder):
     said = []
     experiment = name_pretrained(experiment_of_the_paper(), str(folder), "weights")
-    start = load_pretrained(experiment, say=said.append)
+    start = read_start(experiment)
+    pretrained = start.load(say=said.append)
     assert experiment.name == "toy_pretrained"
     assert experiment.pretraining == Pretraining(model=str(folder))
     _, arrays = read_model(folder)
-    assert flatten_members([start.pretrained.weights]).keys() == arrays.keys()
-    jax.tree.map(np.testing.assert_array_equal, flatten_members([start.pretrained.weights]), arrays)
-    assert start.pretrained.record.checksum in said[0]
+    assert flatten_members([pretrained.weights]).keys() == arrays.keys()
+    jax.tree.map(np.testing.assert_array_equal, flatten_members([pretrained.weights]), arrays)
+    assert pretrained.record.checksum in said[0]
     assert said[0].startswith("pretrained: SURROGATE toy")
 
 
@@ -237,7 +239,7 @@ def test_the_weights_of_a_folder_are_those_of_the_network(folder):
 def test_a_model_of_other_inputs_is_refused_by_what_differs(folder, changes, message):
     experiment = name_pretrained(experiment_of_the_paper(**changes), str(folder), "weights")
     with pytest.raises(ConfigError, match=message) as caught:
-        load_pretrained(experiment)
+        read_start(experiment)
     assert "\n" not in str(caught.value)
 
 
@@ -246,6 +248,7 @@ def test_the_card_names_the_start_without_its_place(clips, network):
     experiment = start_from(start, epochs=1, epochs_per_chunk=1)
     result = mer_jax.train(experiment, clips, pretrained=start)["subject"]
     training = describe_trained(experiment, clips, result, method="a test", epochs=1).training
+    assert training["corpora"] == ["toy"]
     assert training["pretrained"] == f"with the weights of smic_ha, checksum {start.record.checksum}"
 
 
@@ -253,32 +256,63 @@ def test_an_ensemble_or_an_older_preparation_is_no_start(tmp_path):
     folder = write_model(tmp_path / "members", *make_network_model(members=2))
     experiment = name_pretrained(experiment_of_the_paper(), str(folder), "weights")
     with pytest.raises(ConfigError, match="has 2 sets of weights; expected one"):
-        load_pretrained(experiment)
+        read_start(experiment)
     folder = write_model(tmp_path / "old", *make_network_model(vision_version=VISION_VERSION - 1))
     with pytest.raises(ConfigError, match=f"vision_version is {VISION_VERSION - 1} there and {VISION_VERSION} here"):
-        load_pretrained(name_pretrained(experiment_of_the_paper(), str(folder), "weights"))
+        read_start(name_pretrained(experiment_of_the_paper(), str(folder), "weights"))
+
+
+def make_start(**fields):
+    return Start("toy", "weights", describe(**fields), {})
 
 
 def test_a_model_of_the_people_who_are_tested_is_refused(clips):
-    pretrained = Pretrained("toy", {})
     names = {"class_names": clips.class_names}
-    seen = describe(training={"corpus": "toy", "fingerprint": clips.fingerprint}, **names)
+    seen = make_start(training={"corpus": "toy", "fingerprint": clips.fingerprint}, **names)
     with pytest.raises(ConfigError, match="it has seen the people that a fold leaves out"):
-        Start(seen, pretrained).check_people(clips)
-    others = describe(training={"corpus": "smic", "fingerprint": "other"}, provenance="licensed", **names)
-    assert "trained on people of smic; scores hold only if" in Start(others, pretrained).check_people(clips)
-    assert not Start(dataclasses.replace(others, provenance="surrogate"), pretrained).check_people(clips)
+        seen.check_people(clips)
+    others = make_start(training={"corpus": "smic", "fingerprint": "other"}, provenance="licensed", **names)
+    assert "trained on people of smic; scores hold only if" in others.check_people(clips)
+    rendered = dataclasses.replace(others.description, provenance="surrogate")
+    assert not dataclasses.replace(others, description=rendered).check_people(clips)
     with pytest.raises(ConfigError, match="answers negative, positive, surprise; the corpus has upper, lower, still"):
-        Start(describe(), pretrained).check_people(clips)
+        make_start().check_people(clips)
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested"),
+    [
+        ({"corpus": "megc2019", "corpora": ["casme2", "smic"]}, ("smic", "smic")),
+        ({"corpus": "smic", "corpora": ["smic"]}, ("megc2019", "smic")),
+        ({"corpus": "smic"}, ("megc2019", "smic")),  # written by an older version
+    ],
+)
+def test_a_composite_and_its_corpora_share_people(clips, trained, tested):
+    name, some = tested
+    clips = dataclasses.replace(clips, corpus_name=name, corpus=("samm", *(some,) * (len(clips) - 1)))
+    training = {**trained, "fingerprint": "other"}
+    start = make_start(training=training, provenance="licensed", class_names=clips.class_names)
+    with pytest.raises(ConfigError, match="toy was trained on smic, which is tested here"):
+        start.check_people(clips)
+
+
+def test_a_missing_corpus_is_refused_before_clips_are_rendered(tmp_path, monkeypatch):
+    def render(*_, **__):
+        raise AssertionError("rendered before the corpus was found")
+
+    monkeypatch.setattr("experiments.pretrained._load_clips", render)
+    experiment = name_pretrained(load_config(find_config("surrogate_motion.py")), "surrogate-motion", "clips")
+    with pytest.raises(CorpusError, match="none"):
+        run_experiment(experiment, RunOptions(manual_dir=tmp_path / "none", data_dir=tmp_path))
 
 
 def test_the_shipped_classifier_sets_the_cells():
     experiment = name_pretrained(load_config(find_config("surrogate_motion.py")), "surrogate-motion", "weights")
     assert experiment.model.cells == 28
     assert experiment.pretraining.model == "surrogate-motion"
-    start = load_pretrained(experiment, say=lambda text: None)
+    start = read_start(experiment)
     shipped = np.load(SHIPPED / "surrogate-motion" / "weights.npz")["0/weights"]
-    np.testing.assert_array_equal(start.pretrained.weights["weights"], shipped)
+    np.testing.assert_array_equal(start.weights["weights"], shipped)
     with pytest.raises(ModelError, match="there is no model 'surrogate-notion'"):
         name_pretrained(experiment, "surrogate-notion", "weights")
 
@@ -292,6 +326,16 @@ def test_only_standard_flow_is_helped_among_baselines(tmp_path):
     experiment = start.apply_to(make_experiment(model=LinearFlow(), protocols=("loso",)))
     with pytest.raises(ConfigError, match="a model to start from for LinearFlow; expected a network, or StandardFlow"):
         mer_jax.train(experiment, motion, pretrained=start)
+
+
+def test_a_network_and_a_classifier_do_not_start_from_each_other(clips, network):
+    linear = Pretrained("linear", {"weights": np.zeros((588, 3), np.float32), "bias": np.zeros(3, np.float32)})
+    with pytest.raises(ConfigError, match="linear has weights, bias; expected params, as SmallNet has"):
+        mer_jax.train(start_from(linear), clips, pretrained=linear)
+    motion = Clips.from_arrays(np.zeros((6, 28, 28, 3), np.uint8), [0, 1, 2] * 2, list("aabbcc"))
+    experiment = network.apply_to(make_experiment(model=StandardFlow(), protocols=("loso",)))
+    with pytest.raises(ConfigError, match=r"toy has .*expected weights and bias, as StandardFlow has"):
+        mer_jax.train(experiment, motion, pretrained=network)
 
 
 @pytest.mark.parametrize(

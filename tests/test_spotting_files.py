@@ -16,7 +16,6 @@ from mer_jax.export.json_lines import format_json_lines
 from mer_jax.spotting.agreement import compute_kappa
 from mer_jax.spotting.durations import list_durations
 from mer_jax.spotting.evaluation import evaluate_tables
-from mer_jax.spotting.interval import OTHER_MOVEMENTS
 from mer_jax.spotting.interval_table import IntervalTable, align_names
 from mer_jax.spotting.measure import OVERALL, score_spotting
 from mer_jax.spotting.read_intervals import read_intervals, read_videos
@@ -93,6 +92,20 @@ def test_times_become_frames(tmp_path):
     assert last.videos["a"].frame_rate == 25
     ((each, _),) = last.place_on_frames({"a": 25.0})["a"]
     assert (each.onset_frame, each.offset_frame) == (10, 20), "the time of the last frame, which is included"
+
+
+def test_a_rate_is_counted_only_where_none_is_stated(tmp_path):
+    header, rows = "file,onset_frame,offset_frame,onset_s,offset_s", ("a,1,26,0,1", "a,51,52,2,2.04")
+    counted = read(write(tmp_path / "t.csv", header, *rows))
+    assert counted.videos["a"].frame_rate == pytest.approx(25), "frames are counted from 1"
+    stated = read(write(tmp_path / "u.csv", f"{header},fps", f"{rows[0]},", f"{rows[1]},30"))
+    assert stated.videos["a"].frame_rate == 30
+    assert read(write(tmp_path / "v.csv", header, "a,5,5,0.2,0.2")).videos["a"].frame_rate is None
+
+
+def test_a_table_may_begin_with_an_empty_line(tmp_path):
+    table = read(write(tmp_path / "t.csv", "", " ", "file;onset;offset", "a;1;2"))
+    assert list_rows(table) == [("a", "given", 1, 2)]
 
 
 def test_half_of_the_times_are_no_times(tmp_path):
@@ -196,7 +209,7 @@ def test_our_own_export_is_read_back_to_the_same_frames(tmp_path):
     found = {(each.onset_frame, each.offset_frame, each.kind, each.face_id, label) for each, label in placed}
     assert found == {
         (each.interval.onset_frame, each.interval.offset_frame, each.interval.kind, each.interval.face_id,
-         None if each.interval.kind in OTHER_MOVEMENTS else each.prediction.label)
+         each.prediction.label if each.is_classified else None)  # ELAN has only the kind of the others
         for each in video.intervals
     }  # fmt: skip
     empty = read(write(tmp_path / "b.eaf", format_elan(make_video(), tmp_path, now=NOW).rstrip()))
@@ -365,18 +378,19 @@ def test_the_command_prints_and_writes(files, tmp_path, capsys):
     ):
         assert said in text
     saved = json.loads((out / "spotting.json").read_text())
-    assert saved["provenance"] == "surrogate"
+    assert saved["provenance"] == "SURROGATE"
     assert saved["scores"]["overall"]["f1"] == pytest.approx(4 / 7)
     assert saved["scores"]["micro"]["false_alarms_per_minute"] == 0.5
     assert saved["recognition"]["overall"]["strs"] == pytest.approx(4 / 7)
     assert [script["script"] for script in saved["published"]] == ["MEGC 2020", "STRS-Metric"]
     scores = list(csv.DictReader((out / "spotting.csv").read_text().splitlines()))
-    assert {row["provenance"] for row in scores} == {"surrogate"}
+    assert {row["provenance"] for row in scores} == {"SURROGATE"}
     assert [row["f1"] for row in scores if (row["kind"], row["iou"]) == ("overall", "0.5")] == ["0.571429"]
     matches = list(csv.DictReader((out / "matches.csv").read_text().splitlines()))
     assert [(row["file"], row["outcome"]) for row in matches] == [
         ("a", "hit"), ("a", "hit"), ("a", "miss"), ("b", "false alarm"), ("c", "miss")
     ]  # fmt: skip
+    assert {row["provenance"] for row in matches} == {"SURROGATE"}
     assert matches[3]["labelled_there"] == "nothing labelled"
     assert matches[1]["iou"] == f"{39 / 41:.4f}"
 
@@ -395,6 +409,14 @@ def test_the_command_without_videos_says_what_is_missing(files, capsys):
     assert "duration  in frames" in text
     assert "AP  FA/min" not in text
     assert "minutes" not in text
+
+
+@pytest.mark.parametrize("stated", ["surrogate", "SURROGATE"])
+def test_quiet_videos_of_rendered_people_mark_all_scores(tmp_path, stated):
+    labels = read(write(tmp_path / "t.csv", "file,onset,offset,type", "a,0,9,micro"))
+    videos = read_videos(write(tmp_path / "v.csv", "file,duration_s,provenance", "a,9,", f"quiet,9,{stated}"))
+    assert evaluate_tables(labels, labels).provenance == "unstated"
+    assert evaluate_tables(labels, labels, videos=videos).provenance == "surrogate"
 
 
 def test_what_is_known_of_some_videos_only_is_said(files, tmp_path, capsys):

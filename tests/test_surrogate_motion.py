@@ -12,7 +12,7 @@ import mer_jax
 from benchmarks import real_motion
 from datasets.megc2019.prepared import find_channel_fault, load_prepared, write_prepared
 from datasets.surrogate.motion_clips import record_motion
-from datasets.surrogate.recording import DomainRandomization, Recording
+from datasets.surrogate.recording import DomainRandomization, Recording, record
 from experiments.surrogate_motion import Recipe, Taught, choose_model, compare_folders, teach, write_taught
 from mer_jax.baselines import StandardFlow
 from mer_jax.data.clips import Clips
@@ -80,6 +80,26 @@ def test_recordings_are_the_same_whoever_films_them(clips, tmp_path):
 def test_recordings_that_cannot_be_made_are_refused(recordings, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         record_motion(recordings, tmp_path, workers=1, say=silent)
+
+
+class FilmsNobody:
+    """A task in whose frames no face is found."""
+
+    def __init__(self, recording: Recording):
+        pass
+
+    def __call__(self, person: int):
+        return ()
+
+    def close(self):
+        pass
+
+
+def test_a_recording_without_a_face_is_refused(tmp_path):
+    recording, said = Recording(laboratory="smic", people=1, clips_each=3), []
+    with pytest.raises(CorpusError, match="SURROGATE smic: no face was found in any of 3 clips; expected"):
+        record([recording], FilmsNobody, lambda _: tmp_path / "x.npz", corpus_name="x", workers=1, say=said.append)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_easy_expressions_are_recognised_in_another_laboratory(clips):

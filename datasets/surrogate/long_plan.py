@@ -10,8 +10,9 @@ from datasets.surrogate.long_scenario import LongScenario, sample_long_scenario
 from datasets.surrogate.plan import CorpusOptions
 from datasets.surrogate.scenario import UnitSets
 from datasets.surrogate.studio import CorpusGeometry
-from datasets.truth import write_table
+from datasets.truth import COLUMNS
 from mer_jax.errors import ConfigError
+from mer_jax.system.files import format_csv
 
 DURATIONS_S = (10.0, 3600.0)  # of a video; below there is hardly room for one expression and one disturbance
 _STILL = 0.25  # share of videos without an expression
@@ -113,4 +114,4 @@ def write_disturbances(videos: Iterable[tuple[str, str, LongScenario]]) -> bytes
         for name, subject, scenario in videos
         for each in scenario.disturbances
     ]  # fmt: skip
-    return write_table(rows).encode()
+    return format_csv(COLUMNS, rows).encode()

@@ -23,7 +23,7 @@ from datasets.surrogate.plan import RENDERER_VERSION, RICH_RENDERER_VERSION, Cor
 from datasets.surrogate.scenario import ClipSpec
 from datasets.surrogate.studio import make_renderer, render_clip
 from mer_jax.data.clips import Clips
-from mer_jax.errors import ConfigError, near_names
+from mer_jax.errors import ConfigError, CorpusError, near_names
 from mer_jax.system.files import write_atomically
 from mer_jax.system.machine import count_processors
 from mer_jax.vision.libraries import cv2
@@ -141,7 +141,7 @@ def record(
 
     Raises:
         ConfigError: An unknown laboratory, difficulty or version, or people that are filmed twice.
-        CorpusError: The disk is full.
+        CorpusError: The disk is full, or no clip of a recording has a face that is found.
         FaceModelError: The face model is not there.
     """
     if not recordings or len({(each.laboratory, each.seed) for each in recordings}) < len(recordings):
@@ -258,6 +258,11 @@ def _record(
     clips = [(person, *clip) for person in sorted(found) for clip in found[person]]
     if lost := num_clips - len(clips):
         say(f"SURROGATE {recording.laboratory}: no face was found in {lost} of {num_clips} clips; they are left out")
+    if not clips:
+        raise CorpusError(
+            f"SURROGATE {recording.laboratory}: no face was found in any of {num_clips} clips; expected faces in most: "
+            "take another seed, or an easier difficulty"
+        )
     part = _Part(
         np.stack([picture for *_, picture in clips]),
         np.array([label for _, _, label, _ in clips]),

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mer_jax.errors import DecodeError, MerError
+from mer_jax.errors import ConfigError, DecodeError, MerError
 from mer_jax.system.addresses import hide_password, is_stream
 from mer_jax.system.files import printable
 
@@ -57,6 +57,16 @@ def refuse_stream(source: str) -> None:
     if is_stream(source):
         shown = printable(hide_password(source))
         raise DecodeError(f"{shown} is an address or a camera; expected a file or folder: record it first")
+
+
+def check_frame_rate(frame_rate: float | None) -> None:
+    """Validates `--frame_rate`; None is the default of all commands.
+
+    Raises:
+        ConfigError: Not above 0, or above 100,000 frames per second.
+    """
+    if frame_rate is not None and not 0 < frame_rate <= 100_000:
+        raise ConfigError(f"got --frame_rate {frame_rate:g}; expected frames per second, above 0")
 
 
 def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:

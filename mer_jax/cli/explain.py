@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer_jax.cli.command import loading_modules, refuse_stream
+from mer_jax.cli.command import check_frame_rate, loading_modules, refuse_stream
 from mer_jax.errors import ConfigError, DecodeError
 from mer_jax.system.files import output_folder, printable
 from mer_jax.vision.options import FACES
@@ -46,8 +46,7 @@ def _explain(flags: argparse.Namespace) -> None:
         from mer_jax.report.explanation import write_explanation
         from mer_jax.vision.sources import find_clips
 
-    if flags.frame_rate is not None and not 0 < flags.frame_rate <= 100_000:
-        raise ConfigError(f"got --frame_rate {flags.frame_rate:g}; expected frames per second, above 0")
+    check_frame_rate(flags.frame_rate)
     if flags.seed < 0:
         raise ConfigError(f"got --seed {flags.seed}; expected 0 or more")
     out = output_folder(flags.out, "--out") if flags.out else None
@@ -61,6 +60,7 @@ def _explain(flags: argparse.Namespace) -> None:
         if len(frames) < 2:
             raise DecodeError(f"{printable(found[0].name)} has {len(frames)} frame; expected a clip of 2 or more")
         interval = _read_interval(flags, frames)
+        _check_duration(flags, frames, interval)
         explanation = explain_clip(
             model,
             frames,
@@ -87,3 +87,18 @@ def _read_interval(flags: argparse.Namespace, frames: "FrameSource") -> "Interva
     is_in_frames = "s" not in flags.interval and frames.timestamps_s is None and flags.frame_rate is None
     times = np.arange(len(frames), dtype=np.float64) if is_in_frames else read_times(frames, flags.frame_rate)
     return parse_interval(flags.interval, times)
+
+
+def _check_duration(flags: argparse.Namespace, frames: "FrameSource", interval: "Interval | None") -> None:
+    """Refuses what is no single expression, where `mer predict` abstains; of frames without times nothing is known."""
+    from mer_jax.prediction.video import find_too_long, read_times
+
+    if frames.timestamps_s is None and flags.frame_rate is None:
+        return
+    times = read_times(frames, flags.frame_rate)
+    first, last = (0, -1) if interval is None else (interval.onset_frame, interval.offset_frame)
+    if reason := find_too_long(float(times[last] - times[first] + np.median(np.diff(times)))):
+        raise ConfigError(
+            f"{printable(flags.clip)} has {reason}; expected --interval FROM-TO around one of those that `mer predict` "
+            "finds"
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mer_jax
-from mer_jax.cli.command import loading_modules, refuse_stream
+from mer_jax.cli.command import check_frame_rate, loading_modules, refuse_stream
 from mer_jax.cli.progress import ProgressBar
 from mer_jax.errors import ConfigError, DecodeError, MerError
 from mer_jax.system.files import is_sealed, output_folder, printable, seal, write_atomically
@@ -69,8 +69,7 @@ def _predict(flags: argparse.Namespace) -> None:
         from mer_jax.report.prediction import write_summary
         from mer_jax.vision.inspection import Progress
 
-    if flags.frame_rate is not None and not 0 < flags.frame_rate <= 100_000:
-        raise ConfigError(f"got --frame_rate {flags.frame_rate:g}; expected frames per second, above 0")
+    check_frame_rate(flags.frame_rate)
     out = output_folder(flags.out, "--out")
     flags.model = choose_model(flags.model)
     jobs, faults = _find_jobs(flags.sources)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from mer_jax.cli.command import expand_path
+from mer_jax.cli.command import check_frame_rate, expand_path
 from mer_jax.errors import ConfigError, near_names
 from mer_jax.system.files import output_folder, printable
 
@@ -48,8 +48,7 @@ def _score_spotting(flags: argparse.Namespace) -> None:
     from mer_jax.spotting.evaluation_text import describe_evaluation
     from mer_jax.spotting.read_intervals import read_intervals, read_videos
 
-    if flags.frame_rate is not None and not 0 < flags.frame_rate <= 100_000:
-        raise ConfigError(f"got --frame_rate {flags.frame_rate:g}; expected frames per second, above 0")
+    check_frame_rate(flags.frame_rate)
     if not 0 < flags.iou <= 1:
         raise ConfigError(f"got --iou {flags.iou:g}; expected a number above 0, to 1")
     out = output_folder(flags.out, "--out") if flags.out else None

@@ -56,7 +56,7 @@ def explain_clip(
 
     Args:
         model: From `mer_jax.load`.
-        clip: A path, frames, or one prepared clip, see `TrainedModel.predict`.
+        clip: A path, frames, or one prepared clip, also as a batch of one; see `TrainedModel.predict`.
         onset: First frame of the expression in a video or in frames, 0-based; None for the first.
         offset: Last frame, 0-based, included; None for the last.
         apex: Frame of the largest movement, 0-based; None to spot it where the model needs it.
@@ -77,11 +77,12 @@ def explain_clip(
     options: dict[str, Any] = {"class_name": class_name, "draws": draws, "seed": seed}
     if isinstance(clip, np.ndarray) and (prepared := model.as_pictures(clip)) is not None:
         pictures, is_one = prepared
-        if not is_one:
+        if not is_one and len(pictures) != 1:
             raise ShapeError(f"got {len(pictures)} prepared clips; expected one, to explain it")
         if (onset, offset, apex) != (None, None, None):
             raise ShapeError("got onset, offset or apex with a prepared clip; expected them with frames or a video")
-        faces = clip if clip.ndim == 3 and clip.shape[-1] == FACE_SIZE else None
+        one = clip if is_one else clip[0]
+        faces = one if one.ndim == 3 and one.shape[-1] == FACE_SIZE else None
         return explain_pictures(model, pictures[0], faces=faces, name=name or "clip", **options)
 
     from mer_jax.prediction.clip import motion_pictures

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from mer_jax.data.provenance import mark_provenance
 from mer_jax.prediction.video import PredictedVideo
 from mer_jax.system.files import printable
 
@@ -34,7 +35,8 @@ def format_intervals(videos: Sequence[PredictedVideo], class_names: Sequence[str
                     f"{each.onset_s:.6f}", apex[1], f"{each.offset_s:.6f}", f"{each.end_s - each.onset_s:.6f}",
                     interval.kind, answer.label or "", _number(interval.score), answer.best_guess or "",
                     f"{answer.confidence:.6f}", printable("; ".join(answer.abstained)), answer.verdict or "",
-                    printable("; ".join(answer.findings)), answer.provenance, video.model, *probabilities,
+                    printable("; ".join(answer.findings)), mark_provenance(answer.provenance), video.model,
+                    *probabilities,
                 ]
             )  # fmt: skip
     return text.getvalue()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+from mer_jax.data.provenance import mark_provenance
 from mer_jax.prediction.usage import usage_notes
 from mer_jax.prediction.video import PredictedVideo
 from mer_jax.system.files import printable
@@ -23,7 +24,7 @@ def format_json_lines(video: PredictedVideo) -> str:
             "spotted": video.spotted,
             "model": video.model,
             "class_names": list(video.class_names),
-            "provenance": video.provenance,
+            "provenance": mark_provenance(video.provenance),
             "use": list(usage_notes(video.provenance, spotted=video.spotted)),
         }
     ]

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import mer_jax
+from mer_jax.data.provenance import mark_provenance
 from mer_jax.prediction.description import ModelDescription
 from mer_jax.prediction.live import LiveInterval
 from mer_jax.prediction.live_session import LiveSession
@@ -36,7 +37,7 @@ def begin_record(
         "model": model.name,
         "class_names": list(model.class_names),
         "threshold": model.threshold,
-        "provenance": mark(model) or model.provenance,
+        "provenance": mark_provenance(model.provenance),
         "mer_jax": mer_jax.__version__,
         "use": list(usage_notes(model.provenance, spotted=True)),
     }
@@ -65,7 +66,7 @@ def interval_record(each: LiveInterval, model: ModelDescription, latency_s: floa
         "apex_frame": interval.apex_frame,
         "offset_frame": interval.offset_frame,
         "score": interval.score,
-        "provenance": mark(model) or model.provenance,
+        "provenance": mark_provenance(model.provenance),
         "answer": None if answer is None else answer.to_plain(),
     }
 
@@ -90,7 +91,7 @@ def end_record(reason: str, session: LiveSession, duration_s: float, model: Mode
         "frame_to_analysed_ms": _summarize(session.processing),
         "frame_to_answer_ms": _summarize(session.answering),
         "offset_to_known_ms": _summarize(session.waiting),
-        "provenance": mark(model) or model.provenance,
+        "provenance": mark_provenance(model.provenance),
     }
 
 

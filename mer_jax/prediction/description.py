@@ -37,8 +37,9 @@ class ModelDescription:
         temperature: Divides the logits; fitted to answers about people that were not trained on.
         threshold: Confidence below which the model abstains, 0 to 1.
         provenance: Of the training data, one of `PROVENANCES`.
-        training: What it was trained on: `corpus`, `clips`, `people`, `class_counts`, `fingerprint` of the clips,
-            `experiment` (fingerprint), `epochs`, `method` in words, `seed`. More entries are allowed.
+        training: What it was trained on: `corpus`, `corpora` (of a composite, those that it is made of), `clips`,
+            `people`, `class_counts`, `fingerprint` of the clips, `experiment` (fingerprint), `epochs`, `method` in
+            words, `seed`. More entries are allowed.
         expected: Scores to expect, one entry for each measurement, see `expected_scores`. Empty if none was made.
         library: Version of mer_jax that wrote it.
     """

@@ -68,6 +68,7 @@ def describe_trained(
         provenance=clips.provenance,
         training={
             "corpus": result.corpus,
+            "corpora": sorted(set(clips.corpus)),
             "clips": len(clips),
             "people": clips.num_subjects,
             "class_counts": dict(zip(clips.class_names, clips.class_counts().tolist(), strict=True)),

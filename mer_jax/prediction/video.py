@@ -144,6 +144,13 @@ def read_times(frames: FrameSource, frame_rate: float | None = None) -> Float64[
     return np.asarray(times - times[0], np.float64)
 
 
+def find_too_long(lasts_s: float) -> str:
+    """Returns why frames of this duration, in seconds, cannot be one expression; "" where they can."""
+    if lasts_s <= _LONGEST_S:
+        return ""
+    return f"{lasts_s:.1f} s from onset to offset; one expression lasts {_LONGEST_S:.0f} s at most"
+
+
 def predict_video(
     model: TrainedModel,
     frames: FrameSource,
@@ -193,8 +200,7 @@ def predict_video(
             answer = reader.predict_interval(
                 remembered, each.onset_frame, each.offset_frame, each.apex_frame, face=(faces or {}).get(each)
             )
-        if not spotted and lasts_s > _LONGEST_S:
-            reason = f"{lasts_s:.1f} s from onset to offset; one expression lasts {_LONGEST_S:.0f} s at most"
+        if not spotted and (reason := find_too_long(lasts_s)):
             answer = dataclasses.replace(answer, label=None, abstained=(*answer.abstained, reason))
         predicted.append(
             PredictedInterval(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mer_jax.data.provenance import mark_provenance
 from mer_jax.explain.explanation import Explanation
 from mer_jax.report.maps import blend_map, draw_strip
 from mer_jax.report.page import load_template
@@ -104,5 +105,5 @@ def _collect_arrays(explanation: Explanation) -> dict[str, Any]:
         arrays["faces"] = explanation.faces
     if explanation.picture is not None:
         arrays["motion"] = explanation.picture
-    arrays["provenance"] = np.array(explanation.provenance)
+    arrays["provenance"] = np.array(mark_provenance(explanation.provenance))
     return arrays

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from mer_jax.data.provenance import is_surrogate
 from mer_jax.errors import IntervalsError
 from mer_jax.spotting.agreement import compute_kappa
 from mer_jax.spotting.durations import DurationRow, LengthBin, list_durations
@@ -107,6 +108,7 @@ def evaluate_tables(
                 f"Nothing over {what}: {len(missing)} of {len(facts)} videos have no {attribute}, such as "
                 f"{printable(missing[0])}."
             )
+    provenances = (predicted.provenance, truth.provenance, *(own.provenance for own in facts.values()))
     scores = score_spotting(
         *({name: [each for each, _ in own] for name, own in side.items()} for side in placed),
         durations_s=durations_s,
@@ -137,7 +139,7 @@ def evaluate_tables(
         if as_published and any(recognition.values())
         else None,
         emotions=emotions,
-        provenance="surrogate" if "surrogate" in (predicted.provenance, truth.provenance) else "unstated",
+        provenance="surrogate" if any(map(is_surrogate, provenances)) else "unstated",
         notes=(*notes, *scores.notes),
     )
 

@@ -1,21 +1,20 @@
 """`spotting.json`, `spotting.csv` and `matches.csv`: scores of spotting as files."""
 
-import csv
 import dataclasses
-import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mer_jax.data.provenance import mark_provenance
 from mer_jax.spotting.counts import Counts
 from mer_jax.spotting.evaluation import Evaluation
 from mer_jax.spotting.interval import Interval
 from mer_jax.spotting.measure import OVERALL
-from mer_jax.system.files import printable, write_atomically
+from mer_jax.system.files import format_csv, printable, write_atomically
 
 _SCORE_COLUMNS = (
     "provenance", "kind", "iou", "labels", "predictions", "true_positives", "false_positives", "false_negatives",
@@ -41,8 +40,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "spotting.json": json.dumps(to_plain(evaluation), indent=2, allow_nan=False) + "\n",
-        "spotting.csv": _format_table(_SCORE_COLUMNS, _list_scores(evaluation)),
-        "matches.csv": _format_table(_MATCH_COLUMNS, _list_matches(evaluation)),
+        "spotting.csv": format_csv(_SCORE_COLUMNS, _list_scores(evaluation)),
+        "matches.csv": format_csv(_MATCH_COLUMNS, _list_matches(evaluation)),
     }
     return [write_atomically(folder / name, content) for name, content in contents.items()]
 
@@ -64,7 +63,7 @@ def to_plain(evaluation: Evaluation) -> dict[str, Any]:
         if own:
             recognition[kind] = {**_fields(own), "f1": own.f1, "uar": own.uar, "strs": own.strs}
     plain: dict[str, Any] = {
-        "provenance": evaluation.provenance,
+        "provenance": mark_provenance(evaluation.provenance),
         "iou": scores.iou,
         "num_videos": len(scores.videos),
         "minutes": scores.minutes,
@@ -103,13 +102,14 @@ def _list_scores(evaluation: Evaluation) -> Iterator[list[object]]:
     for iou, counts in evaluation.scores.by_iou.items():
         for kind in (*evaluation.scores.kinds, OVERALL):
             own = _make_plain(_count_plainly(counts[kind]))
-            yield [evaluation.provenance, kind, f"{iou:g}", *(_cell(own[name]) for name in _SCORE_COLUMNS[3:])]
+            start = [mark_provenance(evaluation.provenance), kind, f"{iou:g}"]
+            yield [*start, *(_cell(own[name]) for name in _SCORE_COLUMNS[3:])]
 
 
 def _list_matches(evaluation: Evaluation) -> Iterator[list[object]]:
     for video in evaluation.scores.videos:
         answers, emotions = (side[video.name] for side in evaluation.emotions)
-        start = [evaluation.provenance, printable(video.name), printable(video.subject or "")]
+        start = [mark_provenance(evaluation.provenance), printable(video.name), printable(video.subject or "")]
         reasons = iter(video.false_alarms)
         match_of = {each.predicted: each for each in video.matches}
         for index, each in enumerate(video.predicted):
@@ -133,14 +133,6 @@ def _list_matches(evaluation: Evaluation) -> Iterator[list[object]]:
 
 def _ends(interval: Interval) -> list[int]:
     return [interval.onset_frame, interval.offset_frame]
-
-
-def _format_table(header: Sequence[str], rows: Iterator[list[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _count_plainly(counts: Counts) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class FaceSpotter:
             time_s: Its time in seconds; increases from frame to frame.
             gray: The frame.
             faces: The faces in it by their numbers: the landmarks if they were detected in this frame, None if the face
-                is held from an earlier one. Detect each face 15 times a second, so that blinks are seen.
+                is held from an earlier one. Detect each face at least 12.5 times a second, so that blinks are
+                seen: `FaceWatcher` does, where a video has as many frames.
             frame: Its number, 0-based.
 
         Returns:

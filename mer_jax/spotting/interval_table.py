@@ -77,11 +77,13 @@ class VideoFacts:
         duration_s: Length.
         frame_rate: Frames per second.
         subject: Whom it shows.
+        provenance: As a file of videos states it, in any case of letters.
     """
 
     duration_s: float | None = None
     frame_rate: float | None = None
     subject: str | None = None
+    provenance: str | None = None
 
     def fill(self, other: "VideoFacts") -> "VideoFacts":
         """These facts, and those of another source where one is missing here."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from mer_jax.data.provenance import is_surrogate
 from mer_jax.errors import IntervalsError
 from mer_jax.spotting.interval import GIVEN
 from mer_jax.spotting.interval_table import (
@@ -76,7 +77,7 @@ def read_csv(path: Path, chosen_kinds: Mapping[str, str]) -> IntervalTable:
         path=path,
         rows=intervals,
         videos=_read_videos(path, intervals, cells),
-        provenance="surrogate" if any(values.get("provenance") == "surrogate" for _, values in cells) else "unstated",
+        provenance="surrogate" if any(is_surrogate(values.get("provenance")) for _, values in cells) else "unstated",
         notes=tuple(map(printable, notes)),
         names=frozenset(values["kind"] for _, values in cells if "kind" in values),
     )
@@ -94,6 +95,7 @@ def read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise IntervalsError(f"{path} cannot be read: {error.strerror}; expected a table of intervals") from error
     except UnicodeDecodeError as error:
         raise IntervalsError(f"{path} is not text in UTF-8; export it as CSV in UTF-8") from error
+    text = re.sub(r"\A\s*\n", "", text)  # some programs begin with an empty line
     first = text.partition("\n")[0]
     sign = max(",;\t", key=first.count)
     try:
@@ -193,15 +195,15 @@ def _read_row(
 def _read_videos(
     path: Path, rows: tuple[IntervalRow, ...], cells: list[tuple[str, dict[str, str]]]
 ) -> dict[str, VideoFacts]:
-    """Facts about the videos: from columns, and the frame rate from intervals in both frames and seconds."""
+    """Facts about the videos from columns; a rate that no row states is counted between frames with their times."""
     videos: dict[str, VideoFacts] = {}
-    latest: dict[str, int] = {}
+    timed: dict[str, list[tuple[int, float]]] = {}
     for row, (place, values) in zip(rows, cells, strict=True):
-        stated = {
-            name: parse_number(path, place, name, values[name]) if values.get(name) else None
+        frame_rate, duration_s = (
+            parse_number(path, place, name, values[name]) if values.get(name) else None
             for name in ("frame_rate", "duration_s")
-        }
-        facts = VideoFacts(subject=values.get("subject") or None, **stated)
+        )
+        facts = VideoFacts(subject=values.get("subject") or None, frame_rate=frame_rate, duration_s=duration_s)
         known = videos.get(row.video, VideoFacts())
         if None not in (known.subject, facts.subject) and known.subject != facts.subject:
             reject(
@@ -211,9 +213,17 @@ def _read_videos(
                 f"a name of its own for each video, such as {facts.subject}/{row.video}",
             )
         videos[row.video] = known.fill(facts)
-        if row.offset_s and row.offset_frame and row.offset_frame > latest.get(row.video, 0):
-            # The latest one is the most precise.
-            latest[row.video] = row.offset_frame
-            counted = VideoFacts(frame_rate=row.offset_frame / row.offset_s)
-            videos[row.video] = facts.fill(counted).fill(videos[row.video])
-    return videos
+        ends = timed.setdefault(row.video, [])
+        for frame, time_s in ((row.onset_frame, row.onset_s), (row.offset_frame, row.offset_s)):
+            if frame is not None and time_s is not None:
+                ends.append((frame, time_s))
+    return {name: facts.fill(VideoFacts(frame_rate=_count_rate(timed[name]))) for name, facts in videos.items()}
+
+
+def _count_rate(timed: list[tuple[int, float]]) -> float | None:
+    """Frames per second between the first and the last of some frames with their times; None where no time passes."""
+    if not timed:
+        return None
+    # A difference, because frames may be counted from 1, and times from elsewhere.
+    (first, first_s), (last, last_s) = min(timed), max(timed)
+    return (last - first) / (last_s - first_s) if last > first and last_s > first_s else None

@@ -17,6 +17,7 @@ _VIDEO_NAMES = {
     "num_frames": "numframes frames framecount",
     "frame_rate": "framerate fps",
     "subject": "subject person participant",
+    "provenance": "provenance",
 }
 
 
@@ -56,8 +57,8 @@ def read_videos(path: Path, *, frame_rate: float | None = None) -> dict[str, Vid
     """Reads what is known about videos from a CSV file.
 
     Args:
-        path: Columns `file`, and of `duration_s`, `num_frames`, `frame_rate`, `subject` those that are known. Without
-            `duration_s`, the length is the number of frames divided by the rate.
+        path: Columns `file`, and of `duration_s`, `num_frames`, `frame_rate`, `subject`, `provenance` those that are
+            known. Without `duration_s`, the length is the number of frames divided by the rate.
         frame_rate: Frames per second of all videos; it overrules the column.
 
     Raises:
@@ -81,6 +82,8 @@ def read_videos(path: Path, *, frame_rate: float | None = None) -> dict[str, Vid
         duration, rate = values.get("duration_s"), frame_rate or values.get("frame_rate")
         if duration is None and rate is not None and "num_frames" in values:
             duration = values["num_frames"] / rate
-        subject = row[columns["subject"]] if "subject" in columns else ""
-        videos[name] = VideoFacts(duration_s=duration, frame_rate=rate, subject=subject or None)
+        subject, provenance = (row[columns[each]] if each in columns else "" for each in ("subject", "provenance"))
+        videos[name] = VideoFacts(
+            duration_s=duration, frame_rate=rate, subject=subject or None, provenance=provenance or None
+        )
     return videos

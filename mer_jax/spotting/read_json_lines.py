@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mer_jax.data.provenance import is_surrogate
 from mer_jax.errors import IntervalsError
 from mer_jax.spotting.interval_table import IntervalRow, IntervalTable, VideoFacts
 
@@ -19,14 +20,14 @@ def read_json_lines(path: Path) -> IntervalTable:
     """
     rows: list[IntervalRow] = []
     videos: dict[str, VideoFacts] = {}
-    is_surrogate, name, number = False, "", 0
+    surrogate, name, number = False, "", 0
     try:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             entry = json.loads(line)
             if entry["type"] == "video":
                 name, duration = entry["file"], float(entry["duration_s"])
                 videos[name] = VideoFacts(duration_s=duration, frame_rate=entry["frames"] / duration)
-                is_surrogate |= entry["provenance"] == "surrogate"
+                surrogate |= is_surrogate(entry["provenance"])
             else:
                 rows.append(_read_interval(entry, name, f"line {number}"))
     except OSError as error:
@@ -39,7 +40,7 @@ def read_json_lines(path: Path) -> IntervalTable:
         path=path,
         rows=tuple(rows),
         videos=videos,
-        provenance="surrogate" if is_surrogate else "unstated",
+        provenance="surrogate" if surrogate else "unstated",
         notes=(f"{path.name}: {len(videos)} videos with their length",),
     )
 

@@ -1,13 +1,15 @@
-"""Files: the cache folder, atomic writes, checksums, and names: their order and how to print them."""
+"""Files: the cache folder, atomic writes, CSV, checksums, and names: their order and how to print them."""
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,20 @@ def _escape(character: str) -> str:
     if character.isprintable() or character == " ":
         return character
     return character.encode("unicode_escape").decode()
+
+
+def format_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    r"""Returns a CSV file of a header and rows.
+
+    Example:
+        >>> format_csv(["file", "label"], [["a, b.mp4", None]])
+        'file,label\n"a, b.mp4",\n'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:

@@ -88,12 +88,18 @@ def check_pretrained(experiment: Experiment, clips: Clips, pretrained: Pretraine
     is_network = isinstance(experiment.model, nn.Module)
     if pretrained.clips is not None:
         _check_added(name, clips, pretrained.clips)
-    elif is_network:
-        _check_variables(experiment, clips, pretrained)
     if not is_network and name != _HELPED:
         raise ConfigError(
             f"got a model to start from for {name}; expected a network, or {_HELPED}: --config surrogate_motion.py"
         )
+    needed = ("params",) if is_network else ("weights", "bias")
+    if pretrained.clips is None and not set(needed) <= set(pretrained.weights):
+        raise ConfigError(
+            f"{pretrained.model} has {', '.join(pretrained.weights) or 'nothing'}; expected {' and '.join(needed)}, as "
+            f"{name} has: start from a model of the same class"
+        )
+    if pretrained.clips is None and is_network:
+        _check_variables(experiment, clips, pretrained)
 
 
 def people_of(clips: Clips) -> tuple[tuple[str, str], ...]:
