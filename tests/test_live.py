@@ -165,7 +165,7 @@ def test_memory_that_is_too_small_is_said_once(folder, capsys, monkeypatch, quic
     monkeypatch.setattr("mer_jax.prediction.live.RecentFrames", lambda kept_s: RecentFrames(kept_s, 11 * 360 * 288 * 3))
     assert main(["live", str(CLIP), "--model", folder]) == 0
     errors = capsys.readouterr().err
-    assert errors.count("warning: only the last 0.") + errors.count("warning: only the last 1.") == 1
+    assert errors.count("warning: only the last ") == 1  # how many seconds depends on the frames that were dropped
     assert "of frames fit into memory" in errors
 
 
