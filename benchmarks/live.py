@@ -118,7 +118,8 @@ def main() -> None:
         played = play(path, model, flags.seconds)
         processor = measure_processor(path, model)
     rendered = "SURROGATE: a rendered person" if flags.video is None else str(path)
-    print(f"{rendered}; model {model.description.name} ({model.description.provenance}). {describe_machine()}")
+    print(describe_machine())
+    print(f"{rendered}; model {model.description.name} ({model.description.provenance})")
     print(
         f"{played['frames']} frames, {played['dropped']} dropped ({played['dropped_share']:.1%}); load average "
         f"{played['load_average'][0]:.1f} to {played['load_average'][1]:.1f}; movements {played['kinds']}; "
@@ -133,7 +134,7 @@ def main() -> None:
     print(format_table(["ms", "count", "median", "95 %", "longest"], rows))
     if flags.json:
         record = {"video": "surrogate" if flags.video is None else str(path), **played, "processor_ms": processor}
-        flags.json.write_text(json.dumps(record, indent=1) + "\n")
+        flags.json.write_text(json.dumps({"machine": describe_machine(), **record}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
