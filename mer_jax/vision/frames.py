@@ -291,6 +291,44 @@ class ArrayFrames(FrameSource):
         return f"{self._name}, frame {self._position(index)}"
 
 
+class WrappedFrames(FrameSource):
+    """Base of sources that change the frames of another source; everything but the frames is that of the other one.
+
+    Args:
+        source: The other source.
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+
+    @property
+    def name(self) -> str:
+        """The name of the source."""
+        return self._source.name
+
+    @property
+    def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
+        """Times of the source."""
+        return self._source.timestamps_s
+
+    @property
+    def stated_duration_s(self) -> float | None:
+        """Claim of the source."""
+        return self._source.stated_duration_s
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """Those of the source."""
+        return self._source.corrections
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def describe(self, index: SupportsIndex) -> str:
+        """Returns the name of the frame in the source."""
+        return self._source.describe(index)
+
+
 class SelectedFrames(FrameSource):
     """Some frames of another source, in the given order.
 

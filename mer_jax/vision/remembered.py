@@ -3,10 +3,7 @@
 from collections import OrderedDict
 from typing import SupportsIndex
 
-import numpy as np
-from jaxtyping import Float64
-
-from mer_jax.vision.frames import Frame, FrameSource, GrayFrame
+from mer_jax.vision.frames import Frame, FrameSource, GrayFrame, WrappedFrames
 from mer_jax.vision.libraries import cv2
 
 # Going back costs decoding from the first frame on, so that large frames are worth more memory. Preparation returns to
@@ -16,7 +13,7 @@ _FEWEST_FRAMES = 64
 _MOST_BYTES = 2**30  # 172 frames of 1920x1080, 43 of 3840x2160
 
 
-class RememberedFrames(FrameSource):
+class RememberedFrames(WrappedFrames):
     """Frames of another source; those that were read last are kept.
 
     Args:
@@ -34,33 +31,10 @@ class RememberedFrames(FrameSource):
         fewest_frames: int = _FEWEST_FRAMES,
         most_bytes: int = _MOST_BYTES,
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._usual_bytes, self._fewest_frames, self._most_bytes = usual_bytes, fewest_frames, most_bytes
         self._kept: OrderedDict[int, Frame] = OrderedDict()
         self._bytes = 0
-
-    @property
-    def name(self) -> str:
-        """The name of the source."""
-        return self._source.name
-
-    @property
-    def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
-        """Times of the source."""
-        return self._source.timestamps_s
-
-    @property
-    def stated_duration_s(self) -> float | None:
-        """Claim of the source."""
-        return self._source.stated_duration_s
-
-    @property
-    def corrections(self) -> tuple[str, ...]:
-        """Those of the source."""
-        return self._source.corrections
-
-    def __len__(self) -> int:
-        return len(self._source)
 
     def __getitem__(self, index: SupportsIndex) -> Frame:
         position = self._position(index)
@@ -81,7 +55,3 @@ class RememberedFrames(FrameSource):
     def gray(self, index: SupportsIndex) -> GrayFrame:
         """Returns frame `index` as luma, computed from its colours."""
         return cv2.cvtColor(self[index], cv2.COLOR_RGB2GRAY)
-
-    def describe(self, index: SupportsIndex) -> str:
-        """Returns the name of the frame in the source."""
-        return self._source.describe(index)

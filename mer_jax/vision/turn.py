@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from typing import SupportsIndex
 
 import numpy as np
-from jaxtyping import Float64
 
-from mer_jax.vision.frames import Frame, FrameSource, GrayFrame
+from mer_jax.vision.frames import Frame, FrameSource, GrayFrame, WrappedFrames
 from mer_jax.vision.landmarks import FaceLandmarker, roll_degrees
 from mer_jax.vision.libraries import cv2
 
@@ -16,7 +15,7 @@ _AUTO_PICTURES = 4  # frames that `auto` examines
 _FEWEST_VOTES = 2
 
 
-class TurnedFrames(FrameSource):
+class TurnedFrames(WrappedFrames):
     """Frames of another source, turned clockwise.
 
     Args:
@@ -25,32 +24,14 @@ class TurnedFrames(FrameSource):
     """
 
     def __init__(self, source: FrameSource, degrees: int) -> None:
-        self._source = source
+        super().__init__(source)
         self._rotation = _ROTATIONS[degrees]
         self._degrees = degrees
-
-    @property
-    def name(self) -> str:
-        """The name of the source."""
-        return self._source.name
-
-    @property
-    def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
-        """Times of the source."""
-        return self._source.timestamps_s
-
-    @property
-    def stated_duration_s(self) -> float | None:
-        """Claim of the source."""
-        return self._source.stated_duration_s
 
     @property
     def corrections(self) -> tuple[str, ...]:
         """Those of the source, and the rotation."""
         return (*self._source.corrections, f"frames are turned by {self._degrees} degrees clockwise")
-
-    def __len__(self) -> int:
-        return len(self._source)
 
     def __getitem__(self, index: SupportsIndex) -> Frame:
         return cv2.rotate(self._source[index], self._rotation)
@@ -58,10 +39,6 @@ class TurnedFrames(FrameSource):
     def gray(self, index: SupportsIndex) -> GrayFrame:
         """Returns frame `index` as luma."""
         return cv2.rotate(self._source.gray(index), self._rotation)
-
-    def describe(self, index: SupportsIndex) -> str:
-        """Returns the name of the frame in the source."""
-        return self._source.describe(index)
 
 
 def turn_frames(frames: FrameSource, turn: str, landmarker: FaceLandmarker) -> FrameSource:
