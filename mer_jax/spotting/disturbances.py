@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from mer_jax.spotting.options import SpottingOptions
-from mer_jax.spotting.series import MotionSeries, Span, find_runs, rolling_median
+from mer_jax.spotting.series import MotionSeries, Span, find_runs, grow_around, rolling_median
 from mer_jax.vision.region_motion import REGIONS
 
 _IRISES = [REGIONS.index("iris right"), REGIONS.index("iris left")]
@@ -22,7 +22,7 @@ def find_blinks(series: MotionSeries, options: SpottingOptions) -> list[Span]:
     spans = []
     for first, last in find_runs((share < options.closed_share) & series.is_known):
         apex = first + int(share[first : last + 1].argmin())
-        first, last = _grow(share < options.open_share, apex)
+        first, last = grow_around(share < options.open_share, apex)
         if not spans or first > spans[-1].last:
             spans.append(Span(first, last, apex, float((1 - share[apex]) / (1 - options.closed_share))))
     return spans
@@ -44,7 +44,7 @@ def find_glances(series: MotionSeries, blinks: np.ndarray, options: SpottingOpti
     spans = []
     for first, last in find_runs((shift > options.gaze_shift) & series.is_known & ~blinks):
         apex = first + int(shift[first : last + 1].argmax())
-        first, last = _grow(shift > 0.5 * options.gaze_shift, apex)
+        first, last = grow_around(shift > 0.5 * options.gaze_shift, apex)
         begin = shift[max(0, first - speed_over)], shift[min(len(shift) - 1, first + speed_over)]
         is_sudden = begin[1] - begin[0] > 0.6 * min(shift[apex], options.gaze_shift)
         if is_sudden and (not spans or first > spans[-1].last):
@@ -111,7 +111,7 @@ def find_turns(series: MotionSeries, options: SpottingOptions) -> list[Span]:
     spans = []
     for first, last in find_runs(away > 1):
         apex = first + int(away[first : last + 1].argmax())
-        first, last = _grow(away > _TURN_EDGE * away[apex], apex)
+        first, last = grow_around(away > _TURN_EDGE * away[apex], apex)
         if not spans or first > spans[-1].last:
             spans.append(Span(first, last, apex, float(away[apex])))
     return spans
@@ -122,11 +122,3 @@ def measure_turn(series: MotionSeries, options: SpottingOptions) -> Float64[np.n
     limits = np.array([*[options.turn_shift] * 2, *[options.turn_degrees] * 3, options.turn_scale])
     usual = rolling_median(series.head, series.rate_hz, _BASELINE_S)
     return (np.abs(series.head - usual) / limits).max(axis=1)
-
-
-def _grow(is_inside: np.ndarray, apex: int) -> tuple[int, int]:
-    """Returns the run of true values around a sample."""
-    before, after = np.flatnonzero(~is_inside[: apex + 1]), np.flatnonzero(~is_inside[apex:])
-    first = int(before[-1]) + 1 if len(before) else 0
-    last = apex + int(after[0]) - 1 if len(after) else len(is_inside) - 1
-    return min(first, apex), max(last, apex)

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float64
 from mer_jax.spotting.disturbances import find_blinks, find_glances, find_speech, find_turns, measure_turn
 from mer_jax.spotting.interval import BLINK, GAZE, MACRO, MICRO, MICRO_LONGEST_S, SPEECH, TURN
 from mer_jax.spotting.options import SpottingOptions
-from mer_jax.spotting.series import MotionSeries, Span, mask_of, rolling_median
+from mer_jax.spotting.series import MotionSeries, Span, grow_around, mask_of, rolling_median
 from mer_jax.vision.region_motion import REGIONS
 
 _EYES = [i for i, name in enumerate(REGIONS) if name.startswith(("upper lid", "lower lid", "iris"))]
@@ -99,9 +99,7 @@ def _grow_along(
     pattern = away[apex, regions]
     weight = pattern / (pattern**2).sum()
     is_left = np.einsum("nrc,rc->n", away[:, regions], weight) > options.edge_share
-    before, after = np.flatnonzero(~is_left[:apex]), np.flatnonzero(~is_left[apex:])
-    first = int(before[-1]) + 1 if len(before) else 0
-    last = max(apex, apex + int(after[0]) - 1) if len(after) else len(is_left) - 1
+    first, last = grow_around(is_left, apex)
     around = max(1, round(_AROUND_S * series.rate_hz))
     rest = [series.regions[max(0, first - around) : first + 1], series.regions[last : last + around + 1]]
     stays = np.subtract(*(np.median(each[:, regions], axis=0) for each in rest))

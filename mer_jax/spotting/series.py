@@ -125,6 +125,23 @@ def find_runs(is_inside: Bool[np.ndarray, "n"], gap: int = 0) -> list[tuple[int,
     return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
+def grow_around(is_inside: Bool[np.ndarray, "n"], apex: int) -> tuple[int, int]:
+    """Returns first and last sample of the run of true values around a sample, which belongs to it in any case.
+
+    Args:
+        is_inside: Samples.
+        apex: The sample.
+
+    Example:
+        >>> grow_around(np.array([True, False, True, True, False]), 2)
+        (2, 3)
+    """
+    before, after = np.flatnonzero(~is_inside[: apex + 1]), np.flatnonzero(~is_inside[apex:])
+    first = int(before[-1]) + 1 if len(before) else 0
+    last = apex + int(after[0]) - 1 if len(after) else len(is_inside) - 1
+    return min(first, apex), max(last, apex)
+
+
 def mask_of(spans: Sequence[Span], length: int, margin: int = 0) -> Bool[np.ndarray, "n"]:
     """Returns which samples lie in one of the spans, or so close to one.
 
