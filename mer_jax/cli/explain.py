@@ -91,13 +91,13 @@ def _read_interval(flags: argparse.Namespace, frames: "FrameSource") -> "Interva
 
 def _check_duration(flags: argparse.Namespace, frames: "FrameSource", interval: "Interval | None") -> None:
     """Refuses what is no single expression, where `mer predict` abstains; of frames without times nothing is known."""
-    from mer_jax.prediction.video import find_too_long, read_times
+    from mer_jax.prediction.video import find_too_long, frame_duration, read_times
 
     if frames.timestamps_s is None and flags.frame_rate is None:
         return
     times = read_times(frames, flags.frame_rate)
     first, last = (0, -1) if interval is None else (interval.onset_frame, interval.offset_frame)
-    if reason := find_too_long(float(times[last] - times[first] + np.median(np.diff(times)))):
+    if reason := find_too_long(float(times[last] - times[first]) + frame_duration(times)):
         raise ConfigError(
             f"{printable(flags.clip)} has {reason}; expected --interval FROM-TO around one of those that `mer predict` "
             "finds"

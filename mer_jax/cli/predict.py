@@ -155,9 +155,7 @@ def _predict_one(
     bar: ProgressBar,
     place: "Progress",
 ) -> "PredictedVideo":
-    import numpy as np
-
-    from mer_jax.prediction.video import number_faces, predict_video, read_times, watch_faces
+    from mer_jax.prediction.video import frame_duration, number_faces, predict_video, read_times, watch_faces
     from mer_jax.prediction.watching import spot_video
     from mer_jax.report.face_log import FaceLog
     from mer_jax.report.prediction import list_files, write_video
@@ -187,8 +185,7 @@ def _predict_one(
         video = None if is_spotted else predict(given or None, {})
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _DONE).unlink(missing_ok=True)
-        frame_s = float(np.median(np.diff(times)))
-        with FaceLog(folder, times, float(times[-1]) + frame_s) as log:
+        with FaceLog(folder, times, float(times[-1]) + frame_duration(times)) as log:
 
             def add(index: int, faces: "Sequence[WatchedFace]") -> None:
                 log.add(index, faces)

@@ -86,19 +86,10 @@ def explain_clip(
         return explain_pictures(model, pictures[0], faces=faces, name=name or "clip", **options)
 
     from mer_jax.prediction.clip import motion_pictures
-    from mer_jax.vision.frames import ArrayFrames, FrameSource
-    from mer_jax.vision.sources import open_frames
+    from mer_jax.vision.frames import FrameSource
 
     reader = reader or model.reader()
-
-    def read(frames: FrameSource) -> tuple[Prediction, np.ndarray | None]:
-        return reader.read_interval(frames, onset, offset, apex)
-
-    if isinstance(clip, FrameSource):
-        prediction, faces = read(clip)
-    else:
-        with ArrayFrames(clip) if isinstance(clip, np.ndarray) else open_frames(os.fspath(clip)) as frames:
-            prediction, faces = read(frames)
+    prediction, faces = reader.read(clip, onset=onset, offset=offset, apex=apex)
     if faces is None:
         raise NoFaceError("; ".join(prediction.abstained))
     if name is None:

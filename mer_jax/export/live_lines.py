@@ -123,8 +123,7 @@ def describe_interval(each: LiveInterval, model: ModelDescription) -> str:
     """Returns a movement in words, for a window or a terminal."""
     said = ""
     if (answer := each.answer) is not None:
-        label = answer.label or (f"no answer ({answer.best_guess}?)" if answer.best_guess else "no answer")
-        said = f": {f'{mark(model)} ' if mark(model) else ''}{label} {answer.confidence:.2f}"
+        said = f": {f'{mark(model)} ' if mark(model) else ''}{answer.shown_label} {answer.confidence:.2f}"
     return f"{each.onset_s:.2f} to {each.offset_s:.2f} s, face {each.interval.face_id}, {each.interval.kind}{said}"
 
 

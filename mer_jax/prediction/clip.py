@@ -53,10 +53,21 @@ class ClipReader:
         apex: int | None = None,
     ) -> Prediction:
         """Predicts one clip; see `TrainedModel.predict`."""
+        return self.read(clip, onset=onset, offset=offset, apex=apex)[0]
+
+    def read(
+        self,
+        clip: "str | os.PathLike[str] | np.ndarray | FrameSource",
+        *,
+        onset: int | None = None,
+        offset: int | None = None,
+        apex: int | None = None,
+    ) -> tuple[Prediction, UInt8[np.ndarray, "t 128 128"] | None]:
+        """Predicts one clip, and returns its prepared faces too; None where there is no face."""
         if isinstance(clip, FrameSource):
-            return self.predict_interval(clip, onset, offset, apex)
+            return self.read_interval(clip, onset, offset, apex)
         with ArrayFrames(clip) if isinstance(clip, np.ndarray) else open_frames(os.fspath(clip)) as frames:
-            return self.predict_interval(frames, onset, offset, apex)
+            return self.read_interval(frames, onset, offset, apex)
 
     def predict_interval(
         self,
@@ -98,16 +109,12 @@ class ClipReader:
             options = self.options if face is None else dataclasses.replace(self.options, face=face)
             clip = prepare_clip(part, options, self.landmarker, apex=None if apex is None else apex - first)
         except NoFaceError as error:
-            nothing = Prediction(
-                label=None,
-                probabilities={},
-                confidence=0.0,
-                abstained=(str(error),),
-                verdict=Verdict.FAIL.value,
-                findings=(str(error),),
+            nothing = Prediction.without_answer(
+                str(error),
                 provenance=self._model.description.provenance,
                 onset_frame=first,
                 offset_frame=last,
+                verdict=Verdict.FAIL.value,
             )
             return nothing, None
         findings = judge_preparation(clip)

@@ -83,7 +83,6 @@ class LivePredictor:
             self._opened = opened.pop_all()
         self._watcher, self._spotter = FaceWatcher(self._landmarker), PlacedSpotter(spotter)
         self._recent = RecentFrames(options.delay_s + options.hop_s + options.longest_s)
-        self._times: collections.deque[tuple[int, float]] = collections.deque()
         self._last: LiveFrame | None = None
         self._waiting: collections.deque[tuple[LiveInterval, Future[Prediction]]] = collections.deque()
 
@@ -103,9 +102,6 @@ class LivePredictor:
         """
         self._last = frame
         self._recent.add(frame.number, frame.time_s, frame.picture)
-        self._times.append((frame.number, frame.time_s))
-        while self._times[0][1] < frame.time_s - self.options.window_s - self.options.hop_s:
-            self._times.popleft()
         self.faces = self._watcher.watch(frame.time_s, frame.picture)
         found = self._spotter.push(frame.number, frame.time_s, frame.picture, self.faces)
         return [*self._take_in(found, frame), *self.answered()]
@@ -156,9 +152,9 @@ class LivePredictor:
             apex = interval.apex_frame
             each = LiveInterval(
                 interval=interval,
-                onset_s=self._time_of(interval.onset_frame),
-                apex_s=None if apex is None else self._time_of(apex),
-                offset_s=self._time_of(interval.offset_frame),
+                onset_s=self._spotter.time_of(interval.onset_frame),
+                apex_s=None if apex is None else self._spotter.time_of(apex),
+                offset_s=self._spotter.time_of(interval.offset_frame),
                 known_s=frame.time_s,
                 arrived_s=frame.arrived_s,
             )
@@ -191,11 +187,9 @@ class LivePredictor:
         )
 
     def _abstain(self, interval: Interval, reason: str) -> Prediction:
-        return Prediction(
-            label=None, probabilities={}, confidence=0.0, abstained=(reason,),
+        return Prediction.without_answer(
+            reason,
             provenance=self._model.description.provenance,
-            onset_frame=interval.onset_frame, offset_frame=interval.offset_frame,
-        )  # fmt: skip
-
-    def _time_of(self, number: int) -> float:
-        return next((time_s for index, time_s in self._times if index >= number), self._times[-1][1])
+            onset_frame=interval.onset_frame,
+            offset_frame=interval.offset_frame,
+        )

@@ -38,6 +38,36 @@ class Prediction:
     findings: tuple[str, ...] = ()
     provenance: str = "unstated"
 
+    @classmethod
+    def without_answer(
+        cls, reason: str, *, provenance: str, onset_frame: int, offset_frame: int, verdict: str | None = None
+    ) -> "Prediction":
+        """Returns the prediction of a clip that the model was not asked about.
+
+        Args:
+            reason: Why it was not.
+            provenance: Of what the model was trained on.
+            onset_frame: First frame of the clip in its source, 0-based.
+            offset_frame: Last frame, 0-based, included.
+            verdict: Of the preparation, whose only finding is the reason; None if nothing was prepared.
+        """
+        return cls(
+            label=None,
+            probabilities={},
+            confidence=0.0,
+            abstained=(reason,),
+            onset_frame=onset_frame,
+            offset_frame=offset_frame,
+            verdict=verdict,
+            findings=() if verdict is None else (reason,),
+            provenance=provenance,
+        )
+
+    @property
+    def shown_label(self) -> str:
+        """The label, or that there is none and what it might be, as annotations show it."""
+        return self.label or (f"no answer ({self.best_guess}?)" if self.best_guess else "no answer")
+
     def to_plain(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
         plain = dataclasses.asdict(self)

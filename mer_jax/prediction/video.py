@@ -57,9 +57,8 @@ class PredictedInterval:
         if not self.is_classified:
             return self.interval.kind
         answer = self.prediction
-        label = answer.label or f"no answer ({answer.best_guess}?)" if answer.best_guess else "no answer"
         mark = "SURROGATE " if answer.provenance == "surrogate" else ""
-        return f"{mark}{self.interval.kind}: {label} {answer.confidence:.2f}"
+        return f"{mark}{self.interval.kind}: {answer.shown_label} {answer.confidence:.2f}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,6 +143,15 @@ def read_times(frames: FrameSource, frame_rate: float | None = None) -> Float64[
     return np.asarray(times - times[0], np.float64)
 
 
+def frame_duration(times_s: Float64[np.ndarray, " t"]) -> float:
+    """Returns the duration of a frame, in seconds: the median distance between two.
+
+    Args:
+        times_s: Time of each frame; two or more.
+    """
+    return float(np.median(np.diff(times_s)))
+
+
 def find_too_long(lasts_s: float) -> str:
     """Returns why frames of this duration, in seconds, cannot be one expression; "" where they can."""
     if lasts_s <= _LONGEST_S:
@@ -190,7 +198,7 @@ def predict_video(
         intervals = [Interval(onset_frame=0, offset_frame=len(frames) - 1, kind=WHOLE)]
     reader = reader or model.reader()
     remembered = RememberedFrames(frames)  # the frames of an interval are read several times
-    frame_s = float(np.median(np.diff(times_s)))
+    frame_s = frame_duration(times_s)
     predicted = []
     for number, each in enumerate(sorted(intervals, key=lambda each: (each.onset_frame, each.offset_frame)), 1):
         lasts_s = float(times_s[each.offset_frame] - times_s[each.onset_frame]) + frame_s
@@ -232,10 +240,12 @@ def predict_video(
 
 
 def _unasked(interval: Interval, provenance: str) -> Prediction:
-    return Prediction(
-        label=None, probabilities={}, confidence=0.0, abstained=(f"{interval.kind}: not classified",),
-        provenance=provenance, onset_frame=interval.onset_frame, offset_frame=interval.offset_frame,
-    )  # fmt: skip
+    return Prediction.without_answer(
+        f"{interval.kind}: not classified",
+        provenance=provenance,
+        onset_frame=interval.onset_frame,
+        offset_frame=interval.offset_frame,
+    )
 
 
 class FaceWatcher:

@@ -53,6 +53,14 @@ class PlacedSpotter:
         """Returns the intervals of the last seconds; call it after the last frame."""
         return self._place(self._spotter.finish())
 
+    def time_of(self, index: int) -> float:
+        """Returns the time of a frame of the last seconds.
+
+        Args:
+            index: Its number; that of a dropped frame has the time of the next one.
+        """
+        return next((time_s for number, time_s, _ in self._places if number >= index), self._places[-1][1])
+
     def _place(self, intervals: Sequence[Interval]) -> dict[Interval, str | None]:
         placed: dict[Interval, str | None] = {}
         for each in intervals:
