@@ -20,7 +20,7 @@ import numpy as np
 
 from datasets.surrogate.dealing import deal_labels, match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
-from datasets.surrogate.identity import Subject, sample_subject
+from datasets.surrogate.identity import Subject, sample_people
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, name_frames
 from datasets.surrogate.portrait import Lamps
 from datasets.surrogate.quirks import Targets, system_files
@@ -102,7 +102,7 @@ def plan_casme2(options: CorpusOptions, *, has_defects: bool = False) -> CorpusP
         fixed=_FIXED_EMOTIONS,
         everybody=_THREE_CLASS_EMOTIONS,
     )
-    people = {name: sample_subject(options.seed, 1000 + index, GEOMETRY.tones) for index, name in enumerate(names)}
+    people = sample_people(options.seed, 1000, names, GEOMETRY.tones)
     clips = _sample_clips(rng, options, people, emotions)
     quirks, documents = [], {}
     if has_defects:

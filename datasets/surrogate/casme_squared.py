@@ -22,7 +22,7 @@ import numpy as np
 
 from datasets.surrogate.dealing import match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell
-from datasets.surrogate.identity import Subject, sample_subject
+from datasets.surrogate.identity import Subject, sample_people
 from datasets.surrogate.plan import (
     ClipPlan,
     CorpusOptions,
@@ -124,10 +124,9 @@ def plan_casme_squared(options: CorpusOptions) -> CorpusPlan:
     """
     options.validate(1, "CAS(ME)^2", has_exact=False)
     rng = np.random.default_rng([options.seed, 16])
-    subjects = list(SUBJECTS[: options.num_subjects])
-    subjects += [(f"s{41 + extra}", 16, 3) for extra in range(options.num_subjects - len(subjects))]
+    subjects = list_subjects(options.num_subjects)
     names = [name for name, _, _ in subjects]
-    people = {name: sample_subject(options.seed, 3000 + index, GEOMETRY.tones) for index, name in enumerate(names)}
+    people = sample_people(options.seed, 3000, names, GEOMETRY.tones)
     clips = _sample_clips(rng, options, subjects, people)
     tree, documents, quirks = "{0}", {}, []
     if options.quirks:
@@ -153,6 +152,12 @@ def plan_casme_squared(options: CorpusOptions) -> CorpusPlan:
     return CorpusPlan(
         "casme_squared", "CAS(ME)^2", "CAS(ME)^2", geometry, options, plans, documents, tuple(quirks)
     )  # fmt: skip
+
+
+def list_subjects(count: int) -> list[tuple[str, int, int]]:
+    """Returns name and published numbers of each of so many subjects; those beyond the last are s41, s42 and so on."""
+    subjects = list(SUBJECTS[:count])
+    return subjects + [(f"s{41 + extra}", 16, 3) for extra in range(count - len(subjects))]
 
 
 def _sample_clips(

@@ -1,6 +1,7 @@
 """A random subject: the shape of a face and what it is painted with."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -89,6 +90,18 @@ def sample_subject(seed: int, index: int, tones: tuple[float, float] = (0.0, 9.0
         expressivity={unit: float(np.exp(0.25 * rng.standard_normal())) for unit in ACTION_UNITS},
         seed=int(rng.integers(1 << 31)),
     )
+
+
+def sample_people(seed: int, first: int, names: Sequence[str], tones: tuple[float, float]) -> dict[str, Subject]:
+    """Draws the subjects of a corpus, by name.
+
+    Args:
+        seed: of the corpus.
+        first: number of the first one; corpora begin at numbers far apart, so that nobody is in two of them.
+        names: of all, in order.
+        tones: see `sample_subject`.
+    """
+    return {name: sample_subject(seed, first + index, tones) for index, name in enumerate(names)}
 
 
 def _sample_shape(rng: np.random.Generator) -> Float[np.ndarray, "468 3"]:

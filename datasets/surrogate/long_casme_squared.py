@@ -9,19 +9,20 @@ Differs: which codec the release's .avi files have is not known; here it is Moti
 frames as pictures, is left out. A person sees the films in another order, and each a minute long.
 """
 
-import collections
 import dataclasses
 
 import numpy as np
 
-from datasets.surrogate.casme_squared import COARSE_OF, FEELING_COUNTS, GEOMETRY, SUBJECTS, VIDEOS, make_table
+from datasets.surrogate.casme_squared import COARSE_OF, FEELING_COUNTS, GEOMETRY, VIDEOS, list_subjects, make_table
 from datasets.surrogate.emotions import EMOTION_SETS
-from datasets.surrogate.identity import sample_subject
+from datasets.surrogate.identity import sample_people
 from datasets.surrogate.long_plan import (
     check_duration,
     choose_expressive,
+    corrupt_rows,
     describe_truth,
     film_long,
+    group_by_person,
     write_disturbances,
 )
 from datasets.surrogate.long_scenario import LongScenario
@@ -62,11 +63,8 @@ def plan_casme_squared_long(options: CorpusOptions) -> CorpusPlan:
             "give more subjects or fewer clips"
         )
     rng = np.random.default_rng([options.seed, 26])
-    names = [name for name, _, _ in SUBJECTS][: options.num_subjects]
-    names += [f"s{41 + extra}" for extra in range(options.num_subjects - len(names))]
-    people = {
-        name: sample_subject(options.seed, _FIRST_PERSON + index, GEOMETRY.tones) for index, name in enumerate(names)
-    }
+    names = [name for name, _, _ in list_subjects(options.num_subjects)]
+    people = sample_people(options.seed, _FIRST_PERSON, names, GEOMETRY.tones)
     expressive = iter(choose_expressive(rng, options.num_clips))
     videos: list[_Video] = []
     for number, (name, share) in enumerate(zip(names, apportion(options.num_clips, [1] * len(names)), strict=True), 1):
@@ -86,15 +84,12 @@ def plan_casme_squared_long(options: CorpusOptions) -> CorpusPlan:
     rows, quirks = _list_rows(videos), []
     if options.quirks:
         rows, quirks = _corrupt(rows)
-    by_person = collections.defaultdict(list)
-    for video in videos:
-        by_person[video.subject].append(video)
     subjects = tuple(
         SubjectPlan(name, (f"rawvideo/{name}",), people[name], tuple(map(_plan_video, own)))
-        for name, own in by_person.items()
+        for name, own in group_by_person(videos).items()
     )
     documents = {
-        _TABLE: make_table(rows, [name for name in names for _ in by_person[name]]),
+        _TABLE: make_table(rows, [video.subject for video in videos]),
         DISTURBANCES_NAME: write_disturbances((video.name, video.subject, video.scenario) for video in videos),
     }
     geometry = GEOMETRY.scaled(options.scale)
@@ -130,14 +125,10 @@ def _list_rows(videos: list[_Video]) -> list[Row]:
 def _corrupt(rows: list[Row]) -> tuple[list[Row], list[str]]:
     """Makes of a clean table one like the release's; the faults are those of the clips' table."""
     macros = [index for index, row in enumerate(rows) if row[7] == f"{MACRO}-expression"]
-    changed, said = list(rows), []
     faults = (
         ("the offset is 0: not coded", lambda row: (*row[:4], 0, *row[5:])),
         ("the apex lies behind the offset", lambda row: (*row[:3], row[4] + 1, *row[4:])),
         ("the apex is 0: not coded", lambda row: (*row[:3], 0, *row[4:])),
         ("action units are 'NULL'", lambda row: (*row[:5], "NULL", *row[6:])),
     )
-    for index, (what, change) in zip(macros, faults, strict=False):
-        changed[index] = change(rows[index])
-        said.append(f"subject {rows[index][0]}, {rows[index][1]}: {what}")
-    return changed, said
+    return corrupt_rows(rows, macros, faults, lambda row: f"subject {row[0]}, {row[1]}")

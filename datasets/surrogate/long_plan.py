@@ -1,7 +1,7 @@
 """What the surrogates of all corpora of long videos share: who is filmed how often, and what is said of a video."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -10,12 +10,23 @@ from datasets.surrogate.long_scenario import LongScenario, sample_long_scenario
 from datasets.surrogate.plan import CorpusOptions
 from datasets.surrogate.scenario import UnitSets
 from datasets.surrogate.studio import CorpusGeometry
+from datasets.surrogate.workbook import Row
 from datasets.truth import COLUMNS
 from mer_jax.errors import ConfigError
 from mer_jax.system.files import format_csv
 
 DURATIONS_S = (10.0, 3600.0)  # of a video; below there is hardly room for one expression and one disturbance
 _STILL = 0.25  # share of videos without an expression
+
+Fault = tuple[str, Callable[[Row], Row]]
+
+
+class _OfPerson(Protocol):
+    @property
+    def subject(self) -> str: ...
+
+
+_Video = TypeVar("_Video", bound=_OfPerson)
 
 
 def check_duration(options: CorpusOptions) -> float:
@@ -71,6 +82,35 @@ def film_long(
         is_expressive=is_expressive,
         version=options.version,
     )
+
+
+def group_by_person(videos: Iterable[_Video]) -> dict[str, list[_Video]]:
+    """Groups videos by their subject, in the order in which subjects first occur."""
+    by_person: dict[str, list[_Video]] = {}
+    for video in videos:
+        by_person.setdefault(video.subject, []).append(video)
+    return by_person
+
+
+def corrupt_rows(
+    rows: Sequence[Row], places: Iterable[int], faults: Iterable[Fault], name_row: Callable[[Row], str]
+) -> tuple[list[Row], list[str]]:
+    """Makes of clean rows a table with faults, one a row.
+
+    Args:
+        rows: of the table.
+        places: rows that get one, in order.
+        faults: what is wrong, in words, and how a row becomes so.
+        name_row: names a row in words.
+
+    Returns:
+        The rows, and what was done to which.
+    """
+    changed, said = list(rows), []
+    for index, (what, change) in zip(places, faults, strict=False):
+        changed[index] = change(rows[index])
+        said.append(f"{name_row(rows[index])}: {what}")
+    return changed, said
 
 
 def describe_truth(scenario: LongScenario, path: str) -> dict[str, Any]:

@@ -10,24 +10,25 @@ Differs: inducements are numbered per person; macro-movements have an emotion in
 none.
 """
 
-import collections
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from datasets.surrogate.emotions import EMOTION_SETS, objective_class
-from datasets.surrogate.identity import sample_subject
+from datasets.surrogate.identity import sample_people
 from datasets.surrogate.long_plan import (
     check_duration,
     choose_expressive,
+    corrupt_rows,
     describe_truth,
     film_long,
+    group_by_person,
     write_disturbances,
 )
 from datasets.surrogate.long_scenario import Expression, LongScenario
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, apportion
-from datasets.surrogate.samm import EMOTION_COUNTS, GEOMETRY, SUBJECT_COUNTS, make_micro_table
+from datasets.surrogate.samm import EMOTION_COUNTS, GEOMETRY, make_micro_table, name_subjects
 from datasets.surrogate.workbook import Formula, IdText, Row, make_workbook
 from datasets.truth import DISTURBANCES_NAME
 from mer_jax.spotting.interval import MACRO, MICRO
@@ -63,11 +64,8 @@ def plan_samm_long(options: CorpusOptions) -> CorpusPlan:
     options.validate(1, "SAMM", has_exact=False)
     check_duration(options)
     rng = np.random.default_rng([options.seed, 24])
-    names = list(SUBJECT_COUNTS)[: options.num_subjects]
-    names += [f"{38 + extra:03d}" for extra in range(options.num_subjects - len(names))]
-    people = {
-        name: sample_subject(options.seed, _FIRST_PERSON + index, GEOMETRY.tones) for index, name in enumerate(names)
-    }
+    names = name_subjects(options.num_subjects)
+    people = sample_people(options.seed, _FIRST_PERSON, names, GEOMETRY.tones)
     expressive = iter(choose_expressive(rng, options.num_clips))
     videos: list[_Video] = []
     for name, share in zip(names, apportion(options.num_clips, [1] * len(names)), strict=True):
@@ -87,9 +85,6 @@ def plan_samm_long(options: CorpusOptions) -> CorpusPlan:
     rows, quirks = [row for video in videos for row in _list_rows(video)], []
     if options.quirks:
         rows, quirks = _corrupt(rows)
-    by_person = collections.defaultdict(list)
-    for video in videos:
-        by_person[video.subject].append(video)
     subjects = tuple(
         SubjectPlan(
             name,
@@ -97,7 +92,7 @@ def plan_samm_long(options: CorpusOptions) -> CorpusPlan:
             people[name],
             tuple(map(_plan_video, own)),
         )
-        for name, own in by_person.items()
+        for name, own in group_by_person(videos).items()
     )
     documents = {
         _TABLE: _make_table(rows),
@@ -156,12 +151,8 @@ def _make_table(rows: Sequence[Row]) -> bytes:
 
 def _corrupt(rows: list[Row]) -> tuple[list[Row], list[str]]:
     """Makes of a clean table one like the release's: onsets and offsets of 0, as for what was not seen whole."""
-    changed, said = list(rows), []
     faults = (
         ("the onset is 0: before the recording", lambda row: (*row[:3], 0, *row[4:])),
         ("the offset is 0: not coded", lambda row: (*row[:5], 0, *row[6:])),
     )
-    for index, (what, change) in zip(range(len(rows)), faults, strict=False):
-        changed[index] = change(rows[index])
-        said.append(f"{rows[index][1]}: {what}")
-    return changed, said
+    return corrupt_rows(rows, range(len(rows)), faults, lambda row: str(row[1]))

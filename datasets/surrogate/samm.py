@@ -20,7 +20,7 @@ import numpy as np
 
 from datasets.surrogate.dealing import deal_labels, match_labels
 from datasets.surrogate.emotions import EMOTION_SETS, action_unit_cell, objective_class
-from datasets.surrogate.identity import Subject, sample_subject
+from datasets.surrogate.identity import Subject, sample_people
 from datasets.surrogate.plan import ClipPlan, CorpusOptions, CorpusPlan, FrameFolder, SubjectPlan, name_frames
 from datasets.surrogate.portrait import Lamps
 from datasets.surrogate.quirks import Targets, system_files
@@ -91,8 +91,7 @@ def plan_samm(options: CorpusOptions, *, is_cropped: bool = False) -> CorpusPlan
     """
     options.validate(1, "SAMM", has_exact=False)
     rng = np.random.default_rng([options.seed, 14])
-    names = list(SUBJECT_COUNTS)[: options.num_subjects]
-    names += [f"{38 + extra:03d}" for extra in range(options.num_subjects - len(names))]
+    names = name_subjects(options.num_subjects)
     emotions = deal_labels(
         rng,
         options.num_clips,
@@ -101,7 +100,7 @@ def plan_samm(options: CorpusOptions, *, is_cropped: bool = False) -> CorpusPlan
         fixed=_FIXED_EMOTIONS,
         everybody=_COMMON_EMOTIONS,
     )
-    people = {name: sample_subject(options.seed, 2000 + index, GEOMETRY.tones) for index, name in enumerate(names)}
+    people = sample_people(options.seed, 2000, names, GEOMETRY.tones)
     clips = _sample_clips(rng, options, people, emotions)
     root = "SAMM_CROP" if is_cropped else "SAMM"
     face_shape = options.scale_shape(FACE_SHAPE) if is_cropped else None
@@ -120,6 +119,12 @@ def plan_samm(options: CorpusOptions, *, is_cropped: bool = False) -> CorpusPlan
     geometry = GEOMETRY.scaled(options.scale)
     title, variant = ("SAMM (cropped)", "cropped") if is_cropped else ("SAMM", "")
     return CorpusPlan("samm", title, root, geometry, options, tuple(subjects), documents, tuple(quirks), variant)
+
+
+def name_subjects(count: int) -> list[str]:
+    """Returns the names of so many subjects; those beyond the last of the release are 038, 039 and so on."""
+    names = list(SUBJECT_COUNTS)[:count]
+    return names + [f"{38 + extra:03d}" for extra in range(count - len(names))]
 
 
 def _sample_clips(
