@@ -1,4 +1,4 @@
-"""How much does Adam in C++ save, in a training step and in compiling the program?
+"""Benchmark of the native Adam against optax: processor time of a training step and of compilation.
 
     python -m benchmarks.adam [--networks OFF-ApexNet STSTNet] [--batch 20] [--rounds 5] [--json FILE]
 
@@ -26,7 +26,7 @@ from mer_jax.training.program import Program
 
 
 def compile_seconds(program: Program) -> float:
-    """Processor seconds of compiling a chunk of epochs of one lane, tracing not included."""
+    """Measures the processor time of compiling one lane's chunk of epochs, without tracing."""
     arrays = program.lane_data, program.data, program.limits
     with jax.set_mesh(program.settings.mesh):
         one = start_slot(jnp.asarray(0), *arrays, settings=program.settings)

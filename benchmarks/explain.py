@@ -1,4 +1,4 @@
-"""Do maps of explanations find where the face moves, and do they pass their checks?
+"""Benchmark of explanation maps: do they point at the moving region, and do they pass their sanity checks?
 
     python -m benchmarks.explain RUN [--clips 48] [--draws 4] [--json FILE]
 
@@ -66,7 +66,7 @@ class _Case:
 
 
 def find_regions(experiment: Experiment, clips: Clips, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Where the face moves in some clips of a surrogate corpus, by clip id."""
+    """Returns the moving regions of the wanted clips of a surrogate corpus, by clip id."""
     release = CORPORA[experiment.corpus]
     options = CorpusOptions(
         experiment.surrogate_difficulty,
@@ -90,7 +90,7 @@ def find_regions(experiment: Experiment, clips: Clips, wanted: Sequence[str]) ->
 
 
 def collect_cases(run: Path, count: int, data_dir: str | None) -> tuple[Experiment, str, list[_Case]]:
-    """Recognised clips of a run, spread evenly over its people, with their moving regions.
+    """Selects correctly classified clips of a run, spread evenly over its subjects, with their moving regions.
 
     Raises:
         ConfigError: The run is not on a surrogate, or its network takes another view.
@@ -153,7 +153,7 @@ def curves(model: ExplainedNetwork, case: _Case, order: np.ndarray) -> tuple[flo
 
 
 def measure(model: ExplainedNetwork, case: _Case, draws: int, seed: int) -> dict[str, dict[str, Any]]:
-    """Everything about one clip, by map."""
+    """Computes all metrics of one clip, by map."""
     contrast = contrast_of(case.class_index, model.logits(case.inputs, case.inputs, _whole(model)).shape[1])
     material = prepare_checks(model, case.inputs, contrast, draws=draws, seed=seed)
     energy = measure_motion(model, case.inputs)
@@ -207,7 +207,7 @@ def _place(cells: Cells, case: _Case) -> dict[str, float]:
 
 
 def _format(found: Sequence[dict[str, dict[str, Any]]]) -> str:
-    """One row a map: means over clips."""
+    """Formats a table with one row per map: means over the clips."""
     collected: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for case in found:
         for name, values in case.items():

@@ -1,4 +1,4 @@
-"""How long after a frame arrives is it analysed, and an expression answered? SURROGATE: a rendered person.
+"""Latency of live prediction, from the arrival of a frame to its analysis and to the answer. SURROGATE video.
 
     python -m benchmarks.live [--seconds 60] [--video FILE] [--model MODEL] [--keep FOLDER] [--json FILE]
 
@@ -76,7 +76,7 @@ def play(path: Path, model: TrainedModel, seconds: float) -> dict[str, Any]:
 
 
 def summarize(latency: LatencyHistogram) -> dict[str, int | None]:
-    """Number, median, 95th percentile and longest."""
+    """Returns count, median, 95th percentile and maximum."""
     return {
         "count": latency.count, "median": latency.percentile_ms(50), "95 %": latency.percentile_ms(95),
         "longest": latency.percentile_ms(100),
@@ -100,7 +100,7 @@ def measure_processor(path: Path, model: TrainedModel) -> dict[str, dict[str, in
 
 
 def main() -> None:
-    """Renders, plays, measures and prints."""
+    """Prints the latency table and, if asked, writes JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--video", type=Path, help="play this one instead of rendering one")

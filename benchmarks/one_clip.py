@@ -1,4 +1,4 @@
-"""What does one clip cost: to answer after its frames are read, and to render as training data?
+"""Processor time of one clip: of predicting it once its frames are read, and of rendering it as training data.
 
     python -m benchmarks.one_clip [--rounds 5] [--people 2] [--json FILE]
 

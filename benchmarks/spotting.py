@@ -1,4 +1,4 @@
-"""How well expressions are spotted in long videos of people that nothing was tuned on. SURROGATE: rendered people.
+"""Spotting accuracy on long SURROGATE videos of held-out rendered people.
 
     python -m benchmarks.spotting [--difficulty medium|real ...] [--seeds 0 1] [--videos 4] [--still 4] [--json FILE]
 
@@ -55,7 +55,7 @@ class SpottedVideo:
 
 
 def spot_one(seed: int, person: int, difficulty: str, folder: Path, *, keep: bool) -> SpottedVideo:
-    """Renders a video of a person who occurs in no other, and spots it; from `FIRST_STILL` on, nothing is expressed."""
+    """Renders and spots one video; persons from `FIRST_STILL` on show no expression."""
     subject, preset = sample_subject(seed, person, GEOMETRY.tones), DIFFICULTIES[difficulty]
     scenario = sample_long_scenario(
         np.random.default_rng([seed, person]), subject, preset, fps=GEOMETRY.fps,
@@ -114,7 +114,7 @@ def _overlap(interval: Interval, onset: int, offset: int) -> bool:
 
 
 def describe(difficulty: str, scores: SpottingScores) -> list[list[str]]:
-    """One row a kind of expression."""
+    """Formats one table row per kind of expression."""
     rows = []
     for kind in (MICRO, MACRO, OVERALL):
         own = scores[kind]
@@ -132,7 +132,7 @@ def describe(difficulty: str, scores: SpottingScores) -> list[list[str]]:
 
 
 def main() -> None:
-    """Renders, spots, scores and prints."""
+    """Prints the tables of scores and, if asked, writes JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--difficulty", nargs="+", default=["medium", "real"], choices=sorted(DIFFICULTIES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])

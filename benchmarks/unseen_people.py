@@ -1,4 +1,4 @@
-"""Are the confidences of a trained model right for people that it has not seen?
+"""Calibration and accuracy of a trained model on unseen rendered people.
 
     python -m benchmarks.unseen_people MODEL --config smic_ha.py [--seeds 1 2] [--json FILE]
         [--config.<field>=value ...]
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def fit_likelihood(run: Path) -> float | None:
-    """Fits the temperature of the highest likelihood to the folds of a run; None for what is no run folder."""
+    """Fits the maximum-likelihood temperature to the folds of a run; None if `run` is not a run folder."""
     if not (run / "predictions.csv").is_file():
         return None
     results = [each for each in read_predictions(run / "predictions.csv") if each.protocol == "subject"]

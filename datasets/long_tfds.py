@@ -1,4 +1,4 @@
-"""The TFDS config `long` of corpora with long videos: where each video is, and what is annotated in it.
+"""TFDS config `long`: paths and annotated intervals of the long videos of a corpus.
 
 The decoded frames of CAS(ME)^2's long videos, 254,094 of 640x480, would take 234 GB. So a build holds paths and
 intervals, and frames are read from the release itself, one at a time.
@@ -45,7 +45,7 @@ class LongConfig(tfds.core.BuilderConfig):
 
 
 def long_features() -> tfds.features.FeaturesDict:
-    """Returns the features of one long video; all of an expression's are sequences of the same length."""
+    """Returns the TFDS features of one long video; expression features are sequences of equal length."""
     features = tfds.features
     return features.FeaturesDict(
         {

@@ -1,4 +1,4 @@
-"""Long videos with annotated intervals: what spotting is measured on.
+"""Readers of long videos with annotated intervals, the ground truth for spotting.
 
     from datasets.long_videos import read_long
     videos = read_long("casme_squared", "~/CAS(ME)^2")
@@ -33,7 +33,7 @@ _FORMS = ("frames", "video")  # in which a video is stored, the one that the ann
 
 @dataclasses.dataclass(frozen=True)
 class LongExpression:
-    """One annotated expression of a long video.
+    """An annotated expression in a long video.
 
     Attributes:
         name: Of the row, such as anger1_1 or 006_1_2.
@@ -52,7 +52,7 @@ class LongExpression:
 
 @dataclasses.dataclass(frozen=True)
 class LongVideo:
-    """One long video and its truth.
+    """A long video with its annotated expressions.
 
     Attributes:
         name: Path below the folder of videos, such as s15/15_0101disgustingteeth or 006_1; unique.
@@ -88,7 +88,7 @@ class LongVideo:
 
 @dataclasses.dataclass(frozen=True)
 class LongCorpus:
-    """The long videos of a release as read from disk.
+    """All long videos of a release, as read from disk.
 
     Attributes:
         name: Of the corpus, such as casme_squared.
@@ -111,11 +111,11 @@ class LongCorpus:
     marker: Mapping[str, Any] | None = None
 
     def count(self, kind: str) -> int:
-        """Returns the number of expressions of a kind."""
+        """Counts the annotated expressions of one kind (macro or micro)."""
         return sum(each.kind == kind for video in self.videos for each in video.intervals)
 
     def lines(self) -> Iterator[str]:
-        """Yields what a person should know of the copy, line by line."""
+        """Yields a human-readable summary of the copy, line by line."""
         still = sum(not video.expressions for video in self.videos)
         people = len({video.subject for video in self.videos})
         minutes = sum(video.duration_s for video in self.videos) / 60
@@ -179,7 +179,7 @@ class LongRelease(AnnotatedRelease):
         return annotation.labels.get("coarse_emotion", "")
 
     def emotion(self, annotation: Annotation) -> str:
-        """Returns the emotion as annotated."""
+        """Returns the annotated emotion; "" if the release has none."""
         return annotation.labels.get("emotion", "")
 
     @classmethod
@@ -223,7 +223,7 @@ class LongRelease(AnnotatedRelease):
         return dataclasses.replace(corpus, findings=self.findings.collected())
 
     def _find_videos_root(self) -> tuple[Path, Mapping[str, Any] | None]:
-        """Prefers recordings to surrogates, then folders of frames to video files, then the larger folder."""
+        """Chooses the root folder: recordings before surrogates, frame folders before video files, then the largest."""
         check_manual_dir(self.manual_dir, self.title)
         roots = []
         for root in find_folders(self.manual_dir, lambda folder: bool(self.find_videos(folder)), max_depth=_DEPTH):
@@ -270,7 +270,7 @@ class LongRelease(AnnotatedRelease):
         return numbers
 
     def _place(self, row: Annotation, footage: Footage) -> LongExpression | None:
-        """Returns the expression in positions of the video; None, with a finding, if the row makes no sense."""
+        """Converts a row to an expression in 0-based frames; None, with a finding, if the row is invalid."""
         who, numbers = f"{row.clip_id} ({row.place})", footage.numbers
         kind = row.labels.get("kind", "")
         if kind not in EXPRESSIONS:
@@ -353,7 +353,7 @@ def find_long_release(corpus: str) -> type[LongRelease]:
 
 
 def read_long(corpus: str, manual_dir: str | os.PathLike[str]) -> list[LongVideo]:
-    """Lists the long videos of a release and their truth, without TFDS.
+    """Reads the long videos of a release with their annotations, without TFDS.
 
     Args:
         corpus: One of `long_corpora()`.

@@ -72,11 +72,11 @@ def pick_errors(
     """
     if clips.kind != "faces":
         return []
-    shown, may_show = [], [clips.clip_id.index(name) not in hidden for name in result.clip_id]
+    shown = []
     for pair in find_confused_pairs(result)[:PAIRS_SHOWN]:
         true, given = (result.class_names.index(name) for name in (pair.true, pair.given))
         rows = [
-            _most_certain(result, np.array(may_show), *answer)
+            _most_certain(result, find_answers(clips, result, *answer, hidden))
             for answer in ((true, true), (true, given), (given, given))
         ]
         show = [_show(experiment, clips, result, row, checkpoint_folder) for row in rows if row is not None]
@@ -84,9 +84,30 @@ def pick_errors(
     return shown
 
 
-def _most_certain(result: ProtocolResult, may_show: np.ndarray, true: int, given: int) -> int | None:
-    rows = np.flatnonzero((result.true == true) & (result.predicted == given) & (result.copy == 0) & may_show)
-    return int(rows[np.argmax(result.probabilities[rows, given])]) if len(rows) else None
+def find_answers(
+    clips: Clips, result: ProtocolResult, true: int, given: int, hidden: Collection[int] = ()
+) -> np.ndarray:
+    """Finds original clips of one class that were predicted as one class, and may be shown.
+
+    Args:
+        clips: The corpus.
+        result: Result of a protocol.
+        true: Index of the true class.
+        given: Index of the predicted class.
+        hidden: Positions of clips whose faces must not be shown.
+
+    Returns:
+        Rows of the result, int [n].
+    """
+    rows = np.flatnonzero((result.true == true) & (result.predicted == given) & (result.copy == 0))
+    return rows[[clips.clip_id.index(result.clip_id[row]) not in hidden for row in rows]]
+
+
+def _most_certain(result: ProtocolResult, rows: np.ndarray) -> int | None:
+    """The row of which the network was most certain; None without any."""
+    if not len(rows):
+        return None
+    return int(rows[np.argmax(result.probabilities[rows, result.predicted[rows]])])
 
 
 def _show(

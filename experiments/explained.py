@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.examples import find_answers
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
 from mer_jax.evaluation.results import ProtocolResult
@@ -45,10 +46,9 @@ def pick_explained(
         return []
     from mer_jax.explain.clip import explain_pictures, make_explained, make_inputs
 
-    may_show = np.array([clips.clip_id.index(name) not in hidden for name in result.clip_id])
     explanations, explained = [], None
     for label, class_name in enumerate(result.class_names):
-        rows = np.flatnonzero((result.true == label) & (result.predicted == label) & (result.copy == 0) & may_show)
+        rows = find_answers(clips, result, label, label, hidden)
         if not len(rows):
             continue
         certainty = result.probabilities[rows, label]

@@ -225,7 +225,7 @@ def fit_mirrored(model: StandardFlow, clips: Clips) -> tuple[np.ndarray, np.ndar
 
 
 def mirrored_features(model: StandardFlow, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
-    """Features and labels of clips, and behind them those of their mirror images."""
+    """Returns features and labels of clips, followed by those of their mirror images."""
     features = np.concatenate([model.features(clips.pictures), model.features(mirror(clips.pictures))])
     return features, np.concatenate([clips.label, clips.label])
 

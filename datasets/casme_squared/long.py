@@ -61,5 +61,5 @@ class Videos(LongRelease, CasmeSquared):
         return super().open_table(sheets)
 
     def emotion(self, annotation: Annotation) -> str:
-        """Returns what the person said to have felt."""
+        """Returns the self-reported emotion."""
         return annotation.labels["self_report"].replace("happyiness", "happiness")  # sic, one cell

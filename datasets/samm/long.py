@@ -56,7 +56,7 @@ class Videos(LongRelease):
         return found
 
     def rank(self, stem: str) -> int | None:
-        """Prefers the latest version of the codes of the long videos."""
+        """Ranks annotation files: the latest version of the long-video FACS codes first."""
         name = normalize_name(stem)
         if "samm" not in name or "long" not in name:
             return None

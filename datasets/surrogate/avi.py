@@ -1,4 +1,4 @@
-"""An .avi of JPEG pictures (Motion JPEG), written picture by picture.
+"""Streaming writer for Motion JPEG .avi files.
 
 OpenCV's writers do not keep to the JPEG quality that they are given: one chooses a bit rate at which movements of a
 pixel drown, the other four times the room. Here the pictures are those of the corpora with frames in files.
@@ -21,7 +21,7 @@ _MOST_BYTES = 2**32 - 2**20  # sizes are numbers of 32 bits
 
 
 class AviWriter:
-    """Writes a video; memory holds one picture, and 8 bytes of every one before it.
+    """Writes a Motion JPEG .avi frame by frame; memory use is one frame plus 8 bytes per frame written.
 
     Args:
         path: the file; complete after `close`.
@@ -58,7 +58,7 @@ class AviWriter:
         self._largest = max(self._largest, len(padded))
 
     def close(self) -> None:
-        """Writes the index and the numbers that are known only now."""
+        """Writes the index, and the frame count and sizes into the header."""
         entries = struct.iter_unpack("<II", self._index)
         index = b"".join(b"00dc" + struct.pack("<III", _IS_KEY_FRAME, *entry) for entry in entries)
         self._file.write(_chunk(b"idx1", index))

@@ -283,7 +283,7 @@ def _row(clip: _Clip) -> Row:
 
 
 def make_table(rows: Sequence[Row], subjects: Sequence[str], first_sheet: str = "CASFEcode_final") -> bytes:
-    """Makes the annotation of the release.
+    """Builds the annotation workbook of the release.
 
     Args:
         rows: of the first sheet, one an expression.

@@ -1,4 +1,4 @@
-"""Prepared faces of rendered people, computed in memory: only the frames that a network is given are rendered.
+"""Preprocessed face clips of rendered people; only the frames that a network needs are rendered.
 
 What differs from camera to camera is drawn anew for each clip: blur, noise, compression, size and frame rate. Place,
 size and angle of the face box, light and speed are changed by the augmentation in training.
@@ -32,7 +32,7 @@ def record_faces(
     workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Clips:
-    """Renders people and returns their clips as prepared faces; caches them on disk.
+    """Renders face clips of rendered people and preprocesses them; results are cached on disk.
 
     Args:
         recordings: See `datasets.surrogate.recording.record`. What `DomainRandomization` says of box and flow is not
@@ -67,7 +67,7 @@ class _Factory:
 
 
 class _Filming:
-    """Films one person after another; yields (number, label, faces) of each clip. See `run_tasks`."""
+    """Task of `run_tasks` that renders one person; yields (number, label, faces) of each clip."""
 
     def __init__(self, recording: Recording, options: VisionOptions, slowest: float):
         cv2.setNumThreads(1)

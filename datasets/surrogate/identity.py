@@ -93,7 +93,7 @@ def sample_subject(seed: int, index: int, tones: tuple[float, float] = (0.0, 9.0
 
 
 def sample_people(seed: int, first: int, names: Sequence[str], tones: tuple[float, float]) -> dict[str, Subject]:
-    """Draws the subjects of a corpus, by name.
+    """Samples the subjects of a corpus, by name.
 
     Args:
         seed: of the corpus.

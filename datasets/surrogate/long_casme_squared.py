@@ -111,7 +111,7 @@ def _plan_video(video: _Video) -> ClipPlan:
 
 
 def _list_rows(videos: list[_Video]) -> list[Row]:
-    """One row an expression, frames from 1."""
+    """Returns one table row per expression, with 1-based frames."""
     rows = []
     for video in videos:
         for take, each in enumerate(video.scenario.expressions, start=1):
@@ -123,7 +123,7 @@ def _list_rows(videos: list[_Video]) -> list[Row]:
 
 
 def _corrupt(rows: list[Row]) -> tuple[list[Row], list[str]]:
-    """Makes of a clean table one like the release's; the faults are those of the clips' table."""
+    """Corrupts some rows in the ways of the release; the faults are those of the table of clips."""
     macros = [index for index, row in enumerate(rows) if row[7] == f"{MACRO}-expression"]
     faults = (
         ("the offset is 0: not coded", lambda row: (*row[:4], 0, *row[5:])),

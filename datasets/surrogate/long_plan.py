@@ -1,4 +1,4 @@
-"""What the surrogates of all corpora of long videos share: who is filmed how often, and what is said of a video."""
+"""Shared planning of surrogate long videos: durations, expressive videos, annotations and ground truth."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -30,7 +30,7 @@ _Video = TypeVar("_Video", bound=_OfPerson)
 
 
 def check_duration(options: CorpusOptions) -> float:
-    """Returns the seconds of a video.
+    """Validates and returns the duration of a video, in seconds.
 
     Raises:
         ConfigError: they are out of their range.
@@ -44,7 +44,7 @@ def check_duration(options: CorpusOptions) -> float:
 
 
 def choose_expressive(rng: np.random.Generator, num_videos: int) -> list[bool]:
-    """Says of each video whether anything is expressed in it: not in a quarter, in one at least if there are two."""
+    """Chooses which videos contain expressions: of two or more, a quarter have none, and at least one."""
     num_still = max(1, round(_STILL * num_videos)) if num_videos > 1 else 0
     still = set(rng.permutation(num_videos)[:num_still].tolist())
     return [video not in still for video in range(num_videos)]
@@ -60,7 +60,7 @@ def film_long(
     unit_sets: Mapping[str, UnitSets],
     is_expressive: bool,
 ) -> LongScenario:
-    """Draws what happens in a video.
+    """Samples the scenario of one long video.
 
     Args:
         options: difficulty, seed, version and duration.
@@ -95,7 +95,7 @@ def group_by_person(videos: Iterable[_Video]) -> dict[str, list[_Video]]:
 def corrupt_rows(
     rows: Sequence[Row], places: Iterable[int], faults: Iterable[Fault], name_row: Callable[[Row], str]
 ) -> tuple[list[Row], list[str]]:
-    """Makes of clean rows a table with faults, one a row.
+    """Corrupts annotation rows, one fault per row.
 
     Args:
         rows: of the table.
@@ -114,7 +114,7 @@ def corrupt_rows(
 
 
 def describe_truth(scenario: LongScenario, path: str) -> dict[str, Any]:
-    """What the marker says of a video; frames 0-based.
+    """Returns the ground truth of a video for the marker file; frames are 0-based.
 
     Args:
         scenario: what happens.
@@ -143,7 +143,7 @@ def describe_truth(scenario: LongScenario, path: str) -> dict[str, Any]:
 
 
 def write_disturbances(videos: Iterable[tuple[str, str, LongScenario]]) -> bytes:
-    """Writes blinks, gaze shifts, speech and movements of the head as CSV; frames 0-based, inclusive.
+    """Formats the ground truth of blinks, gaze shifts, speech and head movements as CSV; 0-based, inclusive frames.
 
     Args:
         videos: for each its name below the folder of videos, its subject, and what happens.

@@ -114,7 +114,7 @@ def _plan_video(video: _Video) -> ClipPlan:
 
 
 def _list_rows(video: _Video) -> list[Row]:
-    """One row an expression, frames from 1; the formula of the duration is added with the row's number."""
+    """Returns one table row per expression, with 1-based frames; `_make_table` adds the duration formula."""
     return [
         (IdText(video.subject), f"{video.name}_{take}", video.inducement, *_numbers(each),
          "Micro - 1/2" if each.moment.kind == MICRO else "Macro", each.cell, None)
@@ -123,7 +123,7 @@ def _list_rows(video: _Video) -> list[Row]:
 
 
 def _list_micro_rows(video: _Video) -> list[Row]:
-    """Rows of the sheet of micro-movements, without the duration."""
+    """Returns the rows of the micro-movement sheet, without durations."""
     return [
         (IdText(video.subject), f"{video.name}_{take}", video.inducement, *_numbers(each), "Micro - 1/2", each.cell,
          "Other" if each.moment.label == "others" else each.moment.label.capitalize(),
@@ -150,7 +150,7 @@ def _make_table(rows: Sequence[Row]) -> bytes:
 
 
 def _corrupt(rows: list[Row]) -> tuple[list[Row], list[str]]:
-    """Makes of a clean table one like the release's: onsets and offsets of 0, as for what was not seen whole."""
+    """Corrupts some rows in the ways of the release: onset or offset 0 for movements that are cut off."""
     faults = (
         ("the onset is 0: before the recording", lambda row: (*row[:3], 0, *row[4:])),
         ("the offset is 0: not coded", lambda row: (*row[:5], 0, *row[6:])),

@@ -1,4 +1,4 @@
-"""A long video before it is rendered: what happens, as curves of the same kind as those of a short clip.
+"""Scenario of a long video before rendering: per-frame curves of the same kind as those of a short clip.
 
 Every moment starts and ends at rest; what it moves is added to the curves between its onset and its offset and nowhere
 else. Under it lie a head that drifts, light that flickers, and a face that slowly changes its resting state.
@@ -35,7 +35,7 @@ _X, _Y, _ROLL, _SCALE, _YAW, _PITCH = range(6)  # columns of `scenario.POSE`
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-    """What an expression moves.
+    """The facial movement of one expression, before it is rendered.
 
     Attributes:
         moment: when; its label is the emotion.
@@ -54,7 +54,7 @@ class Expression:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LongScenario:
-    """A long video and its truth.
+    """The scenario of a long video with its ground truth.
 
     Attributes:
         fps: frames per second.
@@ -88,7 +88,7 @@ def sample_long_scenario(
     is_expressive: bool = True,
     version: int = 1,
 ) -> LongScenario:
-    """Draws a long video.
+    """Samples the scenario of a long video.
 
     Args:
         rng: of this video alone.
@@ -137,7 +137,7 @@ def sample_long_scenario(
 
 
 class _Curves:
-    """The curves of a video under construction; starts with what goes on all the time."""
+    """Builder of the per-frame curves of a video, starting from the background motion."""
 
     def __init__(self, rng: np.random.Generator, num_frames: int, fps: float, difficulty: Difficulty):
         self.seconds = np.arange(num_frames) / fps
@@ -152,7 +152,7 @@ class _Curves:
                     self.move(str(unit), side, slice(None), path * rng.uniform(0.5, 1.0))
 
     def move(self, unit: str, side: int, frames: slice, movement: np.ndarray) -> None:
-        """Adds to the activation of a unit in some frames."""
+        """Adds activation of an action unit over some frames."""
         path = self.activations.setdefault((unit, side), np.zeros(len(self.seconds), np.float32))
         path[frames] += movement.astype(np.float32)
 
@@ -162,7 +162,7 @@ def _frames(moment: Moment) -> slice:
 
 
 def _there_and_back(num_frames: int, rise: float, fall: float) -> np.ndarray:
-    """0 in the first and last frame, 1 from the share `rise` of the time until the share `fall` before the end."""
+    """Returns an envelope: 0 at both ends, rising over the share `rise` and falling over the share `fall`."""
     progress = np.arange(num_frames) / (num_frames - 1)
     return np.minimum(ease(progress / rise), ease((1 - progress) / fall))
 
@@ -176,7 +176,7 @@ def _express(
     emotions: Mapping[str, float],
     unit_sets: Mapping[str, UnitSets],
 ) -> Expression:
-    """Moves the units of an emotion; the leading one from the onset to the offset, the others within."""
+    """Activates the action units of an emotion: the leading unit from onset to offset, the others within that span."""
     shares = np.array(list(emotions.values())) / sum(emotions.values())
     label = shown = str(rng.choice(list(emotions), p=shares))
     if rng.random() < difficulty.label_noise:
@@ -209,7 +209,7 @@ def _express(
 
 
 def _blink(rng: np.random.Generator, curves: _Curves, moment: Moment) -> None:
-    """Lids close faster than they open; one in seven blinks stays half open."""
+    """Adds a blink: lids close faster than they open, and one blink in seven is incomplete."""
     depth = rng.uniform(0.4, 0.7) if rng.random() < 0.15 else rng.uniform(0.85, 1.0)
     rise = (moment.apex - moment.onset) / (moment.num_frames - 1)
     closure = depth * _there_and_back(moment.num_frames, rise, 1 - rise)
@@ -218,7 +218,7 @@ def _blink(rng: np.random.Generator, curves: _Curves, moment: Moment) -> None:
 
 
 def _shift_gaze(rng: np.random.Generator, curves: _Curves, moment: Moment, fps: float) -> None:
-    """Two saccades, there and back, of some 40 ms each."""
+    """Adds a gaze shift: two saccades, there and back, of about 40 ms each."""
     spread = (0.07, 0.02) if moment.label == AWAY else (0.035, 0.015)
     to = rng.normal(0, spread)
     to[0] = np.copysign(max(abs(to[0]), spread[0] / 3), to[0])
@@ -227,7 +227,7 @@ def _shift_gaze(rng: np.random.Generator, curves: _Curves, moment: Moment, fps: 
 
 
 def _speak(rng: np.random.Generator, curves: _Curves, moment: Moment, fps: float) -> None:
-    """Jaw and lips open and close three to five times a second, lips stretch and press, and the head goes along."""
+    """Adds speech: jaw and lips open and close three to five times a second, with lip and head movement."""
     frames = _frames(moment)
     seconds = curves.seconds[frames] - curves.seconds[moment.onset]
     ramp = min(0.3, 0.25 / seconds[-1])
@@ -251,7 +251,7 @@ def _speak(rng: np.random.Generator, curves: _Curves, moment: Moment, fps: float
 
 
 def _move_head(rng: np.random.Generator, curves: _Curves, moment: Moment) -> None:
-    """Turns to a side, nods, leans, or looks away, and comes back."""
+    """Adds a head movement and its return: a turn, nod, lean or look away."""
     way = rng.choice((-1.0, 1.0))
     to = np.zeros(6)
     if moment.label == NOD:

@@ -1,4 +1,4 @@
-"""When things happen in a long video: expressions, blinks, gaze shifts, speech and movements of the head.
+"""Event timeline of a long video: expressions, blinks, gaze shifts, speech and head movements.
 
 Expressions, speech, movements of the head and looks away never overlap, and lie half a second or more apart, so that
 each frame has one truth. Blinks and gaze shifts come at any time, as they do in recordings.
@@ -31,7 +31,7 @@ _LEAST_PAUSE_S = 0.35  # at least between two blinks, and between two gaze shift
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """How often something happens, a minute.
+    """Event rates of a long video, per minute.
 
     Attributes:
         micro, macro: expressions.
@@ -49,7 +49,7 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """Something that happens from one frame to another.
+    """An event of the timeline, with its first, peak and last frame.
 
     Attributes:
         kind: one of `mer_jax.spotting.interval`: micro, macro, blink, gaze, speech, turn.
@@ -73,7 +73,7 @@ class Moment:
 def sample_timeline(
     rng: np.random.Generator, num_frames: int, fps: float, difficulty: Difficulty, rates: Rates, *, is_expressive: bool
 ) -> tuple[Moment, ...]:
-    """Draws what happens; expressions have no label yet.
+    """Samples the events of a long video; expressions are not labelled yet.
 
     Args:
         rng: of this video alone.
@@ -117,12 +117,12 @@ def _sample_frames(rng: np.random.Generator, durations_s: tuple[float, float, fl
 
 
 def _count(rng: np.random.Generator, expected: float) -> int:
-    """A whole number around an expectation: the fraction is a probability."""
+    """Rounds an expected count at random: up with the probability of its fraction."""
     return int(expected) + int(rng.random() < expected % 1)
 
 
 def _lay_out(rng: np.random.Generator, wanted: list[tuple[str, str, int]], num_frames: int, gap: int) -> list[Moment]:
-    """Puts as many as fit one behind the other in random order, with random pauses."""
+    """Schedules as many events as fit, in random order and with random pauses."""
     needed, kept = gap, []
     for each in wanted:
         if needed + each[2] + gap <= num_frames:
@@ -149,7 +149,7 @@ def _scatter(
     num_frames: int,
     fps: float,
 ) -> list[Moment]:
-    """Draws moments that come of themselves: one after the other, with irregular pauses."""
+    """Samples spontaneous events at irregular intervals."""
     moments: list[Moment] = []
     if per_minute <= 0:
         return moments

@@ -1,4 +1,4 @@
-"""Renders a long video into a file, frame by frame: memory does not grow with the number of pixels."""
+"""Streaming renderer of long videos: constant memory for any number of frames."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def render_long_video(
     anatomy_variation: float = 0.0,
     version: int = 1,
 ) -> None:
-    """Renders one video into an .avi file.
+    """Renders a long video to an .avi file.
 
     Args:
         scenario: what happens.

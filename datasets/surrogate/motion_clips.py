@@ -1,4 +1,4 @@
-"""Motion features of rendered people, computed in memory: only the onset and apex frames are rendered.
+"""Motion features of rendered people; only the onset and apex frames are rendered.
 
 Ten thousand clips take about 45 minutes of one core (benchmarks.one_clip). The frames go through JPEG, the face
 detector, the crop from the eye corners, registration and TV-L1 flow, as frames of a corpus do.
@@ -31,7 +31,7 @@ def record_motion(
     workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Clips:
-    """Renders people and returns the motion features of their clips, in the tight box; caches them on disk.
+    """Computes motion features of rendered people in the tight face box; results are cached on disk.
 
     Args:
         recordings: See `datasets.surrogate.recording.record`.
@@ -53,7 +53,7 @@ def record_motion(
 
 
 class _Filming:
-    """Films one person after another; yields (number, label, features) of each clip. See `run_tasks`."""
+    """Task of `run_tasks` that renders one person; yields (number, label, features) of each clip."""
 
     def __init__(self, recording: Recording):
         cv2.setNumThreads(1)
@@ -93,7 +93,7 @@ class _Filming:
 
 
 def _draw_box(rng: np.random.Generator, how: DomainRandomization, share: float) -> Float[np.ndarray, "4"]:
-    """Draws a change of the face box: shift in cells (right, down), log of the scale, angle in radians."""
+    """Samples a jitter of the face box: shift in cells (right, down), log of the scale, angle in radians."""
     spread = (how.box_shift, how.box_shift, how.box_scale, np.deg2rad(how.box_turn_deg))
     return share * np.multiply(spread, rng.standard_normal(4))
 

@@ -157,7 +157,7 @@ class ClipPlan:
             yield split_path(self.video)
 
     def describe(self, subject: str) -> dict[str, Any]:
-        """What the marker says of it; frames 0-based."""
+        """Ground truth of the video for the marker file; frames are 0-based."""
         if self.truth is not None:
             return {"subject": subject, "class": self.spec.class_name, **self.truth}
         return {

@@ -1,4 +1,4 @@
-"""Recordings of rendered people in memory: their specification, the frames of a clip as a corpus has them, a cache.
+"""In-memory recordings of rendered people: specification, camera simulation and disk cache.
 
 Only the frames that are needed are rendered. They go through the camera of the laboratory and JPEG.
 """
@@ -93,7 +93,7 @@ class Recording:
     randomization: DomainRandomization = NONE
 
     def key(self, first: int, *versions: int | str) -> str:
-        """Identifies what is made from the recording.
+        """Returns the cache key of data computed from the recording.
 
         Args:
             first: Version of what is made.
@@ -104,7 +104,7 @@ class Recording:
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     def options(self) -> CorpusOptions:
-        """Difficulty, seed and version for the scenario of clips."""
+        """Returns difficulty, seed and version for sampling the scenarios of clips."""
         return CorpusOptions(self.difficulty, seed=self.seed, version=self.version)
 
 
@@ -125,7 +125,7 @@ def record(
     workers: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Clips:
-    """Renders people, or reads from the cache what was made of them.
+    """Renders clips of people, or loads them from the cache.
 
     Args:
         recordings: At least one; no two of one laboratory and seed.
@@ -169,7 +169,7 @@ def record(
 
 
 class Studio:
-    """A laboratory with one of its people before the camera.
+    """Renders the clips of one person in a simulated laboratory.
 
     Args:
         recording: What is asked for.
@@ -188,7 +188,7 @@ class Studio:
         self.labels = _deal_classes(self.rng, recording)  # of the person's clips
 
     def direct(self, number: int) -> tuple[ClipSpec, np.random.Generator]:
-        """Draws what happens in a clip; the generator is the clip's own.
+        """Samples the scenario of one clip, and returns it with the clip's random generator.
 
         Args:
             number: Of the clip, 0-based.
@@ -198,7 +198,7 @@ class Studio:
         return self._laboratory.film_clip(self._options, self._subject, self._person, number, name), rng
 
     def film(self, spec: ClipSpec, frames: Sequence[int], rng: np.random.Generator) -> list[UInt8[np.ndarray, "h w 3"]]:
-        """Films some frames of a clip as a corpus would hold them, RGB.
+        """Renders selected frames of a clip with the corpus's camera and compression, RGB.
 
         Args:
             spec: From `direct`.
@@ -221,7 +221,7 @@ class Studio:
 
 
 def draw_moments(spec: ClipSpec, how: DomainRandomization, rng: np.random.Generator) -> tuple[int, int]:
-    """Draws the frames that an annotator took for onset and apex."""
+    """Samples the annotated onset and apex frames."""
     onset = round(rng.uniform(0, how.timing) * spec.apex) if how.timing else 0
     apex = round(spec.apex + how.timing * spec.num_frames * rng.standard_normal()) if how.timing else spec.apex
     return onset, int(np.clip(apex, onset + 1, spec.num_frames - 1))

@@ -1,4 +1,4 @@
-"""Where the face moves in a clip: the truth that maps of an explanation are measured against."""
+"""Ground-truth moving regions of a clip, for evaluating explanation maps."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -23,7 +23,7 @@ CORE = 0.5  # of the largest displacement: where the face moves at least so far 
 
 
 def true_displacement(renderer: FaceRenderer, spec: ClipSpec) -> Float[np.ndarray, "468"]:
-    """How far each vertex of the mesh moves from onset to apex by the clip's own action units, pixels of the frame.
+    """Returns the displacement of each mesh vertex from onset to apex by the clip's action units, in frame pixels.
 
     Head motion, blinks, gaze and disturbances by other units are left out.
 
@@ -52,7 +52,7 @@ def true_displacement(renderer: FaceRenderer, spec: ClipSpec) -> Float[np.ndarra
 def moving_region(
     renderer: FaceRenderer, spec: ClipSpec, landmarks: Float[np.ndarray, "68 2"]
 ) -> Bool[np.ndarray, "128 128"]:
-    """The part of the prepared face that moves at least half as far as its farthest point.
+    """Returns the mask of the prepared face where motion is at least half of its maximum.
 
     Args:
         renderer: Of the clip's subject.

@@ -175,7 +175,7 @@ def _make_table(clips: list[_Clip], header_row: int, *, has_cached_values: bool)
 
 
 def make_micro_table(rows: Sequence[Row], header_row: int = _HEADER_ROW, *, has_cached_values: bool = True) -> bytes:
-    """Makes the annotation of micro-movements.
+    """Builds the workbook of micro-movement annotations.
 
     Args:
         rows: one a clip, the cells of the release's columns without the duration, which is a formula.

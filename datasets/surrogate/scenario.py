@@ -273,7 +273,7 @@ def sample_pose(rng: np.random.Generator, seconds: np.ndarray, drift: float) -> 
 
 
 def sample_exposure(rng: np.random.Generator, seconds: np.ndarray, flicker: float) -> np.ndarray:
-    """How bright each frame is: a factor around that of the recording."""
+    """Returns the relative exposure of each frame."""
     lamp = np.sin(2 * np.pi * rng.uniform(0.3, 3) * seconds + rng.uniform(0, 6))
     return rng.uniform(0.9, 1.1) * (1 + flicker * (0.6 * lamp + 0.5 * wander(rng, seconds, 2.0)))
 

@@ -1,4 +1,4 @@
-"""Hybrid Attention-3DNet taught by rendered people, to start from.
+"""Hybrid Attention-3DNet pretrained on rendered people (SURROGATE).
 
     python -m experiments.surrogate_faces --out DIR
     python -m experiments.run --config surrogate_ha.py --manual_dir DIR --pretrained DIR

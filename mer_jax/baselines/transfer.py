@@ -1,4 +1,4 @@
-"""Logistic regression on few people of one's own, helped by a model or by clips from elsewhere.
+"""Transfer learning for logistic regression: from pretrained weights or with added source clips.
 
 How much the help counts is chosen inside the people that train: five groups of them, each answered by the other four.
 Nobody else is looked at.
@@ -25,7 +25,7 @@ Linear = tuple[Weights, Bias]
 def pull_weights(
     features: Features, labels: Labels, people: Sequence[Any], start: Linear, *, num_classes: int
 ) -> tuple[Linear, float]:
-    """Fits weights that are pulled towards given ones instead of towards 0.
+    """Fits weights regularised towards pretrained ones instead of 0.
 
     Args:
         features: One row a clip.
@@ -57,7 +57,7 @@ def add_clips(
     num_classes: int,
     penalty: float,
 ) -> tuple[Linear, float]:
-    """Fits weights on one's own clips and on added ones, which count with a weight.
+    """Fits weights on target clips and weighted source clips.
 
     Args:
         features: One row for each of one's own clips.
@@ -96,7 +96,7 @@ def _choose(
     fit: Callable[[np.ndarray, float, float], Linear],
     alone: float,
 ) -> tuple[Linear, float]:
-    """Chooses the value with the lowest loss on people that were left out, the first of equals; fits all people by it.
+    """Chooses a hyperparameter by cross-validation over people (the first of equals), then refits on all of them.
 
     Classes count alike in the loss, as they do in training. One person leaves nobody out: then it is `alone`.
     """
@@ -117,7 +117,7 @@ def _choose(
 
 
 def _groups(people: Sequence[Any]) -> Iterator[np.ndarray]:
-    """Rows of each group; people are dealt out in order, so that each corpus is in every group."""
+    """Splits rows into groups of people, so that each corpus is in every group."""
     numbers = {person: number for number, person in enumerate(dict.fromkeys(people))}
     group = np.array([numbers[person] for person in people]) % GROUPS
     for number in range(min(GROUPS, len(numbers))):

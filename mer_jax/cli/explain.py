@@ -90,7 +90,7 @@ def _read_interval(flags: argparse.Namespace, frames: "FrameSource") -> "Interva
 
 
 def _check_duration(flags: argparse.Namespace, frames: "FrameSource", interval: "Interval | None") -> None:
-    """Refuses what is no single expression, where `mer predict` abstains; of frames without times nothing is known."""
+    """Rejects clips longer than one expression, for which `mer predict` abstains; clips without timestamps pass."""
     from mer_jax.prediction.video import find_too_long, frame_duration, read_times
 
     if frames.timestamps_s is None and flags.frame_rate is None:

@@ -58,7 +58,7 @@ class FramesWriter:
 
 
 class IntervalFinder:
-    """Says which intervals a frame lies in, frame after frame; an hour has thousands of them.
+    """Looks up the intervals that contain a frame, for frames in order, without scanning all intervals.
 
     Args:
         video: Its intervals are in the order of their onsets.

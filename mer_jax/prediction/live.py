@@ -52,7 +52,7 @@ class LiveInterval:
 
 
 class LivePredictor:
-    """Takes frames, gives movements; a context manager.
+    """Streaming predictor: spots and classifies movements in frames that arrive one by one; a context manager.
 
     The last seconds of the stream are kept in memory, and forgotten as it goes on.
 
@@ -146,7 +146,7 @@ class LivePredictor:
     def _take_in(
         self, found: dict[Interval, str | None], frame: LiveFrame, *, is_patient: bool = False
     ) -> list[LiveInterval]:
-        """Returns what is not to be classified, and has the rest classified."""
+        """Submits expressions to the classifier thread and returns all other movements."""
         ready = []
         for interval, place in found.items():
             apex = interval.apex_frame

@@ -14,7 +14,7 @@ OnInterval = Callable[[LiveInterval, float | None], None]
 
 
 class LiveSession:
-    """One source, watched by one predictor.
+    """A live session: one source and one predictor.
 
     Attributes:
         source: Where frames come from.
