@@ -44,17 +44,6 @@ class ClipReader:
         """Stops the face detector."""
         self.landmarker.close()
 
-    def predict(
-        self,
-        clip: "str | os.PathLike[str] | np.ndarray | FrameSource",
-        *,
-        onset: int | None = None,
-        offset: int | None = None,
-        apex: int | None = None,
-    ) -> Prediction:
-        """Predicts one clip; see `TrainedModel.predict`."""
-        return self.read(clip, onset=onset, offset=offset, apex=apex)[0]
-
     def read(
         self,
         clip: "str | os.PathLike[str] | np.ndarray | FrameSource",
@@ -63,7 +52,7 @@ class ClipReader:
         offset: int | None = None,
         apex: int | None = None,
     ) -> tuple[Prediction, UInt8[np.ndarray, "t 128 128"] | None]:
-        """Predicts one clip, and returns its prepared faces too; None where there is no face."""
+        """Predicts one clip, see `TrainedModel.predict`; returns its preprocessed faces too, or None without a face."""
         if isinstance(clip, FrameSource):
             return self.read_interval(clip, onset, offset, apex)
         with ArrayFrames(clip) if isinstance(clip, np.ndarray) else open_frames(os.fspath(clip)) as frames:

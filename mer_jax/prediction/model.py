@@ -145,7 +145,7 @@ class TrainedModel:
             answers = self.answer(pictures)
             return answers[0] if is_one else answers
         with self._lock:
-            return self.reader().predict(clips, onset=onset, offset=offset, apex=apex)
+            return self.reader().read(clips, onset=onset, offset=offset, apex=apex)[0]
 
     def answer(self, pictures: np.ndarray) -> list[Prediction]:
         """Predicts pictures as the model stores them, see `probabilities`."""
