@@ -11,9 +11,10 @@ them, and the linear classifier `LinearFlow` as the line that a network has to c
 `--budget equal` gives all networks the same optimiser, batch and ten epochs, of which the last is tested; no clip
 validates. `--budget paper` gives each its own, from its config, and validation people choose the epoch.
 
-Each run is a process with a run folder below --out. Finished runs are skipped and interrupted ones continue. A run that
-fails does not stop the others; the end names it with its reason and the exit code is 1. `--part 2/4` is the second of
-four parts, for machines that share --out. Every call writes league.csv, league.md, league.png and league.html again.
+Each run is a process with a run folder below --out, which keeps no checkpoints once it is finished. Finished runs are
+skipped and interrupted ones continue. A run that fails does not stop the others; the end names it with its reason and
+the exit code is 1. `--part 2/4` is the second of four parts, for machines that share --out. Every call writes
+league.csv, league.md, league.png and league.html again.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import dataclasses
 import functools
 import json
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,7 +32,7 @@ from typing import Any
 from datasets.release import find_release
 from experiments.config_files import CONFIG_FOLDER, load_config, override, split_overrides
 from experiments.league_table import write_league
-from experiments.run_folder import FINISHED
+from experiments.run_folder import CHECKPOINTS, FINISHED
 from experiments.runner import Job, Runner, select_share
 from mer_jax import baselines, models
 from mer_jax.cli.command import run_command
@@ -278,7 +280,8 @@ def run_one(flags: argparse.Namespace, overrides: Sequence[tuple[str, str]]) -> 
         no_faces=True,
         command=("python", "-m", "experiments.league", *sys.argv[1:]),
     )
-    run_experiment(experiment, options)
+    workdir, _ = run_experiment(experiment, options)
+    shutil.rmtree(workdir / CHECKPOINTS, ignore_errors=True)  # up to 3 GB a network, which nothing reads again
 
 
 def main(arguments: Sequence[str]) -> None:

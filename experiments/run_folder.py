@@ -41,6 +41,7 @@ _PACKAGES = (
     "tensorflow-datasets",
 )  # fmt: skip
 FINISHED = "report.html"  # the last file that a run writes
+CHECKPOINTS = "checkpoints"
 
 
 class RunFolder:
@@ -77,7 +78,7 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints of all folds."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     def checkpoint_folder(self, protocol: str, seed: int, fold: int) -> Path:
         """Folder of the checkpoints of one fold."""
