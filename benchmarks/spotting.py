@@ -71,9 +71,7 @@ def spot_one(seed: int, person: int, difficulty: str, folder: Path, *, keep: boo
         part.replace(path)
     start = time.process_time()
     with VideoFrames(path) as frames, FaceLandmarker() as landmarker:
-        times = frames.timestamps_s
-        assert times is not None
-        found = tuple(spot_video(frames, landmarker, times))
+        found = tuple(spot_video(frames, landmarker, frames.time_s))
     if not keep:
         path.unlink()
     return SpottedVideo(scenario, found, time.process_time() - start)

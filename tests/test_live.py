@@ -20,7 +20,6 @@ from mer_jax.prediction.model_folder import write_model
 from mer_jax.prediction.watching import spot_video
 from mer_jax.spotting.faces import FaceSpotter
 from mer_jax.spotting.interval import EXPRESSIONS
-from mer_jax.spotting.options import SpottingOptions
 from mer_jax.vision.frames import ArrayFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.libraries import cv2
@@ -29,13 +28,11 @@ from mer_jax.vision.live_source import LiveFrame, LiveSource
 from mer_jax.vision.live_window import LiveWindow, draw_live
 from mer_jax.vision.recent_frames import RecentFrames
 from mer_jax.vision.video import VideoFrames
-from tests.face_clips import FACES, read_clip
+from tests.face_clips import EAGER, FACES, read_clip
 from tests.toy_models import make_linear_model, make_network_model
 from tests.video_files import numbered_frames, write_video
 
 CLIP = FACES / "bbaf2n.mpg"
-# So low that a mouth that speaks is an expression: the clips show no others.
-EAGER = SpottingOptions(speech_reversals=100, short_floor=0.1, long_floor=0.2, noise_factor=1.0, turn_degrees=30.0)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +71,7 @@ def push_all(predictor, frames, times):
 def test_movements_are_those_that_mer_predict_spots(model):
     with VideoFrames(CLIP) as frames:
         with FaceLandmarker() as landmarker:
-            expected = spot_video(frames, landmarker, frames.timestamps_s)
+            expected = spot_video(frames, landmarker, frames.time_s)
         with LivePredictor(model) as predictor:
             found = push_all(predictor, frames, frames.timestamps_s)
         assert {each.interval for each in found} == set(expected)
@@ -90,7 +87,7 @@ def test_expressions_of_two_faces_are_classified_each_on_its_own_frames(model):
     one, other = read_clip("bbaf2n", 10, 50), read_clip("lbax4n", 10, 50)
     frames, times = ArrayFrames(np.concatenate([one, other], axis=2)), np.arange(40) / 25
     with FaceLandmarker() as landmarker:
-        expected = spot_video(frames, landmarker, times, spotter=FaceSpotter(EAGER))
+        expected = spot_video(frames, landmarker, times.__getitem__, spotter=FaceSpotter(EAGER))
     with LivePredictor(model, EAGER) as predictor:
         found = push_all(predictor, frames, times)
     assert {each.interval for each in found} == set(expected)

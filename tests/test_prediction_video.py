@@ -16,18 +16,21 @@ import pytest
 import mer_jax
 from mer_jax.cli.main import main
 from mer_jax.errors import ConfigError, DecodeError, ModelError
+from mer_jax.prediction import watching
 from mer_jax.prediction.model import TrainedModel
 from mer_jax.prediction.model_folder import write_model
 from mer_jax.prediction.usage import usage_notes
-from mer_jax.prediction.video import predict_video, read_times, watch_faces
+from mer_jax.prediction.video import predict_interval, predict_video, read_times, watch_faces
+from mer_jax.prediction.watching import spot_and_predict, spot_video
 from mer_jax.report.prediction import list_files
+from mer_jax.spotting.faces import FaceSpotter
 from mer_jax.spotting.interval import Interval, parse_interval
 from mer_jax.vision.frames import ArrayFrames
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.prepare import prepare_clip
 from mer_jax.vision.video import VideoFrames
-from tests.face_clips import FACES, read_clip
+from tests.face_clips import EAGER, FACES, read_clip
 from tests.toy_models import describe_linear, make_linear_model, make_network_model
 
 CLIP = FACES / "bbaf2n.mpg"
@@ -163,7 +166,7 @@ def test_faces_are_followed_and_numbered(frames):
     two = np.concatenate([frames[:6], frames[:6, :, ::-1]], axis=2)
     two[3:5, :, :360] = 0
     with FaceLandmarker() as landmarker:
-        seen = [faces for _, _, faces in watch_faces(ArrayFrames(two), landmarker, np.arange(6) / 20)]
+        seen = [faces for *_, faces in watch_faces(ArrayFrames(two), landmarker, lambda index: index / 20)]
     assert [[face.face_id for face in faces] for faces in seen[:3]] == [[0, 1]] * 3
     assert [len(faces) for faces in seen] == [2, 2, 2, 1, 1, 2]
     assert [face.face_id for face in seen[5]] == [0, 1], "who comes back keeps the number"
@@ -173,9 +176,9 @@ def test_faces_are_followed_and_numbered(frames):
 
 def test_fast_videos_are_searched_in_some_frames_and_hold_the_box(frames):
     with FaceLandmarker() as landmarker:
-        seen = [faces for _, _, faces in watch_faces(ArrayFrames(frames[:9]), landmarker, np.arange(9) / 100)]
+        seen = [faces for *_, faces in watch_faces(ArrayFrames(frames[:9]), landmarker, lambda index: index / 100)]
         uneven = np.array([0.0, 0.01, 0.02, 0.5, 0.51, 0.52])
-        slow = [faces for _, _, faces in watch_faces(ArrayFrames(frames[:6]), landmarker, uneven)]
+        slow = [faces for *_, faces in watch_faces(ArrayFrames(frames[:6]), landmarker, uneven.__getitem__)]
     assert [faces[0].is_detected for faces in seen] == [index % 8 == 0 for index in range(9)]
     assert seen[1][0].box == seen[0][0].box
     assert [faces[0].is_detected for faces in slow] == [True, False, False, True, False, False]
@@ -219,7 +222,9 @@ def test_every_promised_file_is_there_and_faults_are_one_line(predicted):
     assert done.stderr.count("error: ") == 1
     assert "broken.mp4" in done.stderr.splitlines()[-1]
     assert "VP80" not in done.stderr
-    assert done.stdout.splitlines()[0] == "bb af.mpg: 1 interval"
+    row, count = done.stdout.splitlines()[:2]
+    assert row.startswith("bb af.mpg:     0.000 to     3.000 s  clip  ")
+    assert count == "bb af.mpg: 1 interval"
     assert "SURROGATE" in done.stdout
     for name, stem in (("bb af.mpg", "bb af"), ("nothing.avi", "nothing")):
         assert sorted(path.name for path in (out / name).iterdir()) == sorted([*list_files(stem), "done.json"])
@@ -351,19 +356,55 @@ def test_a_reader_of_upright_frames_does_not_turn_them(frames):
 
 
 def test_spotted_expressions_are_classified_and_other_movements_are_not(model):
-    times = np.arange(75) / 25
-    found = {
-        Interval(onset_frame=10, apex_frame=20, offset_frame=30, kind="micro", score=2.0): "1",
-        Interval(onset_frame=12, offset_frame=60, kind="speech", score=3.0): None,
-    }
+    micro = Interval(onset_frame=10, apex_frame=20, offset_frame=30, kind="micro", score=2.0)
+    speech = Interval(onset_frame=12, offset_frame=60, kind="speech", score=3.0)
     with VideoFrames(CLIP) as film:
-        video = predict_video(model, film, list(found), name="x", path="/x", times_s=times, faces=found, spotted=True)
-    micro, speech = video.intervals
-    assert micro.prediction.probabilities == pytest.approx(
+        asked, passed = (
+            predict_interval(model.reader(), film, each, film.time_s, frame_s=0.04) for each in (micro, speech)
+        )
+    assert asked.prediction.probabilities == pytest.approx(
         dict(model.predict(CLIP, onset=10, apex=20, offset=30).probabilities), abs=0.02
     )
-    assert (micro.is_classified, speech.is_classified, speech.text) == (True, False, "speech")
-    assert speech.prediction.probabilities == {}
+    assert (asked.onset_s, asked.apex_s, asked.end_s) == pytest.approx((0.4, 0.8, 1.24))
+    assert (asked.is_classified, passed.is_classified, passed.text) == (True, False, "speech")
+    assert passed.prediction.probabilities == {}
+
+
+class Film(ArrayFrames):
+    """Frames 25 times a second, of which it is noted which was read last."""
+
+    last = -1
+
+    def __getitem__(self, index):
+        self.last = max(self.last, int(index))
+        return super().__getitem__(index)
+
+    def time_s(self, index):
+        return index / 25
+
+
+@pytest.mark.parametrize("kept", [0, 2**29])
+def test_expressions_have_their_answer_while_the_video_is_read(model, monkeypatch, kept):
+    """Whether the frames of an expression are still in memory, or have to be read again."""
+    monkeypatch.setattr(watching, "_PASS_BYTES", kept)
+    talk = read_clip("bbaf2n")
+    film = Film(np.concatenate([talk, talk[::-1], talk, talk[::-1]]))
+    with FaceLandmarker() as landmarker:
+        expected = spot_video(film, landmarker, film.time_s, spotter=FaceSpotter(EAGER))
+    film.last, read, watched = -1, [], []
+    video = spot_and_predict(
+        model, film, film.time_s, name="x", path="/x", spotter=FaceSpotter(EAGER),
+        on_frame=lambda time_s, faces: watched.append(time_s), on_interval=lambda each: read.append(film.last),
+    )  # fmt: skip
+    assert [each.interval for each in video.intervals] == list(expected)
+    assert watched == [index / 25 for index in range(300)]
+    assert (video.duration_s, video.spotted, len(read)) == (pytest.approx(12.0), True, len(expected))
+    assert read[0] < 200, "the first interval is known long before the end"
+    asked = [each for each in video.intervals if each.is_classified]
+    assert asked
+    for each in asked:
+        own, reader = each.interval, model.reader()
+        assert each.prediction == reader.predict_interval(film, own.onset_frame, own.offset_frame, own.apex_frame)
 
 
 @pytest.mark.parametrize(
@@ -416,7 +457,8 @@ def test_a_file_that_ends_in_the_middle_is_predicted_and_is_a_fault(folder, tmp_
         printed = capsys.readouterr()
         assert "cut.avi: cut short: the header says 1.60 s, the frames that can be decoded last 0." in printed.err
         assert "s are missing; the results are of the rest" in printed.err
-        assert printed.out.startswith("cut.avi: 1 interval")
+        assert printed.out.startswith("cut.avi:     0.000 to ")
+        assert "cut.avi: 1 interval\n" in printed.out
     assert "cut short" in (tmp_path / "out" / "report.html").read_text()
 
 

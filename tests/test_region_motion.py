@@ -82,7 +82,7 @@ def test_without_a_face_there_is_no_motion(landmarker):
 @pytest.mark.parametrize("name", CLIPS)
 def test_people_who_talk_are_said_to_talk_and_to_express_nothing(name, landmarker):
     with VideoFrames(FACES / f"{name}.mpg") as frames:
-        found = spot_video(frames, landmarker, frames.timestamps_s)
+        found = spot_video(frames, landmarker, frames.time_s)
     speech = [each for each in found if each.kind == SPEECH]
     assert len(speech) == 1
     assert speech[0].offset_frame - speech[0].onset_frame > 40
@@ -94,7 +94,7 @@ def test_people_who_talk_are_said_to_talk_and_to_express_nothing(name, landmarke
 def test_two_faces_have_intervals_of_their_own(landmarker):
     frames = read_clip("lbax4n", 0, 50)
     two = np.concatenate([frames, frames[:, :, ::-1]], axis=2)
-    found = spot_video(ArrayFrames(two), landmarker, np.arange(50) / 25)
+    found = spot_video(ArrayFrames(two), landmarker, lambda index: index / 25)
     assert {each.face_id for each in found if each.kind == SPEECH} == {0, 1}
     assert set(found.values()) == {"1", "2"}
 

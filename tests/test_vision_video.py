@@ -1,13 +1,13 @@
 import os
 import struct
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from mer_jax.errors import DecodeError
+from mer_jax.vision import video
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.quality import inspect_clip
 from mer_jax.vision.verdict import Reason
@@ -171,14 +171,11 @@ def test_pixels_that_are_not_square_are_made_square_and_named(landmarker):
 
 def test_tall_pixels_make_the_frame_higher():
     def plan(width, height, degrees):
-        frames = VideoFrames.__new__(VideoFrames)
-        frames._capture = SimpleNamespace(
-            get={
-                cv2.CAP_PROP_SAR_NUM: 8, cv2.CAP_PROP_SAR_DEN: 9, cv2.CAP_PROP_FRAME_WIDTH: width,
-                cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_ORIENTATION_META: degrees,
-            }.get
-        )  # fmt: skip
-        return frames._plan_aspect()[0]
+        header = {
+            cv2.CAP_PROP_SAR_NUM: 8, cv2.CAP_PROP_SAR_DEN: 9, cv2.CAP_PROP_FRAME_WIDTH: width,
+            cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_ORIENTATION_META: degrees,
+        }  # fmt: skip
+        return VideoFrames.__new__(VideoFrames)._plan_aspect(header.__getitem__)[0]
 
     assert "frames of 720x480 are resized to 720x540" in plan(720, 480, 0)
     assert "frames of 480x720 are resized to 540x720" in plan(480, 720, 90)
@@ -249,3 +246,46 @@ def test_a_name_that_is_not_utf_8_can_be_opened(tmp_path):
         assert abs(int(frames[0].mean()) - 20) <= 4  # opened once more
         link = frames._link
     assert not link.exists()
+
+
+@pytest.fixture
+def grabs(monkeypatch):
+    """Numbers of the frames that were gone to, in order."""
+    numbers, grab = [], video._Reader.grab
+
+    def counted(reader):
+        numbers.append(reader.next)
+        return grab(reader)
+
+    monkeypatch.setattr(video._Reader, "grab", counted)
+    return numbers
+
+
+def test_no_more_is_read_than_is_asked_for(tmp_path, grabs):
+    write_video(tmp_path / "long.avi", numbered_frames(20), codec="MJPG")
+    frames = VideoFrames(tmp_path / "long.avi")
+    assert len(grabs) == 3
+    assert frames.holds(5)
+    assert frames.time_s(7) == pytest.approx(0.28)
+    assert frames.describe(9).endswith("frame 9")
+    assert max(grabs) == 9
+    assert not frames.holds(20)
+    assert not frames.holds(-1)
+    with pytest.raises(IndexError, match="has 20 frames; there is no frame 20"):
+        frames.time_s(20)
+
+
+def test_a_pass_that_goes_back_reads_each_frame_twice_at_most(tmp_path, grabs):
+    pictures = numbered_frames(24)
+    write_video(tmp_path / "long.avi", pictures, codec="MJPG")
+    frames = VideoFrames(tmp_path / "long.avi")
+    del grabs[:]
+    for index, frame in enumerate(frames):
+        assert np.abs(frame.astype(int) - pictures[index]).mean() < 4
+        if index % 8 == 7:
+            for earlier in range(index - 6, index + 1):
+                assert np.abs(frames[earlier].astype(int) - pictures[earlier]).mean() < 4
+    assert len(grabs) <= 2 * 24 + 2
+    assert len(frames) == 24
+    assert np.abs(frames[23].astype(int) - pictures[23]).mean() < 4
+    assert frames.timestamps_s[-1] == pytest.approx(23 / 25)

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import glob
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +21,7 @@ from mer_jax.vision.options import FACES
 if TYPE_CHECKING:
     from mer_jax.prediction.clip import ClipReader
     from mer_jax.prediction.model import TrainedModel
-    from mer_jax.prediction.video import PredictedVideo, WatchedFace
-    from mer_jax.spotting.interval import Interval
+    from mer_jax.prediction.video import Clock, PredictedInterval, PredictedVideo, WatchedFace
     from mer_jax.vision.frames import FrameSource
     from mer_jax.vision.inspection import Progress
     from mer_jax.vision.sources import ClipSource
@@ -89,8 +89,9 @@ def _predict(flags: argparse.Namespace) -> None:
             place = Progress(number, len(jobs), job.name, 0, 0)
             bar.show(place)
             folder = out / job.name
+            is_done = _is_done(folder, job, record)
             try:
-                if not _is_done(folder, job, record):
+                if not is_done:
                     _predict_one(model, reader, job, folder, flags, record, bar, place)
                 cut = json.loads((folder / _DONE).read_bytes())["cut_short"]
             except MerError as error:
@@ -103,7 +104,10 @@ def _predict(flags: argparse.Namespace) -> None:
                 faults.append(f"{printable(job.name)}: {cut}; the results are of the rest")
             links[job.name] = job.name
             lines[job.name] = (folder / "intervals.jsonl").read_text().splitlines(keepends=True)
-            _print_intervals(job.name, lines[job.name])
+            intervals = [line for line in map(json.loads, lines[job.name]) if line["type"] == "interval"]
+            for each in intervals if is_done else ():
+                _print_interval(job.name, each)
+            _print_counts(job.name, intervals)
     spotted = any(json.loads(each[0])["spotted"] for each in lines.values())
     page = write_summary(out, lines, model.class_names, links, faults, model.description.provenance, spotted=spotted)
     if model.description.is_surrogate:
@@ -155,8 +159,9 @@ def _predict_one(
     bar: ProgressBar,
     place: "Progress",
 ) -> "PredictedVideo":
-    from mer_jax.prediction.video import frame_duration, number_faces, predict_video, read_times, watch_faces
-    from mer_jax.prediction.watching import spot_video
+    from mer_jax.export.json_lines import describe_interval
+    from mer_jax.prediction.video import check_length, number_faces, predict_video, read_clock, read_times, watch_faces
+    from mer_jax.prediction.watching import spot_and_predict
     from mer_jax.report.face_log import FaceLog
     from mer_jax.report.prediction import list_files, write_video
     from mer_jax.spotting.interval import parse_interval
@@ -165,40 +170,48 @@ def _predict_one(
     before = _describe_source(job.path)
     stem, overlay = job.path.stem if job.path.is_file() else job.path.name, not flags.no_overlay
     with job.clip.open() as opened:
-        cut = find_cut(opened)
+        check_length(opened, job.name)
         frames = _turn(opened, model, reader)
-        times = read_times(frames, flags.frame_rate)
-        given = [parse_interval(text, times) for text in flags.interval]
-        is_spotted = not given and len(times) > 2 and _is_to_be_spotted(flags, job, float(times[-1]))
+        clock = read_clock(frames, flags.frame_rate)
+        is_spotted = _is_to_be_spotted(flags, job, frames, clock)
         if is_spotted and flags.face is not None:
             raise ConfigError(_FACE_AND_SPOTTING)
 
         def show(done: int, total: int) -> None:
             bar.show(dataclasses.replace(place, frame=done, num_frames=total))
 
-        def predict(intervals: "Sequence[Interval] | None", faces: "Mapping[Interval, str | None]") -> "PredictedVideo":
-            return predict_video(
-                model, frames, intervals, name=job.name, path=str(job.path), times_s=times,
-                faces=faces, spotted=is_spotted, reader=reader,
-            )  # fmt: skip
+        def say(predicted: "PredictedInterval") -> None:
+            bar.clear()
+            _print_interval(job.name, describe_interval(predicted))
 
-        video = None if is_spotted else predict(given or None, {})
+        if is_spotted:
+            video = None
+        else:
+            times = read_times(frames, flags.frame_rate)
+            given = [parse_interval(text, times) for text in flags.interval]
+            video = predict_video(
+                model, frames, given or None, name=job.name, path=str(job.path), times_s=times, reader=reader,
+                on_interval=say,
+            )  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _DONE).unlink(missing_ok=True)
-        with FaceLog(folder, times, float(times[-1]) + frame_duration(times)) as log:
+        with FaceLog(folder) as log:
 
-            def add(index: int, faces: "Sequence[WatchedFace]") -> None:
-                log.add(index, faces)
-                show(index + 1, len(times))
+            def add(time_s: float, faces: "Sequence[WatchedFace]") -> None:
+                log.add(time_s, faces)
+                show(log.num_frames, _estimate_frames(job, frames, log.num_frames, time_s))
 
             if video is None:
-                found = spot_video(frames, reader.landmarker, times, on_faces=add)
-                video = predict(list(found), found)
+                video = spot_and_predict(
+                    model, frames, clock, name=job.name, path=str(job.path), reader=reader, on_frame=add,
+                    on_interval=say,
+                )  # fmt: skip
             else:
-                for index, _, faces in watch_faces(frames, reader.landmarker, times):
+                for index, time_s, _, faces in watch_faces(frames, reader.landmarker, clock):
                     video = number_faces(video, index, faces)
-                    add(index, faces)
+                    add(time_s, faces)
             write_video(video, log, frames, folder, stem=stem, overlay=overlay, on_frame=show)
+        cut = find_cut(opened)
     if _describe_source(job.path) != before:
         raise DecodeError("the file changed while it was read, as a recording does; run again when it is complete")
     files = list_files(stem, overlay=overlay)
@@ -216,11 +229,19 @@ def _turn(frames: "FrameSource", model: "TrainedModel", reader: "ClipReader") ->
     return turn_frames(frames, vision.turn, reader.landmarker)
 
 
-def _is_to_be_spotted(flags: argparse.Namespace, job: _Job, duration_s: float) -> bool:
+def _is_to_be_spotted(flags: argparse.Namespace, job: _Job, frames: "FrameSource", clock: "Clock") -> bool:
     """Whether a video is searched for expressions, rather than taken as one from onset to offset."""
-    if flags.whole or flags.spot:
-        return flags.spot
-    return job.clip.kind == "video" and duration_s > _SHORT_S
+    if flags.interval or flags.whole or not frames.holds(2):
+        return False
+    known = itertools.takewhile(frames.holds, itertools.count())
+    return flags.spot or (job.clip.kind == "video" and any(clock(index) > _SHORT_S for index in known))
+
+
+def _estimate_frames(job: _Job, frames: "FrameSource", done: int, time_s: float) -> int:
+    """About how many frames a video has, before its end is known."""
+    if job.clip.kind != "video":
+        return len(frames)
+    return max(done, round(done * (frames.stated_duration_s or 0) / time_s)) if time_s > 0 else done
 
 
 def _describe_call(model: "TrainedModel", flags: argparse.Namespace) -> dict[str, Any]:
@@ -254,17 +275,25 @@ def _is_done(folder: Path, job: _Job, record: dict[str, Any]) -> bool:
     )
 
 
-def _print_intervals(name: str, lines: Sequence[str]) -> None:
+def _print_interval(name: str, line: Mapping[str, Any]) -> None:
+    """Prints a line of `intervals.jsonl`, unless the movement is not classified."""
     from mer_jax.spotting.interval import OTHER_MOVEMENTS
 
-    intervals = [each for each in map(json.loads, lines) if each["type"] == "interval"]
+    if line["kind"] in OTHER_MOVEMENTS:
+        return
+    answer = line["answer"]
+    said = answer["label"] or f"no answer: {printable('; '.join(answer['abstained']))}"
+    print(
+        f"{printable(name)}: {line['onset_s']:9.3f} to {line['end_s']:9.3f} s  {line['kind']}  {said} "
+        f"({answer['confidence']:.2f})",
+        flush=True,
+    )
+
+
+def _print_counts(name: str, intervals: Sequence[Mapping[str, Any]]) -> None:
+    from mer_jax.spotting.interval import OTHER_MOVEMENTS
+
     asked = [each for each in intervals if each["kind"] not in OTHER_MOVEMENTS]
     others = Counter(each["kind"] for each in intervals if each["kind"] in OTHER_MOVEMENTS)
     beside = "".join(f", {count} {kind}" for kind, count in sorted(others.items()))
-    print(f"{printable(name)}: {len(asked)} {'interval' if len(asked) == 1 else 'intervals'}{beside}")
-    for each in asked:
-        answer = each["answer"]
-        said = answer["label"] or f"no answer: {printable('; '.join(answer['abstained']))}"
-        print(
-            f"  {each['onset_s']:9.3f} to {each['end_s']:9.3f} s  {each['kind']}  {said} ({answer['confidence']:.2f})"
-        )
+    print(f"{printable(name)}: {len(asked)} {'interval' if len(asked) == 1 else 'intervals'}{beside}", flush=True)

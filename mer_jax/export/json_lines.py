@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+from typing import Any
 
 from mer_jax.data.provenance import mark_provenance
 from mer_jax.prediction.usage import usage_notes
-from mer_jax.prediction.video import PredictedVideo
+from mer_jax.prediction.video import PredictedInterval, PredictedVideo
 from mer_jax.system.files import printable
 
 
@@ -28,8 +29,12 @@ def format_json_lines(video: PredictedVideo) -> str:
             "use": list(usage_notes(video.provenance, spotted=video.spotted)),
         }
     ]
-    for each in video.intervals:
-        times = {"onset_s": each.onset_s, "apex_s": each.apex_s, "offset_s": each.offset_s, "end_s": each.end_s}
-        answer = each.prediction.to_plain()
-        lines.append({"type": "interval", **dataclasses.asdict(each.interval), **times, "answer": answer})
+    lines += [describe_interval(each) for each in video.intervals]
     return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+
+
+def describe_interval(predicted: PredictedInterval) -> dict[str, Any]:
+    """Returns what the line of an interval holds."""
+    times = {name: getattr(predicted, name) for name in ("onset_s", "apex_s", "offset_s", "end_s")}
+    own = dataclasses.asdict(predicted.interval)
+    return {"type": "interval", **own, **times, "answer": predicted.prediction.to_plain()}

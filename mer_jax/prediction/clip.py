@@ -40,6 +40,11 @@ class ClipReader:
         self.options = dataclasses.replace(options, face=face or options.face, turn=turn or options.turn)
         self.landmarker = FaceLandmarker()
 
+    @property
+    def provenance(self) -> str:
+        """Of what the model was trained on."""
+        return self._model.description.provenance
+
     def close(self) -> None:
         """Stops the face detector."""
         self.landmarker.close()
@@ -100,7 +105,7 @@ class ClipReader:
         except NoFaceError as error:
             nothing = Prediction.without_answer(
                 str(error),
-                provenance=self._model.description.provenance,
+                provenance=self.provenance,
                 onset_frame=first,
                 offset_frame=last,
                 verdict=Verdict.FAIL.value,
@@ -140,7 +145,7 @@ def motion_pictures(faces: UInt8[np.ndarray, "n t 128 128"], crop: str = "onset"
 
 def _check_interval(frames: FrameSource, onset: int | None, offset: int | None, apex: int | None) -> tuple[int, int]:
     first, last = 0 if onset is None else onset, len(frames) - 1 if offset is None else offset
-    if not 0 <= first < last < len(frames):
+    if not (0 <= first < last and frames.holds(last)):
         raise ConfigError(
             f"got the interval from frame {first} to {last} of {frames.name}, which has {len(frames)} frames; expected "
             f"an onset before an offset, both from 0 to {len(frames) - 1}"

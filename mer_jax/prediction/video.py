@@ -1,7 +1,7 @@
 """What a model answers about one video: the one value that every file, table and page is written from."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -16,6 +16,8 @@ from mer_jax.vision.landmarks import FaceLandmarker, Landmarks
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.remembered import RememberedFrames
 from mer_jax.vision.tracks import follow_face
+
+Clock = Callable[[int], float]  # number of a frame -> its time in seconds since the first
 
 _DETECTIONS_PER_S = 12.5  # from twice this rate on, boxes are held in between
 _MOTION_SIZE = (64, 64)  # of the face, for the curve of its motion
@@ -139,11 +141,33 @@ def read_times(frames: FrameSource, frame_rate: float | None = None) -> Float64[
         return np.arange(len(frames)) / frame_rate
     times = frames.timestamps_s
     if times is None:
-        raise ConfigError(f"{frames.name} has frames without times; expected --frame_rate, such as --frame_rate 200")
+        raise _no_times(frames)
     return np.asarray(times - times[0], np.float64)
 
 
-def frame_duration(times_s: Float64[np.ndarray, " t"]) -> float:
+def read_clock(frames: FrameSource, frame_rate: float | None = None) -> Clock:
+    """Returns the function from the number of a frame to its time, as in `read_times`, which reads no further.
+
+    Args:
+        frames: The video.
+        frame_rate: Frames per second, for a source without times, such as a folder; it overrules times.
+
+    Raises:
+        ConfigError: The source has no times, and there is no rate.
+    """
+    if frame_rate is not None:
+        return lambda index: index / frame_rate
+    first_s = frames.time_s(0)
+    if first_s is None:
+        raise _no_times(frames)
+    return lambda index: (frames.time_s(index) or first_s) - first_s
+
+
+def _no_times(frames: FrameSource) -> ConfigError:
+    return ConfigError(f"{frames.name} has frames without times; expected --frame_rate, such as --frame_rate 200")
+
+
+def frame_duration(times_s: Sequence[float] | Float64[np.ndarray, " t"]) -> float:
     """Returns the duration of a frame, in seconds: the median distance between two.
 
     Args:
@@ -167,60 +191,113 @@ def predict_video(
     name: str,
     path: str,
     times_s: Float64[np.ndarray, " t"],
-    faces: Mapping[Interval, str | None] | None = None,
-    spotted: bool = False,
     reader: ClipReader | None = None,
-    on_interval: Callable[[int, int], None] = lambda done, total: None,
+    on_interval: Callable[[PredictedInterval], None] = lambda predicted: None,
 ) -> PredictedVideo:
     """Classifies intervals of a video, each on its own frames.
 
     Args:
         model: The model.
         frames: The video.
-        intervals: Where to look; None takes the whole as one clip. Blinks, glances, speech and turns are passed on and
-            not classified.
+        intervals: Where to look; None takes the whole as one clip.
         name: For the user.
         path: Of the file.
         times_s: From `read_times`.
-        faces: Of some intervals, whom to follow; see `VisionOptions.face`. None and the others: as the reader does.
-        spotted: Whether a spotter found the intervals.
         reader: Prepares clips; None takes that of the model.
-        on_interval: Called after each interval with the number done and to do.
+        on_interval: Called with each interval as soon as it has its answer.
 
     Raises:
         ConfigError: An interval that the video does not have.
         DecodeError: A frame that is needed cannot be decoded.
         ModelError: See `TrainedModel.reader`.
     """
-    if len(frames) < 2:
-        raise DecodeError(f"{name} has {len(frames)} frame; expected a clip of 2 or more")
+    check_length(frames, name)
     if intervals is None:
         intervals = [Interval(onset_frame=0, offset_frame=len(frames) - 1, kind=WHOLE)]
     reader = reader or model.reader()
     remembered = RememberedFrames(frames)  # the frames of an interval are read several times
     frame_s = frame_duration(times_s)
     predicted = []
-    for number, each in enumerate(sorted(intervals, key=lambda each: (each.onset_frame, each.offset_frame)), 1):
-        lasts_s = float(times_s[each.offset_frame] - times_s[each.onset_frame]) + frame_s
-        if each.kind in OTHER_MOVEMENTS:
-            answer = _unasked(each, model.description.provenance)
-        else:
-            answer = reader.predict_interval(
-                remembered, each.onset_frame, each.offset_frame, each.apex_frame, face=(faces or {}).get(each)
-            )
-        if not spotted and (reason := find_too_long(lasts_s)):
+    for each in sorted(intervals, key=_place):
+        one = predict_interval(reader, remembered, each, times_s.__getitem__, frame_s=frame_s)
+        if reason := find_too_long(one.end_s - one.onset_s):
+            answer = one.prediction
             answer = dataclasses.replace(answer, label=None, abstained=(*answer.abstained, reason))
-        predicted.append(
-            PredictedInterval(
-                interval=each,
-                prediction=answer,
-                onset_s=float(times_s[each.onset_frame]),
-                apex_s=None if each.apex_frame is None else float(times_s[each.apex_frame]),
-                offset_s=float(times_s[each.offset_frame]),
-                end_s=float(times_s[each.offset_frame]) + frame_s,
-            )
+            one = dataclasses.replace(one, prediction=answer)
+        predicted.append(one)
+        on_interval(one)
+    return describe_video(model, frames, predicted, name=name, path=path, times_s=times_s, spotted=False)
+
+
+def check_length(frames: FrameSource, name: str) -> None:
+    """Raises `DecodeError` unless a video has two frames or more."""
+    if not frames.holds(1):
+        raise DecodeError(f"{name} has {len(frames)} frame; expected a clip of 2 or more")
+
+
+def predict_interval(
+    reader: ClipReader,
+    frames: FrameSource,
+    interval: Interval,
+    clock: Clock,
+    *,
+    frame_s: float,
+    face: str | None = None,
+) -> PredictedInterval:
+    """Classifies one interval of a video; blinks, glances, speech and turns are passed on.
+
+    Args:
+        reader: Prepares clips, and asks the model.
+        frames: The video.
+        interval: Where.
+        clock: Time of its frames.
+        frame_s: Duration of a frame in seconds.
+        face: Whom to follow, see `VisionOptions.face`; None takes that of the reader.
+
+    Raises:
+        ConfigError: An interval that the video does not have.
+        DecodeError: A frame that is needed cannot be decoded.
+    """
+    first, apex, last = interval.onset_frame, interval.apex_frame, interval.offset_frame
+    if interval.kind in OTHER_MOVEMENTS:
+        answer = Prediction.without_answer(
+            f"{interval.kind}: not classified", provenance=reader.provenance, onset_frame=first, offset_frame=last
         )
-        on_interval(number, len(intervals))
+    else:
+        answer = reader.predict_interval(frames, first, last, apex, face=face)
+    return PredictedInterval(
+        interval=interval,
+        prediction=answer,
+        onset_s=float(clock(first)),
+        apex_s=None if apex is None else float(clock(apex)),
+        offset_s=float(clock(last)),
+        end_s=float(clock(last)) + frame_s,
+    )
+
+
+def describe_video(
+    model: TrainedModel,
+    frames: FrameSource,
+    intervals: Sequence[PredictedInterval],
+    *,
+    name: str,
+    path: str,
+    times_s: Float64[np.ndarray, " t"],
+    spotted: bool,
+) -> PredictedVideo:
+    """Puts together what is known about a video.
+
+    Args:
+        model: What answered.
+        frames: The video.
+        intervals: In any order; their ends follow from `times_s`.
+        name: For the user.
+        path: Of the file.
+        times_s: From `read_times`.
+        spotted: Whether a spotter found the intervals.
+    """
+    frame_s = frame_duration(times_s)
+    ends = [dataclasses.replace(each, end_s=each.offset_s + frame_s) for each in intervals]
     height, width = frames[0].shape[:2]
     return PredictedVideo(
         name=name,
@@ -229,7 +306,7 @@ def predict_video(
         frame_s=frame_s,
         width=width,
         height=height,
-        intervals=tuple(predicted),
+        intervals=tuple(sorted(ends, key=lambda each: _place(each.interval))),
         corrections=tuple(frames.corrections),
         model=model.description.name,
         class_names=model.class_names,
@@ -239,13 +316,8 @@ def predict_video(
     )
 
 
-def _unasked(interval: Interval, provenance: str) -> Prediction:
-    return Prediction.without_answer(
-        f"{interval.kind}: not classified",
-        provenance=provenance,
-        onset_frame=interval.onset_frame,
-        offset_frame=interval.offset_frame,
-    )
+def _place(interval: Interval) -> tuple[int, int]:
+    return interval.onset_frame, interval.offset_frame
 
 
 class FaceWatcher:
@@ -303,22 +375,22 @@ class FaceWatcher:
 
 
 def watch_faces(
-    frames: FrameSource, landmarker: FaceLandmarker, times_s: Float64[np.ndarray, " t"]
-) -> Iterator[tuple[int, Frame, tuple[WatchedFace, ...]]]:
-    """Follows the faces through a video, one frame at a time and in constant memory.
+    frames: FrameSource, landmarker: FaceLandmarker, clock: Clock
+) -> Iterator[tuple[int, float, Frame, tuple[WatchedFace, ...]]]:
+    """Follows the faces through a video, one frame at a time, in constant memory, and reading no further.
 
     Args:
         frames: The video.
         landmarker: Detects the faces.
-        times_s: Time of each frame, from `read_times`; from 25 frames per second on, faces are detected in some only.
+        clock: Time of each frame; from 25 frames per second on, faces are detected in some only.
 
     Yields:
-        Number of the frame, the frame, and its faces in the order of their numbers.
+        Number of the frame, its time in seconds, the frame, and its faces in the order of their numbers.
     """
     watcher = FaceWatcher(landmarker)
-    for index in range(len(frames)):
-        frame = frames[index]
-        yield index, frame, watcher.watch(float(times_s[index]), frame)
+    for index, frame in enumerate(frames):
+        time_s = float(clock(index))
+        yield index, time_s, frame, watcher.watch(time_s, frame)
 
 
 def number_faces(video: PredictedVideo, index: int, faces: Sequence[WatchedFace]) -> PredictedVideo:

@@ -1,19 +1,33 @@
-"""One pass over a video: its faces are followed, and their movements spotted, in constant memory."""
+"""One pass over a video: faces are followed, their movements spotted and classified, in constant memory."""
 
 import collections
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float64
 
-from mer_jax.prediction.video import WatchedFace, watch_faces
+from mer_jax.prediction.clip import ClipReader
+from mer_jax.prediction.model import TrainedModel
+from mer_jax.prediction.video import (
+    Clock,
+    PredictedInterval,
+    PredictedVideo,
+    WatchedFace,
+    check_length,
+    describe_video,
+    frame_duration,
+    predict_interval,
+    watch_faces,
+)
 from mer_jax.spotting.faces import FaceSpotter
 from mer_jax.spotting.interval import Interval
 from mer_jax.vision.frames import Frame, FrameSource
 from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.libraries import cv2
+from mer_jax.vision.remembered import RememberedFrames
 
-OnFaces = Callable[[int, Sequence[WatchedFace]], None]
+OnFrame = Callable[[float, Sequence[WatchedFace]], None]
+
+_PASS_BYTES = 2**29  # 582 frames of 640x480
 
 
 class PlacedSpotter:
@@ -74,27 +88,84 @@ class PlacedSpotter:
 def spot_video(
     frames: FrameSource,
     landmarker: FaceLandmarker,
-    times_s: Float64[np.ndarray, " t"],
+    clock: Clock,
     *,
     spotter: FaceSpotter | None = None,
-    on_faces: OnFaces = lambda index, faces: None,
+    on_frame: OnFrame = lambda time_s, faces: None,
+    on_interval: Callable[[Interval, str | None], None] = lambda interval, place: None,
 ) -> dict[Interval, str | None]:
-    """Spots the movements of all faces of a video.
+    """Spots the movements of all faces of a video while it is read.
 
     Args:
         frames: The video, upright.
         landmarker: Detects the faces.
-        times_s: Time of each frame, from `read_times`.
+        clock: Time of each frame.
         spotter: Whose thresholds apply; None takes the defaults.
-        on_faces: Called after each frame with its number and its faces.
+        on_frame: Called after each frame with its time in seconds and its faces.
+        on_interval: Called with each interval and the place of its face as soon as it is certain.
 
     Returns:
         The intervals in the order of their onsets, each with the place of its face as from `PlacedSpotter.push`.
     """
     placed = PlacedSpotter(spotter)
     found: dict[Interval, str | None] = {}
-    for index, frame, faces in watch_faces(frames, landmarker, times_s):
-        found |= placed.push(index, float(times_s[index]), frame, faces)
-        on_faces(index, faces)
-    found |= placed.finish()
+
+    def take(new: dict[Interval, str | None]) -> None:
+        found.update(new)
+        for each, place in new.items():
+            on_interval(each, place)
+
+    for index, time_s, frame, faces in watch_faces(frames, landmarker, clock):
+        take(placed.push(index, time_s, frame, faces))
+        on_frame(time_s, faces)
+    take(placed.finish())
     return {each: found[each] for each in sorted(found, key=lambda each: (each.onset_frame, each.offset_frame))}
+
+
+def spot_and_predict(
+    model: TrainedModel,
+    frames: FrameSource,
+    clock: Clock,
+    *,
+    name: str,
+    path: str,
+    reader: ClipReader | None = None,
+    spotter: FaceSpotter | None = None,
+    on_frame: OnFrame = lambda time_s, faces: None,
+    on_interval: Callable[[PredictedInterval], None] = lambda predicted: None,
+) -> PredictedVideo:
+    """Spots the movements of all faces of a video and classifies its expressions, in one pass and constant memory.
+
+    Args:
+        model: The model.
+        frames: The video, upright.
+        clock: Time of each frame.
+        name: For the user.
+        path: Of the file.
+        reader: Prepares clips; None takes that of the model.
+        spotter: Whose thresholds apply; None takes the defaults.
+        on_frame: Called after each frame with its time in seconds and its faces.
+        on_interval: Called with each interval as soon as it is certain and has its answer. Its end may still change by
+            a part of a frame where frames do not all last as long.
+
+    Raises:
+        DecodeError: There are fewer than two frames, or one cannot be decoded.
+        ModelError: See `TrainedModel.reader`.
+    """
+    check_length(frames, name)
+    asked = reader or model.reader()
+    recent = RememberedFrames(frames, usual_bytes=_PASS_BYTES)  # an expression is certain seconds after its last frame
+    times: list[float] = []
+    predicted: list[PredictedInterval] = []
+
+    def watch(time_s: float, faces: Sequence[WatchedFace]) -> None:
+        times.append(time_s)
+        on_frame(time_s, faces)
+
+    def classify(interval: Interval, place: str | None) -> None:
+        each = predict_interval(asked, recent, interval, clock, frame_s=frame_duration(times), face=place)
+        predicted.append(each)
+        on_interval(each)
+
+    spot_video(recent, asked.landmarker, clock, spotter=spotter, on_frame=watch, on_interval=classify)
+    return describe_video(model, frames, predicted, name=name, path=path, times_s=np.array(times), spotted=True)

@@ -5,9 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-from jaxtyping import Float64
-
 from mer_jax.export.frames_csv import format_face, read_face
 from mer_jax.prediction.video import WatchedFace
 from mer_jax.report.timeline import MotionCurve
@@ -20,16 +17,15 @@ class FaceLog:
 
     Attributes:
         curve: Motion of the faces.
+        num_frames: Frames that were added.
 
     Args:
         folder: For its file, which is removed in the end.
-        times_s: Time of each frame.
-        duration_s: Of the video.
     """
 
-    def __init__(self, folder: Path, times_s: Float64[np.ndarray, " t"], duration_s: float):
-        self._path, self._times_s = folder / _NAME, times_s
-        self.curve = MotionCurve(duration_s)
+    def __init__(self, folder: Path):
+        self._path, self.num_frames = folder / _NAME, 0
+        self.curve = MotionCurve()
 
     def __enter__(self) -> "FaceLog":
         self._file = self._path.open("w", newline="")
@@ -42,25 +38,26 @@ class FaceLog:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def add(self, index: int, faces: Sequence[WatchedFace]) -> None:
+    def add(self, time_s: float, faces: Sequence[WatchedFace]) -> None:
         """Adds the faces of the next frame.
 
         Args:
-            index: Number of the frame, 0-based.
+            time_s: Time of the frame, seconds from the first.
             faces: Its faces.
         """
         for face in faces:
-            self._writer.writerow([index, *format_face(face)])
+            self._writer.writerow([self.num_frames, *format_face(face)])
             if face.motion is not None:
-                self.curve.add(face.face_id, float(self._times_s[index]), face.motion)
+                self.curve.add(face.face_id, time_s, face.motion)
+        self.num_frames += 1
 
     def frames(self) -> Iterator[tuple[int, tuple[WatchedFace, ...]]]:
-        """Yields the number of every frame of the video and its faces."""
+        """Yields the number of every frame that was added, from 0, and its faces."""
         self._file.flush()
         with self._path.open(newline="") as file:
             rows = csv.reader(file)
             row = next(rows, None)
-            for index in range(len(self._times_s)):
+            for index in range(self.num_frames):
                 faces = []
                 while row is not None and int(row[0]) == index:
                     faces.append(read_face(row[1:]))

@@ -13,18 +13,18 @@ from mer_jax.report.figures import BLUE, DPI, GRAY, INK, VERMILLION
 from mer_jax.system.files import printable
 
 _BINS = 1500  # of the motion curve: more cannot be seen
+_FIRST_BIN_S = 1 / 256  # as long as they are for a video of 5.9 s
 _MOST_TEXTS = 60  # in one tier: more cannot be read; tiers of blinks and the like say what they are
 
 
 class MotionCurve:
-    """The motion of faces over a video of any length: the maximum in each of 1500 bins.
+    """The motion of faces over a video of any length: the maximum in each of 750 to 1500 bins.
 
-    Args:
-        duration_s: Of the video.
+    Bins are a fraction of a frame long at first; whenever the video outgrows them, pairs of them become one.
     """
 
-    def __init__(self, duration_s: float):
-        self._duration_s = duration_s
+    def __init__(self) -> None:
+        self._bin_s = _FIRST_BIN_S
         self._values: dict[int, np.ndarray] = {}
 
     def add(self, face_id: int, time_s: float, motion: float) -> None:
@@ -32,18 +32,25 @@ class MotionCurve:
 
         Args:
             face_id: Number of the face.
-            time_s: Time of the frame.
+            time_s: Time of the frame, 0 or more.
             motion: In gray levels.
         """
+        while time_s >= _BINS * self._bin_s:
+            self._bin_s *= 2
+            self._values = {each: _join_pairs(values) for each, values in self._values.items()}
         values = self._values.setdefault(face_id, np.full(_BINS, np.nan))
-        place = min(_BINS - 1, int(_BINS * time_s / self._duration_s))
-        values[place] = np.nanmax([values[place], motion])
+        place = int(time_s / self._bin_s)
+        values[place] = np.fmax(values[place], motion)
 
     def lines(self) -> Sequence[tuple[int, np.ndarray, np.ndarray]]:
         """Face number, times in seconds and motion, of each face that moved; bins without a frame are left out."""
-        times = (np.arange(_BINS) + 0.5) * self._duration_s / _BINS
+        times = (np.arange(_BINS) + 0.5) * self._bin_s
         known = {face_id: np.isfinite(values) for face_id, values in sorted(self._values.items())}
         return [(face_id, times[mask], self._values[face_id][mask]) for face_id, mask in known.items()]
+
+
+def _join_pairs(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.fmax(values[::2], values[1::2]), np.full(_BINS // 2, np.nan)])
 
 
 def draw_timeline(video: PredictedVideo, curve: MotionCurve) -> bytes:

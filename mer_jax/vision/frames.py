@@ -4,6 +4,7 @@ A frame is decoded on access, so that a clip of hundreds of frames costs only th
 content of a file determines its format, not its name.
 """
 
+import itertools
 import operator
 import re
 import struct
@@ -75,6 +76,15 @@ class FrameSource(ABC):
         """What was corrected in every frame, for messages."""
         return ()
 
+    def holds(self, index: int) -> bool:
+        """Returns whether there is a frame `index`, 0 or more, without reading further than to it."""
+        return 0 <= index < len(self)
+
+    def time_s(self, index: int) -> float | None:
+        """Returns the time of one frame, as in `timestamps_s`, without reading further than to it."""
+        times = self.timestamps_s
+        return None if times is None else float(times[index])
+
     def close(self) -> None:
         """Releases files; frames can no longer be read."""
         return
@@ -86,7 +96,7 @@ class FrameSource(ABC):
         self.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        return (self[index] for index in range(len(self)))
+        return (self[index] for index in itertools.takewhile(self.holds, itertools.count()))
 
     def _position(self, index: SupportsIndex) -> int:
         try:
@@ -95,7 +105,7 @@ class FrameSource(ABC):
             raise TypeError(f"frames are indexed by one integer, not by {index!r}") from error
         if position < 0:
             position += len(self)
-        if not 0 <= position < len(self):
+        if not self.holds(position):
             raise IndexError(f"{self.name} has {len(self)} frames; there is no frame {index}")
         return position
 
@@ -324,6 +334,14 @@ class WrappedFrames(FrameSource):
     def __len__(self) -> int:
         return len(self._source)
 
+    def holds(self, index: int) -> bool:
+        """Asks the source."""
+        return self._source.holds(index)
+
+    def time_s(self, index: int) -> float | None:
+        """Asks the source."""
+        return self._source.time_s(index)
+
     def describe(self, index: SupportsIndex) -> str:
         """Returns the name of the frame in the source."""
         return self._source.describe(index)
@@ -349,8 +367,8 @@ class SelectedFrames(FrameSource):
     @property
     def timestamps_s(self) -> Float64[np.ndarray, "t"] | None:
         """Times of the selected frames."""
-        times = self._source.timestamps_s
-        return None if times is None else times[list(self._indices)]
+        times = [self._source.time_s(index) for index in self._indices]
+        return None if None in times else np.array(times, np.float64)
 
     def __len__(self) -> int:
         return len(self._indices)

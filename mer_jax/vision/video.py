@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -23,9 +24,75 @@ _CONTAINER_MARKS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"RIFF"), (0, 
 _SQUARE = 0.01  # relative deviation of the pixel aspect ratio that is ignored
 _PROBED_FRAMES = 3  # identical ones at the beginning are a reason to look for interlacing
 _PROBE_TIMEOUT_S = 60
+_MOST_READERS = 2
 
 # Decodes one frame with FFmpeg's error messages, which cannot be switched on in a running process.
 _PROBE = "import sys, cv2; print(cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG).read()[0])"
+
+
+class FrameClock:
+    """Times that increase from frame to frame: their own, or by the rate where these do not.
+
+    Some streams have no times, and times start again where recordings were joined.
+
+    Args:
+        rate: Frames per second by the header, 0 if unknown; then times stay as they are.
+
+    Example:
+        >>> clock = FrameClock(25.0)
+        >>> [round(clock.tell(own_s), 2) for own_s in (0.0, 0.04, 0.0, 0.04, 0.2)]
+        [0.0, 0.04, 0.08, 0.12, 0.2]
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._anchor_s, self._since, self._last_s = 0.0, 0, -np.inf
+
+    def tell(self, own_s: float) -> float:
+        """Returns the time of the next frame in seconds.
+
+        Args:
+            own_s: Its own, seconds.
+        """
+        if own_s > self._last_s or self._rate <= 0:
+            self._anchor_s, self._since = own_s, 0
+        else:
+            self._since += 1
+        self._last_s = self._anchor_s + (self._since / self._rate if self._since else 0.0)
+        return self._last_s
+
+
+class _Reader:
+    """One pass over a file.
+
+    Attributes:
+        capture: The open file.
+        next: Number of the frame that the next `grab` yields.
+        current: Frame `next` - 1, once decoded.
+        is_at_end: Whether there are no more frames; the capture is closed then.
+    """
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self.capture = capture
+        self.next = 0
+        self.current: UInt8[np.ndarray, "h w 3"] | None = None
+        self.is_at_end = False
+
+    def grab(self) -> bool:
+        """Goes on to the next frame without decoding its colours; False at the end."""
+        if self.is_at_end or not self.capture.grab():
+            self.is_at_end = True
+            self.capture.release()
+            return False
+        self.next += 1
+        self.current = None
+        return True
+
+    def can_give(self, position: int) -> bool:
+        """Whether it gives a frame without starting again."""
+        if self.is_at_end:
+            return position == self.next - 1 and self.current is not None
+        return position >= self.next - 1
 
 
 class VideoFrames(FrameSource):
@@ -33,9 +100,13 @@ class VideoFrames(FrameSource):
 
     A rotation flag is applied, and non-square pixels are made square by enlarging the narrower direction.
 
-    Opening reads the file once from end to end, since headers are often wrong about the number of frames, and a
-    variable frame rate shows only in the timestamps. Frames are decoded in order; asking for an earlier one starts
-    again from the beginning, which is exact where seeking is not.
+    Opening decodes the first frames only. Headers are often wrong about the number of frames, and a variable frame rate
+    shows only in the timestamps: `len` and `timestamps_s` read on to the end, `holds` and `time_s` to the frame that
+    they are asked for.
+
+    Frames are decoded in order. There are two places in the file, so that a pass over it may go back for earlier
+    frames; where neither is before a frame, the one that is farther behind starts again from the beginning, which is
+    exact where seeking is not.
 
     Args:
         path: The file.
@@ -51,24 +122,25 @@ class VideoFrames(FrameSource):
                 f"{path} {'is not a file' if self._path.exists() else 'does not exist'}; expected a video"
             )
         self._link: Path | None = None
-        self._capture = self._open()
-        timestamps_ms, first = [], []
-        while self._capture.grab():
-            timestamps_ms.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
-            if len(first) < _PROBED_FRAMES:
-                first.append(self._capture.retrieve()[1])
-        if not timestamps_ms:
+        self._times_s: list[float] = []  # of the frames that are known
+        self._timestamps_s: Float64[np.ndarray, " t"] | None = None  # of all frames, once the end is known
+        self._readers: list[_Reader] = []
+        first = self._start()
+        capture = first.capture
+        self._stated_duration_s = stated_duration_s(capture)
+        self._clock, self._first_ms = FrameClock(capture.get(cv2.CAP_PROP_FPS)), 0.0
+        pictures = []
+        while len(pictures) < _PROBED_FRAMES and self._advance(first):
+            pictures.append(capture.retrieve()[1])
+        if not pictures:
             raise DecodeError(
                 f"{path} opens as a video, but none of its frames can be decoded: it is cut short, or needs a codec "
                 "that OpenCV's FFmpeg lacks"
             )
-        if len(first) == _PROBED_FRAMES and all(np.array_equal(first[0], each) for each in first[1:]):
+        if len(pictures) == _PROBED_FRAMES and all(np.array_equal(pictures[0], each) for each in pictures[1:]):
             self._refuse_interlaced()
-        self._stated_duration_s = stated_duration_s(self._capture)
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self._timestamps_s = repair_times((np.asarray(timestamps_ms) - timestamps_ms[0]) / 1000.0, rate)
-        self._corrections = self._plan_aspect()
-        self._restart()
+        self._corrections = self._plan_aspect(capture.get)
+        self._close_readers()
 
     @property
     def name(self) -> str:
@@ -77,7 +149,9 @@ class VideoFrames(FrameSource):
 
     @property
     def timestamps_s(self) -> Float64[np.ndarray, "t"]:
-        """Presentation time of each frame in seconds since the first: its own, or by the rate if some have none."""
+        """Presentation time of each frame in seconds since the first: its own, or by the rate where it has none."""
+        while self._timestamps_s is None:
+            self._read_to(len(self._times_s))
         return self._timestamps_s
 
     @property
@@ -91,7 +165,16 @@ class VideoFrames(FrameSource):
         return self._corrections
 
     def __len__(self) -> int:
-        return len(self._timestamps_s)
+        return len(self.timestamps_s)
+
+    def holds(self, index: int) -> bool:
+        """Returns whether there is a frame `index`, reading the file no further."""
+        self._read_to(index)
+        return 0 <= index < len(self._times_s)
+
+    def time_s(self, index: int) -> float:
+        """Returns the presentation time of a frame in seconds since the first, reading the file no further."""
+        return self._times_s[self._position(index)]
 
     def __getitem__(self, index: SupportsIndex) -> Frame:
         return cv2.cvtColor(self._bgr(self._position(index)), cv2.COLOR_BGR2RGB)
@@ -106,9 +189,14 @@ class VideoFrames(FrameSource):
 
     def close(self) -> None:
         """Closes the file; frames can no longer be read."""
-        self._capture.release()
+        self._close_readers()
         if self._link is not None:
             self._remove_link()
+
+    def _close_readers(self) -> None:
+        for each in self._readers:
+            each.capture.release()
+        self._readers.clear()
 
     def _open(self) -> cv2.VideoCapture:
         # FFmpeg only: the other backends of OpenCV interpret a text file as a pattern of image names.
@@ -162,68 +250,76 @@ class VideoFrames(FrameSource):
                 f"`{deinterlacing_command(self._path)}`"
             )
 
-    def _plan_aspect(self) -> tuple[str, ...]:
+    def _plan_aspect(self, get: Callable[[int], float]) -> tuple[str, ...]:
         """Decides to which size frames are resized so that their pixels are square."""
         self._size: tuple[int, int] | None = None
-        ratio = self._capture.get(cv2.CAP_PROP_SAR_NUM) / max(1.0, self._capture.get(cv2.CAP_PROP_SAR_DEN))
+        ratio = get(cv2.CAP_PROP_SAR_NUM) / max(1.0, get(cv2.CAP_PROP_SAR_DEN))
         if ratio <= 0 or abs(ratio - 1) < _SQUARE:
             return ()
-        if self._capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90:  # frames come turned, the ratio does not
+        if get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90:  # frames come turned, the ratio does not
             ratio = 1 / ratio
-        width, height = (
-            round(self._capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
+        width, height = (round(get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         self._size = (round(width * ratio), height) if ratio > 1 else (width, round(height / ratio))
         return (
             f"pixels are not square ({ratio:.3f} times as wide as high): frames of {width}x{height} are resized to "
             f"{self._size[0]}x{self._size[1]}",
         )
 
-    def _restart(self) -> None:
-        self._capture.release()
-        self._capture = self._open()
-        self._next = 0  # the frame that the next grab() yields
-        self._current: UInt8[np.ndarray, "h w 3"] | None = None  # frame self._next - 1, once decoded
+    def _start(self) -> _Reader:
+        """Starts another pass, in place of the one that is farther behind if there are two."""
+        if len(self._readers) == _MOST_READERS:
+            behind = min(self._readers, key=lambda each: each.next)
+            behind.capture.release()
+            self._readers.remove(behind)
+        self._readers.append(_Reader(self._open()))
+        return self._readers[-1]
+
+    def _find_reader(self, position: int) -> _Reader:
+        """Returns the pass that reaches a frame first."""
+        able = [each for each in self._readers if each.can_give(position)]
+        return max(able, key=lambda each: each.next) if able else self._start()
+
+    def _advance(self, reader: _Reader) -> bool:
+        """Goes on by one frame, and notes its time if it was not known."""
+        if reader.grab():
+            if reader.next > len(self._times_s):
+                own_ms = reader.capture.get(cv2.CAP_PROP_POS_MSEC)
+                if not self._times_s:
+                    self._first_ms = own_ms
+                self._times_s.append(self._clock.tell((own_ms - self._first_ms) / 1000))
+            return True
+        if reader.next < len(self._times_s):
+            raise DecodeError(f"{self.describe(reader.next)} cannot be decoded, although it could be before")
+        self._timestamps_s = np.array(self._times_s)
+        return False
+
+    def _read_to(self, position: int) -> None:
+        """Reads on until a frame is known, or the end."""
+        if position < len(self._times_s):
+            return
+        reader = self._find_reader(len(self._times_s))
+        while self._timestamps_s is None and len(self._times_s) <= position:
+            self._advance(reader)
 
     def _bgr(self, position: int) -> UInt8[np.ndarray, "h w 3"]:
-        if position == self._next - 1 and self._current is not None:
-            return self._current
-        if position < self._next:
-            self._restart()
-        while self._next <= position:
-            if not self._capture.grab():
-                raise DecodeError(f"{self.describe(position)} cannot be decoded, although it could be on opening")
-            self._next += 1
-        decoded, image = self._capture.retrieve()
-        if not decoded:
-            raise DecodeError(f"{self.describe(position)} cannot be decoded")
-        image = to_8_bit(image, self.describe(position))
-        if self._size is not None:
-            image = cv2.resize(image, self._size, interpolation=cv2.INTER_CUBIC)
-        self._current = image
-        return image
+        reader = self._find_reader(position)
+        while reader.next <= position:
+            self._advance(reader)
+        if reader.current is None:
+            decoded, image = reader.capture.retrieve()
+            if not decoded:
+                raise DecodeError(f"{self.describe(position)} cannot be decoded")
+            image = to_8_bit(image, self.describe(position))
+            if self._size is not None:
+                image = cv2.resize(image, self._size, interpolation=cv2.INTER_CUBIC)
+            reader.current = image
+        return reader.current
 
 
 def stated_duration_s(capture: cv2.VideoCapture) -> float | None:
     """Returns the duration of an open file by its header in seconds; None without one."""
     rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     return count / rate if rate > 0 and count > 0 else None
-
-
-def repair_times(times_s: Float64[np.ndarray, "t"], rate: float) -> Float64[np.ndarray, "t"]:
-    """Replaces times that do not increase from frame to frame, as of streams without timestamps, by those of the rate.
-
-    Args:
-        times_s: Seconds.
-        rate: Frames per second by the header, 0 if unknown.
-
-    Example:
-        >>> repair_times(np.array([0.0, 0.04, 0.0]), 25.0).tolist()
-        [0.0, 0.04, 0.08]
-    """
-    if (np.diff(times_s) > 0).all() or rate <= 0:
-        return times_s
-    return np.arange(len(times_s)) / rate
 
 
 def deinterlacing_command(path: Path) -> str:
