@@ -2,8 +2,8 @@
 
     python -m benchmarks.predict_long [--minutes 5] [--overlay] [--keep FOLDER] [--json FILE]
 
-A minute in the geometry of CAS(ME)^2 (640x480, 30 frames a second), with expressions, blinks, glances, speech and turns,
-is rendered and repeated, as MPEG-4. The command runs as a process of its own, and the clock starts with it: importing,
+A minute in the geometry of CAS(ME)^2 (640x480, 30 frames a second), with expressions, blinks, glances, speech and
+turns, is rendered and repeated, as MPEG-4. The command runs as a process of its own, and the clock starts with it: importing,
 loading the model and opening the file count. The first result is the first line of an expression that it prints.
 """
 
@@ -22,15 +22,13 @@ from benchmarks.timing import describe_machine, format_table
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.video import VideoFrames
 
-RENDERED_S = 60.0
-
 
 def repeat(source: Path, target: Path, minutes: float) -> int:
     """Writes a video that repeats another one; returns its number of frames."""
     with VideoFrames(source) as frames:
-        number = round(len(frames) * 60 * minutes / RENDERED_S)
+        rate = 1 / frames.time_s(1)
+        number = round(rate * 60 * minutes)
         height, width = frames[0].shape[:2]
-        rate = len(frames) / RENDERED_S
         part = target.with_suffix(".part.mp4")
         writer = cv2.VideoWriter(str(part), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
         for index in range(number):
@@ -75,11 +73,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = flags.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        minute, video = folder / "SURROGATE_minute.avi", folder / f"SURROGATE_{flags.minutes:g}_minutes.mp4"
-        if not minute.exists():
-            render(minute, RENDERED_S)
+        rendered_s = min(60.0, 60 * flags.minutes)
+        source, video = folder / f"SURROGATE_{rendered_s:g}_s.avi", folder / f"SURROGATE_{flags.minutes:g}_minutes.mp4"
+        if not source.exists():
+            render(source, rendered_s)
         if not video.exists():
-            repeat(minute, video, flags.minutes)
+            repeat(source, video, flags.minutes)
         with VideoFrames(video) as frames:
             num_frames = len(frames)
         load = os.getloadavg()[0]

@@ -266,6 +266,7 @@ SMOKE_RUNS = {
     "memory": "--batch 8",
     "network_protocols": "--networks DualPath3DNet --epochs 1 --clips 24 --protocols loso",
     "one_clip": "--rounds 1 --people 1",
+    "predict_long": "--minutes 0.1",
     "peers": "--batch 1 --rounds 1",
     "protocols_beside_peers": "--folds 2 --epochs 1 --batches 200 --rounds 1 --only STSTNet LinearFlow",
     "protocol": "--folds 3 --per_subject 3 --batch 4 --rounds 1",

@@ -1,0 +1,40 @@
+"""What is kept of the faces of a video of any length."""
+
+import numpy as np
+import pytest
+
+from mer_jax.prediction.video import WatchedFace
+from mer_jax.report.face_log import FaceLog
+from mer_jax.report.timeline import MotionCurve
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 7, 90, 7200])
+def test_a_motion_curve_keeps_the_largest_motion_of_each_place(seconds):
+    times = np.arange(0, seconds, max(1 / 30, seconds / 20_000))
+    motions = np.random.default_rng(0).random(len(times))
+    peak = len(times) * 2 // 3
+    motions[peak] = 9
+    curve = MotionCurve()
+    for time_s, motion in zip(times, motions, strict=True):
+        curve.add(3, float(time_s), float(motion))
+    ((face_id, at_s, values),) = curve.lines()
+    assert face_id == 3
+    assert len(at_s) <= min(1500, len(times))
+    assert np.all(np.diff(at_s) > 0)
+    assert at_s[values.argmax()] == pytest.approx(times[peak], abs=seconds / 740 + 1 / 256)
+    width = np.diff(at_s).min()
+    for place, value in zip(at_s, values, strict=True):
+        inside = (times >= place - width / 2 - 1e-9) & (times < place + width / 2 - 1e-9)
+        assert value == motions[inside].max()
+
+
+def test_faces_come_back_frame_by_frame(tmp_path):
+    face = WatchedFace(0, (1.0, 2.0, 30.0, 40.0), True, 1.5)
+    with FaceLog(tmp_path) as log:
+        for time_s, faces in ((0.0, (face,)), (0.04, ()), (0.08, (face, face))):
+            log.add(time_s, faces)
+        assert log.num_frames == 3
+        for _ in range(2):
+            assert [(index, len(faces)) for index, faces in log.frames()] == [(0, 1), (1, 0), (2, 2)]
+        assert next(log.frames())[1][0].box == face.box
+    assert list(tmp_path.iterdir()) == []
