@@ -3,8 +3,9 @@
     python -m benchmarks.predict_long [--minutes 5] [--overlay] [--keep FOLDER] [--json FILE]
 
 A minute in the geometry of CAS(ME)^2 (640x480, 30 frames a second), with expressions, blinks, glances, speech and
-turns, is rendered and repeated, as MPEG-4. The command runs as a process of its own, and the clock starts with it: importing,
-loading the model and opening the file count. The first result is the first line of an expression that it prints.
+turns, is rendered and repeated, as MPEG-4. The command runs as a process of its own, and the clock starts with it:
+importing, loading the model and opening the file count. The first result is the first line of an expression that it
+prints.
 """
 
 import argparse
