@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.live import render
 from benchmarks.timing import describe_machine, format_table
+from mer_jax.spotting.interval import EXPRESSIONS
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.video import VideoFrames
 
@@ -48,7 +49,7 @@ def predict(video: Path, out: Path, *, overlay: bool) -> dict[str, float]:
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if " s  m" in line:  # micro or macro
+        if any(f"{kind}  " in line for kind in EXPRESSIONS):
             first_s = first_s if expressions else time.perf_counter() - start
             expressions += 1
     if process.wait():

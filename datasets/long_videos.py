@@ -21,6 +21,7 @@ from datasets.cutting import Annotation, Key
 from datasets.discovery import check_manual_dir
 from datasets.folders import describe_folder, find_folders, find_marker, list_frames
 from datasets.report import FINDINGS, Findings
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.errors import ConfigError, CorpusError, DecodeError, near_names
 from mer_jax.spotting.interval import EXPRESSIONS, MACRO, MICRO, Interval
 from mer_jax.system.files import natural_key
@@ -119,7 +120,7 @@ class LongCorpus:
         still = sum(not video.expressions for video in self.videos)
         people = len({video.subject for video in self.videos})
         minutes = sum(video.duration_s for video in self.videos) / 60
-        mark = "SURROGATE " if self.provenance == "surrogate" else ""
+        mark = surrogate_mark(self.provenance, after=" ")
         title = f"{mark}{self.title}, long videos, {self.provenance}"
         yield f"{title}: {len(self.videos)} videos of {people} people, {minutes:.1f} minutes, in {self.root}"
         yield f"  labels:     {self.annotation}"

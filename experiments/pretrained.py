@@ -11,6 +11,7 @@ from datasets.build import default_data_dir
 from mer_jax.baselines import StandardFlow
 from mer_jax.config import Experiment, Pretraining
 from mer_jax.data.clips import Clips
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError
 from mer_jax.prediction.description import ModelDescription
@@ -112,7 +113,7 @@ class Start:
         """
         clips = _load_clips(data_dir, workers, say) if self.way == "clips" else None
         pretrained = Pretrained(self.model, self.weights, clips)
-        said = "SURROGATE " if self.description.is_surrogate else ""
+        said = surrogate_mark(self.description.provenance, after=" ")
         added = f"{len(clips)} clips of {clips.num_subjects} people that taught it, added" if clips else "its weights"
         say(f"pretrained: {said}{self.description.name}, checksum {pretrained.record.checksum}: {added}")
         return pretrained

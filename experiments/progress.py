@@ -7,6 +7,8 @@ import time
 import jax
 from tqdm import tqdm
 
+from mer_jax.data.provenance import surrogate_mark
+
 QUIET_SECONDS = 30  # between two lines of one fold, without a terminal
 
 
@@ -21,7 +23,7 @@ class RunProgress:
 
     def __init__(self, num_folds: int, epochs: int, provenance: str):
         self.epochs = epochs
-        self.prefix = "SURROGATE " if provenance == "surrogate" else ""
+        self.prefix = surrogate_mark(provenance, after=" ")
         self.quiet = jax.process_index() != 0  # of several processes one speaks
         self.live = sys.stderr.isatty() and not self.quiet
         self.bar = tqdm(

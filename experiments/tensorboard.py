@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.errors import ConfigError
 
 
@@ -26,7 +27,7 @@ class Curves:
             ) from error
         self._make = SummaryWriter
         self._folder = folder / "tensorboard"
-        self._prefix = "SURROGATE " if provenance == "surrogate" else ""
+        self._prefix = surrogate_mark(provenance, after=" ")
         self._writers = {}
 
     def restore(self, protocol: str, seed: int, fold: int, epoch: int) -> None:

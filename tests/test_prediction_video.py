@@ -223,7 +223,7 @@ def test_every_promised_file_is_there_and_faults_are_one_line(predicted):
     assert "broken.mp4" in done.stderr.splitlines()[-1]
     assert "VP80" not in done.stderr
     row, count = done.stdout.splitlines()[:2]
-    assert row.startswith("bb af.mpg:     0.000 to     3.000 s  clip  ")
+    assert row.startswith("bb af.mpg:     0.000 to     3.000 s  SURROGATE clip  ")
     assert count == "bb af.mpg: 1 interval"
     assert "SURROGATE" in done.stdout
     for name, stem in (("bb af.mpg", "bb af"), ("nothing.avi", "nothing")):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import mer_jax
 from mer_jax.cli.command import check_frame_rate, loading_modules, refuse_stream
 from mer_jax.cli.progress import ProgressBar
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.errors import ConfigError, DecodeError, MerError
 from mer_jax.system.files import is_sealed, output_folder, printable, seal, write_atomically
 from mer_jax.vision.options import FACES
@@ -283,11 +284,8 @@ def _print_interval(name: str, line: Mapping[str, Any]) -> None:
         return
     answer = line["answer"]
     said = answer["label"] or f"no answer: {printable('; '.join(answer['abstained']))}"
-    print(
-        f"{printable(name)}: {line['onset_s']:9.3f} to {line['end_s']:9.3f} s  {line['kind']}  {said} "
-        f"({answer['confidence']:.2f})",
-        flush=True,
-    )
+    what = f"{surrogate_mark(answer['provenance'], after=' ')}{line['kind']}  {said} ({answer['confidence']:.2f})"
+    print(f"{printable(name)}: {line['onset_s']:9.3f} to {line['end_s']:9.3f} s  {what}", flush=True)
 
 
 def _print_counts(name: str, intervals: Sequence[Mapping[str, Any]]) -> None:

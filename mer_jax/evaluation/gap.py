@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.evaluation import metrics
 from mer_jax.evaluation.intervals import TOO_FEW_PEOPLE, Interval, difference_intervals
 from mer_jax.evaluation.significance import flip_people
@@ -103,7 +104,7 @@ def summarize(entries: Entries) -> str:
         Text of several lines, without a final line break.
     """
     some = next(iter(entries.values()))
-    lines = [f"{some['model']} on {some['corpus']}" + (" (SURROGATE)" if some["provenance"] == "surrogate" else "")]
+    lines = [f"{some['model']} on {some['corpus']}" + surrogate_mark(some["provenance"], before=" (", after=")")]
     width = max(map(len, entries))
     for name, entry in entries.items():
         indent = " " * (width + 4)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from mer_jax.blocks.conv_pool import Convolution, output_size
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.explain.explanation import CheckedMap, Explanation
 
 _STRONGEST = 3  # cells that are named
@@ -60,7 +61,7 @@ def suggest_finer(model: Any, num_frames: int) -> tuple[str, ...]:
 
 def _describe_answer(explanation: Explanation) -> str:
     answer = explanation.prediction
-    mark = "SURROGATE model" if explanation.provenance == "surrogate" else "model"
+    mark = surrogate_mark(explanation.provenance, after=" ") + "model"
     shares = ", ".join(f"{name} {share:.2f}" for name, share in answer.probabilities.items())
     if answer.label is not None:
         return f"The {mark} {explanation.model} answers {answer.label} ({shares})."

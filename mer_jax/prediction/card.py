@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.evaluation.temperature import TARGET_ACCURACY
 from mer_jax.prediction.description import ModelDescription
 from mer_jax.prediction.usage import MEANING, PURPOSE, SURROGATE_NOTE
@@ -17,7 +18,7 @@ _SCORES = {"accuracy": "accuracy", "uf1": "UF1", "uar": "UAR"}
 
 def write_card(description: ModelDescription) -> str:
     """Returns the text of `CARD.md`; it begins with SURROGATE where the model was taught on rendered faces."""
-    title = f"SURROGATE: {description.name}" if description.is_surrogate else description.name
+    title = surrogate_mark(description.provenance, after=": ") + description.name
     sections = {
         "What it is": _describe_model(description),
         "What it was taught on": _describe_training(description),
@@ -80,7 +81,7 @@ def _describe_expected(expected: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _describe_measurement(entry: Mapping[str, Any]) -> str:
-    surrogate = "SURROGATE, " if entry.get("provenance") == "surrogate" else ""
+    surrogate = surrogate_mark(entry.get("provenance"), after=", ")
     what = f"{surrogate}{entry.get('corpus', 'unnamed corpus')}, protocol {entry.get('protocol', 'unnamed')}"
     lines = [f"Measured on {what}: {entry.get('n_clips', '?')} clips of {entry.get('n_subjects', '?')} people."]
     lines += [str(entry["note"])] if entry.get("note") else []

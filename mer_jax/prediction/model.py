@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.data.stored import fits
 from mer_jax.errors import ConfigError, ModelError, ShapeError, near_names
 from mer_jax.prediction.answer import Answerer
@@ -90,7 +91,7 @@ class TrainedModel:
         return (self.folder / CARD).read_text() if self.folder else write_card(self.description)
 
     def __repr__(self) -> str:
-        name = f"SURROGATE {self.description.name}" if self.description.is_surrogate else self.description.name
+        name = surrogate_mark(self.description.provenance, after=" ") + self.description.name
         return f"TrainedModel({name}: {self.description.architecture['class']}, {', '.join(self.class_names)})"
 
     def probabilities(self, pictures: np.ndarray) -> Probabilities:

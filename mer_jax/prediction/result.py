@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from mer_jax.data.provenance import surrogate_mark
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -76,7 +78,7 @@ class Prediction:
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name} {share:.2f}" for name, share in self.probabilities.items()) or "nothing"
-        note = " (SURROGATE)" if self.provenance == "surrogate" else ""
+        note = surrogate_mark(self.provenance, before=" (", after=")")
         if self.label is not None:
             return f"{self.label}{note}: {shown}"
         return f"no answer{note}: {'; '.join(self.abstained)} ({shown})"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Float64
 
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.errors import ConfigError, DecodeError
 from mer_jax.prediction.clip import ClipReader
 from mer_jax.prediction.model import TrainedModel
@@ -59,7 +60,7 @@ class PredictedInterval:
         if not self.is_classified:
             return self.interval.kind
         answer = self.prediction
-        mark = "SURROGATE " if answer.provenance == "surrogate" else ""
+        mark = surrogate_mark(answer.provenance, after=" ")
         return f"{mark}{self.interval.kind}: {answer.shown_label} {answer.confidence:.2f}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mer_jax.data.provenance import mark_provenance
+from mer_jax.data.provenance import mark_provenance, surrogate_mark
 from mer_jax.explain.explanation import Explanation
 from mer_jax.report.maps import blend_map, draw_strip
 from mer_jax.report.page import load_template
@@ -85,7 +85,7 @@ def _write_video(explanation: Explanation, path: Path) -> None:
         margin = FACE_SIZE - grown.shape[0]
         faces = np.pad(grown, ((0, margin), (0, margin)))[None].repeat(2, axis=0)
     shown = explanation.drawn[:1]
-    mark = "SURROGATE " if explanation.provenance == "surrogate" else ""
+    mark = surrogate_mark(explanation.provenance, after=" ")
     heading = f"{mark}why {explanation.class_name}: movement, not a feeling"
     size = FACE_SIZE * _ZOOM
     with contextlib.closing(OverlayWriter(path, 2 * size, size, _FRAMES_PER_S, heading)) as video:

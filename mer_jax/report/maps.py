@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.explain.explanation import CheckedMap, Explanation
 from mer_jax.prediction.usage import MEANING, SURROGATE_NOTE
 from mer_jax.report.figures import DPI, GRAY, INK, RUST, finish_figure, make_figure
@@ -50,7 +51,7 @@ def draw_strip(explanation: Explanation) -> bytes:
             axes[row, 0].set_ylabel(textwrap.fill(checked.title, 24), fontsize=9, color=INK)
             bar = figure.colorbar(axes[row, -1].images[-1], ax=axes[row], shrink=0.8, aspect=16, pad=0.01)
             bar.ax.tick_params(labelsize=7)
-    mark = "SURROGATE model · " if explanation.provenance == "surrogate" else ""
+    mark = surrogate_mark(explanation.provenance, after=" model · ")
     title = f"{mark}why {explanation.class_name}: {printable(explanation.name)}".replace("$", r"\$")
     figure.suptitle(title, fontsize=12, color=INK, weight="bold")
     figure.supxlabel("\n".join(foot).replace("$", r"\$"), fontsize=7, color=RUST if mark else GRAY)

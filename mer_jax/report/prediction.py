@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.export.bids import describe_events, format_events
 from mer_jax.export.boris import format_boris, format_boris_table
 from mer_jax.export.elan import format_elan
@@ -183,5 +184,5 @@ def _notes(video: PredictedVideo) -> Sequence[str]:
 
 
 def _open_overlay(path: Path, video: PredictedVideo, shape: Sequence[int]) -> OverlayWriter:
-    mark = "SURROGATE model " if video.provenance == "surrogate" else "model "
+    mark = surrogate_mark(video.provenance, after=" ") + "model "
     return OverlayWriter(path, shape[1], shape[0], 1 / video.frame_s, f"{mark}{video.model}: movement, not a feeling")

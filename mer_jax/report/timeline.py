@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from mer_jax.data.provenance import surrogate_mark
 from mer_jax.export.tiers import divide_into_tiers
 from mer_jax.prediction.usage import MEANING
 from mer_jax.prediction.video import PredictedVideo
@@ -84,7 +85,7 @@ def draw_timeline(video: PredictedVideo, curve: MotionCurve) -> bytes:
     lower.set_xlim(0, video.duration_s)
     lower.set_xlabel("seconds from the first frame")
     lower.set_ylabel("change of\ngray levels")
-    mark = "SURROGATE, " if video.provenance == "surrogate" else ""
+    mark = surrogate_mark(video.provenance, after=", ")
     figure.suptitle(f"{printable(video.name)}: {mark}model {video.model}".replace("$", r"\$"), fontsize=10)
     figure.supxlabel(MEANING, fontsize=6.5, color=GRAY)
     content = io.BytesIO()
