@@ -180,17 +180,18 @@ def _run_stages(
             except NonFiniteLossError as error:
                 failure, results = error, error.results
             if failure is None and options.final != "none":
-                write_final(
-                    workdir,
-                    folder.checkpoints,
-                    experiment,
-                    clips,
-                    results,
-                    way=options.final,
-                    pretrained=pretrained,
-                    progress=progress,
-                    say=say,
-                )
+                with stage("train on all people"):
+                    write_final(
+                        workdir,
+                        folder.checkpoints,
+                        experiment,
+                        clips,
+                        results,
+                        way=options.final,
+                        pretrained=pretrained,
+                        progress=progress,
+                        say=say,
+                    )
         if jax.process_index() != 0:  # the first process has it all
             return workdir, [], failure
         with stage("report"):
