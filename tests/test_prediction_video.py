@@ -483,3 +483,90 @@ def test_a_file_that_grows_is_not_done(folder, tmp_path, capsys, monkeypatch):
 def test_one_frame_is_no_clip(model):
     with pytest.raises(DecodeError, match="expected a clip of 2 or more"):
         predict_video(model, ArrayFrames(np.zeros((1, 64, 64), np.uint8)), name="x", path="/x", times_s=np.zeros(1))
+
+
+@pytest.fixture
+def in_the_middle(monkeypatch):
+    """Something that happens once, at the third frame whose faces are noted."""
+    from mer_jax.report.face_log import FaceLog
+
+    add, happens = FaceLog.add, []
+
+    def add_and_happen(log, time_s, faces):
+        if log.num_frames == 2 and happens:
+            happens.pop()()
+        add(log, time_s, faces)
+
+    monkeypatch.setattr(FaceLog, "add", add_and_happen)
+    return happens.append
+
+
+def test_what_is_removed_in_the_middle_is_one_line(folder, in_the_middle, tmp_path, capsys):
+    film, other = (write_film(tmp_path / name, read_clip("bbaf2n", 0, 5)) for name in ("film.avi", "other.avi"))
+    out = tmp_path / "out"
+    arguments = ["predict", str(film), str(other), "--model", str(folder), "--out", str(out), "--no-overlay"]
+    in_the_middle(lambda: shutil.rmtree(out))
+    assert main(arguments) == 1
+    assert f"is gone: --out {out} was removed while it was written; run again" in capsys.readouterr().err
+    in_the_middle(film.unlink)
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert f"error: film.avi: {film} was removed or renamed in the meantime" in printed.err
+    assert "other.avi: 1 interval" in printed.out, "the other one is predicted"
+
+
+def test_an_interrupt_leaves_no_part_and_the_same_command_goes_on(folder, in_the_middle, tmp_path, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    film, out = write_film(tmp_path / "film.avi", read_clip("bbaf2n", 0, 5)), tmp_path / "out"
+    arguments = ["predict", str(film), "--model", str(folder), "--out", str(out)]
+    in_the_middle(interrupt)
+    assert main(arguments) == 130
+    assert list((out / "film.avi").iterdir()) == []
+    assert main(arguments) == 0
+    assert sorted(path.name for path in (out / "film.avi").iterdir()) == sorted([*list_files("film"), "done.json"])
+    assert "interrupted" in capsys.readouterr().err
+
+
+# Files of more than 20 kB cannot be written; the pipe is closed after the first line.
+TROUBLED = """
+import resource, sys
+from mer_jax.cli.main import main
+if "--limit" in sys.argv:
+    sys.argv.remove("--limit")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_part(folder, tmp_path):
+    film, out = write_film(tmp_path / "film.avi", read_clip("bbaf2n")), tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", TROUBLED, "predict", str(film), "--model", str(folder), "--out", str(out), "--limit"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "File too large; make room or choose another folder, then run again" in done.stderr.splitlines()[-1]
+    written = {path.name for path in (out / "film.avi").iterdir()}
+    assert not [name for name in written if name.startswith(".") or name in ("overlay.webm", "done.json")]
+
+
+def test_results_are_complete_when_nobody_reads_what_is_printed(folder, tmp_path):
+    for name in ("one.avi", "two.avi"):
+        write_film(tmp_path / name, read_clip("bbaf2n", 0, 5))
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-c", TROUBLED, "predict", str(tmp_path), "--model", str(folder), "--out", str(out),
+         "--no-overlay"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0
+    assert "Traceback" not in error
+    assert (out / "two.avi" / "done.json").exists()
+    assert (out / "report.html").exists()

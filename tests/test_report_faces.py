@@ -1,5 +1,7 @@
 """What is kept of the faces of a video of any length."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -37,4 +39,19 @@ def test_faces_come_back_frame_by_frame(tmp_path):
         for _ in range(2):
             assert [(index, len(faces)) for index, faces in log.frames()] == [(0, 1), (1, 0), (2, 2)]
         assert next(log.frames())[1][0].box == face.box
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_log(tmp_path):
+    class Full:
+        def close(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill():
+        with FaceLog(tmp_path) as log:
+            log._file.close()
+            log._file = Full()
+
+    with pytest.raises(OSError, match="No space left"):
+        fill()
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mer_jax.errors import DecodeError
-from mer_jax.vision.frames import ArrayFrames, FolderFrames, frame_number, list_frame_files
+from mer_jax.vision.frames import ArrayFrames, FolderFrames, SelectedFrames, frame_number, list_frame_files
 from mer_jax.vision.video import VideoFrames
 from tests.video_files import numbered_frames
 
@@ -215,3 +215,17 @@ def test_tiff_frames_are_read(tmp_path, picture):
         write(tmp_path / f"1{suffix}", picture, suffix)
         np.testing.assert_array_equal(FolderFrames([tmp_path / f"1{suffix}"])[0], picture)
     assert len(FolderFrames(tmp_path)) == 2
+
+
+def test_a_selection_of_a_selection_asks_for_each_time_once():
+    class Timed(ArrayFrames):
+        asked = 0
+
+        def time_s(self, index):
+            self.asked += 1
+            return index / 25
+
+    film = Timed(np.zeros((40, 4, 4), np.uint8))
+    part = SelectedFrames(SelectedFrames(film, range(10, 40)), range(5, 25))
+    assert part.timestamps_s.tolist() == [index / 25 for index in range(15, 35)]
+    assert film.asked == 20

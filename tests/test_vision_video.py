@@ -289,3 +289,23 @@ def test_a_pass_that_goes_back_reads_each_frame_twice_at_most(tmp_path, grabs):
     assert len(frames) == 24
     assert np.abs(frames[23].astype(int) - pictures[23]).mean() < 4
     assert frames.timestamps_s[-1] == pytest.approx(23 / 25)
+
+
+def test_intervals_that_overlap_do_not_start_from_the_beginning_again_and_again(tmp_path, grabs):
+    write_video(tmp_path / "long.avi", numbered_frames(24) * 10, codec="MJPG")
+    frames = VideoFrames(tmp_path / "long.avi")
+    for index, _ in enumerate(frames):
+        if index % 8 == 7:
+            for first in (index - 7, index - 6, index - 5):  # of three faces
+                assert [frames[each].mean() for each in (first, index - 3)][1] > 0
+    assert len(grabs) <= 4 * 240 + 20
+
+
+def test_asking_for_a_frame_after_the_end_does_not_open_the_file_again(tmp_path):
+    write_video(tmp_path / "clip.mp4", numbered_frames(3))
+    frames = VideoFrames(tmp_path / "clip.mp4")
+    assert len(frames) == 3
+    (tmp_path / "clip.mp4").unlink()
+    assert not frames.holds(3)
+    with pytest.raises(DecodeError, match=r"clip\.mp4 cannot be opened: No such file or directory"):
+        frames[0]

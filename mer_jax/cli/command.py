@@ -15,7 +15,7 @@ from mer_jax.system.addresses import hide_password, is_stream
 from mer_jax.system.files import printable
 
 # The operating system's reasons for refusing to write.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextlib.contextmanager
@@ -69,6 +69,19 @@ def check_frame_rate(frame_rate: float | None) -> None:
         raise ConfigError(f"got --frame_rate {frame_rate:g}; expected frames per second, above 0")
 
 
+def print_while_heard(text: str) -> None:
+    """Prints a line at once; when `head` or another reader has closed the pipe, the work goes on in silence."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _mute_stdout()
+
+
+def _mute_stdout() -> None:
+    """Sends what is still printed nowhere, or Python complains when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
     """Runs a command and returns its exit code; a user's mistake becomes one message on stderr.
 
@@ -95,7 +108,7 @@ def run_command(command: Callable[[], None], *, on_interrupt: str) -> int:
         poll.register(sys.stdout.fileno(), 0)
         if not poll.poll(0):  # stdout still has a reader: another pipe broke
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes stdout
+        _mute_stdout()
         return 0
     except OSError as error:
         if error.errno not in _UNWRITABLE:

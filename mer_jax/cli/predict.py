@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mer_jax
-from mer_jax.cli.command import check_frame_rate, loading_modules, refuse_stream
+from mer_jax.cli.command import check_frame_rate, loading_modules, print_while_heard, refuse_stream
 from mer_jax.cli.progress import ProgressBar
 from mer_jax.data.provenance import surrogate_mark
 from mer_jax.errors import ConfigError, DecodeError, MerError
@@ -65,13 +65,22 @@ class _Job:
 
 
 def _predict(flags: argparse.Namespace) -> None:
+    out = output_folder(flags.out, "--out")
+    try:
+        _predict_all(flags, out)
+    except FileNotFoundError as error:
+        if not Path(str(error.filename)).is_relative_to(out):
+            raise
+        raise MerError(f"{error.filename} is gone: --out {out} was removed while it was written; run again") from error
+
+
+def _predict_all(flags: argparse.Namespace, out: Path) -> None:
     with loading_modules():
         from mer_jax.prediction.model import choose_model, load
         from mer_jax.report.prediction import write_summary
         from mer_jax.vision.inspection import Progress
 
     check_frame_rate(flags.frame_rate)
-    out = output_folder(flags.out, "--out")
     flags.model = choose_model(flags.model)
     jobs, faults = _find_jobs(flags.sources)
     if flags.interval and (flags.whole or flags.spot):
@@ -90,15 +99,14 @@ def _predict(flags: argparse.Namespace) -> None:
             place = Progress(number, len(jobs), job.name, 0, 0)
             bar.show(place)
             folder = out / job.name
-            is_done = _is_done(folder, job, record)
             try:
-                if not is_done:
+                if not (is_done := _is_done(folder, job, record)):
                     _predict_one(model, reader, job, folder, flags, record, bar, place)
                 cut = json.loads((folder / _DONE).read_bytes())["cut_short"]
             except MerError as error:
                 bar.clear()
                 faults.append(f"{printable(job.name)}: {printable(str(error))}")
-                print(f"failed {printable(job.name)}")
+                print_while_heard(f"failed {printable(job.name)}")
                 continue
             bar.clear()
             if cut:
@@ -112,8 +120,8 @@ def _predict(flags: argparse.Namespace) -> None:
     spotted = any(json.loads(each[0])["spotted"] for each in lines.values())
     page = write_summary(out, lines, model.class_names, links, faults, model.description.provenance, spotted=spotted)
     if model.description.is_surrogate:
-        print("SURROGATE: the model was trained on rendered faces")
-    print(printable(str(page)))
+        print_while_heard("SURROGATE: the model was trained on rendered faces")
+    print_while_heard(printable(str(page)))
     if faults:
         raise MerError("\n       ".join(faults))
 
@@ -257,8 +265,11 @@ def _describe_call(model: "TrainedModel", flags: argparse.Namespace) -> dict[str
 
 def _describe_source(path: Path) -> list[int]:
     """Size and time of a file; of a folder, those of its files."""
-    files = [path] if path.is_file() else [each for each in path.iterdir() if each.is_file()]
-    states = [each.stat() for each in files]
+    try:
+        files = [path] if not path.is_dir() else [each for each in path.iterdir() if each.is_file()]
+        states = [each.stat() for each in files]
+    except FileNotFoundError as error:
+        raise DecodeError(f"{error.filename} was removed or renamed in the meantime") from error
     return [len(states), sum(each.st_size for each in states), max((each.st_mtime_ns for each in states), default=0)]
 
 
@@ -285,7 +296,7 @@ def _print_interval(name: str, line: Mapping[str, Any]) -> None:
     answer = line["answer"]
     said = answer["label"] or f"no answer: {printable('; '.join(answer['abstained']))}"
     what = f"{surrogate_mark(answer['provenance'], after=' ')}{line['kind']}  {said} ({answer['confidence']:.2f})"
-    print(f"{printable(name)}: {line['onset_s']:9.3f} to {line['end_s']:9.3f} s  {what}", flush=True)
+    print_while_heard(f"{printable(name)}: {line['onset_s']:9.3f} to {line['end_s']:9.3f} s  {what}")
 
 
 def _print_counts(name: str, intervals: Sequence[Mapping[str, Any]]) -> None:
@@ -294,4 +305,4 @@ def _print_counts(name: str, intervals: Sequence[Mapping[str, Any]]) -> None:
     asked = [each for each in intervals if each["kind"] not in OTHER_MOVEMENTS]
     others = Counter(each["kind"] for each in intervals if each["kind"] in OTHER_MOVEMENTS)
     beside = "".join(f", {count} {kind}" for kind, count in sorted(others.items()))
-    print(f"{printable(name)}: {len(asked)} {'interval' if len(asked) == 1 else 'intervals'}{beside}", flush=True)
+    print_while_heard(f"{printable(name)}: {len(asked)} {'interval' if len(asked) == 1 else 'intervals'}{beside}")

@@ -28,6 +28,7 @@ from mer_jax.vision.remembered import RememberedFrames
 OnFrame = Callable[[float, Sequence[WatchedFace]], None]
 
 _PASS_BYTES = 2**29  # 582 frames of 640x480
+_MEDIAN_FRAMES = 1000  # by which the duration of a frame is told while a video is read
 
 
 class PlacedSpotter:
@@ -163,7 +164,9 @@ def spot_and_predict(
         on_frame(time_s, faces)
 
     def classify(interval: Interval, place: str | None) -> None:
-        each = predict_interval(asked, recent, interval, clock, frame_s=frame_duration(times), face=place)
+        each = predict_interval(
+            asked, recent, interval, clock, frame_s=frame_duration(times[-_MEDIAN_FRAMES:]), face=place
+        )
         predicted.append(each)
         on_interval(each)
 

@@ -35,8 +35,10 @@ class FaceLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self._file.close()  # writes what is left, for which a full disk has no room
+        finally:
+            self._path.unlink(missing_ok=True)
 
     def add(self, time_s: float, faces: Sequence[WatchedFace]) -> None:
         """Adds the faces of the next frame.

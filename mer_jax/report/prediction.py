@@ -80,29 +80,29 @@ def write_video(
                 rows.write(index, faces)
         if overlay:
             _write_overlay(partial[OVERLAY], video, log, frames, on_frame)
-        for name, path in partial.items():
+        picture = draw_timeline(video, log.curve)
+        texts: dict[str, str | bytes] = {
+            "intervals.csv": format_intervals([video], video.class_names),
+            "intervals.jsonl": format_json_lines(video),
+            "boris.csv": format_boris_table(video),
+            f"{stem}.eaf": format_elan(video, out),
+            f"{stem}.TextGrid": format_textgrid(video),
+            f"{stem}.vtt": format_webvtt(video),
+            f"{stem}.boris": format_boris(video),
+            f"{stem}_events.tsv": format_events(video),
+            f"{stem}_events.json": describe_events(video),
+            ABOUT: _ABOUT.format(notes="\n\n".join(_notes(video)), stem=printable(stem)),
+            TIMELINE: picture,
+            PAGE: _render([video], {video.name: picture}, [], {}, {}),
+        }
+        for name, content in texts.items():
+            write_atomically(out / name, content)
+        for name, path in partial.items():  # last: OpenCV does not say when the disk is full, the others do
             if path.exists():
                 path.replace(out / name)
     finally:
         for path in partial.values():
             path.unlink(missing_ok=True)
-    picture = draw_timeline(video, log.curve)
-    texts: dict[str, str | bytes] = {
-        "intervals.csv": format_intervals([video], video.class_names),
-        "intervals.jsonl": format_json_lines(video),
-        "boris.csv": format_boris_table(video),
-        f"{stem}.eaf": format_elan(video, out),
-        f"{stem}.TextGrid": format_textgrid(video),
-        f"{stem}.vtt": format_webvtt(video),
-        f"{stem}.boris": format_boris(video),
-        f"{stem}_events.tsv": format_events(video),
-        f"{stem}_events.json": describe_events(video),
-        ABOUT: _ABOUT.format(notes="\n\n".join(_notes(video)), stem=printable(stem)),
-        TIMELINE: picture,
-        PAGE: _render([video], {video.name: picture}, [], {}, {}),
-    }
-    for name, content in texts.items():
-        write_atomically(out / name, content)
 
 
 def _write_overlay(

@@ -370,6 +370,10 @@ class SelectedFrames(FrameSource):
         times = [self._source.time_s(index) for index in self._indices]
         return None if None in times else np.array(times, np.float64)
 
+    def time_s(self, index: int) -> float | None:
+        """Asks the source for the time of one frame, rather than for those of all."""
+        return self._source.time_s(self._indices[self._position(index)])
+
     def __len__(self) -> int:
         return len(self._indices)
 

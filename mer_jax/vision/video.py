@@ -24,7 +24,7 @@ _CONTAINER_MARKS = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"RIFF"), (0, 
 _SQUARE = 0.01  # relative deviation of the pixel aspect ratio that is ignored
 _PROBED_FRAMES = 3  # identical ones at the beginning are a reason to look for interlacing
 _PROBE_TIMEOUT_S = 60
-_MOST_READERS = 2
+_MOST_READERS = 4  # one that leads, and one behind it for each of three faces that move at the same time
 
 # Decodes one frame with FFmpeg's error messages, which cannot be switched on in a running process.
 _PROBE = "import sys, cv2; print(cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG).read()[0])"
@@ -104,9 +104,9 @@ class VideoFrames(FrameSource):
     shows only in the timestamps: `len` and `timestamps_s` read on to the end, `holds` and `time_s` to the frame that
     they are asked for.
 
-    Frames are decoded in order. There are two places in the file, so that a pass over it may go back for earlier
-    frames; where neither is before a frame, the one that is farther behind starts again from the beginning, which is
-    exact where seeking is not.
+    Frames are decoded in order. There are up to four places in the file, so that a pass over it may go back for earlier
+    frames, also for intervals that overlap; where none is before a frame, another one starts from the beginning, which
+    is exact where seeking is not, in place of the one that is farthest behind.
 
     Args:
         path: The file.
@@ -203,9 +203,7 @@ class VideoFrames(FrameSource):
         with quiet_opencv():
             capture = cv2.VideoCapture(self._openable_path(), cv2.CAP_FFMPEG)
         if not capture.isOpened():
-            raise DecodeError(
-                f"{self._path} ({self._path.stat().st_size:,} bytes) cannot be opened as a video: {self._guess_fault()}"
-            )
+            raise DecodeError(self._guess_fault())
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         return capture
 
@@ -224,15 +222,20 @@ class VideoFrames(FrameSource):
         return path
 
     def _guess_fault(self) -> str:
-        with self._path.open("rb") as file:
-            head = file.read(512)
+        try:
+            with self._path.open("rb") as file:
+                head, size = file.read(512), os.fstat(file.fileno()).st_size
+        except OSError as error:  # removed in the meantime, or not ours to read
+            return f"{self._path} cannot be opened: {error.strerror}"
         if not head:
-            return "it is empty"
-        if not set(head) - _TEXT_BYTES:
-            return "it is a text file"
-        if any(head[place:].startswith(mark) for place, mark in _CONTAINER_MARKS):
-            return "it is cut short, or needs a codec that OpenCV's FFmpeg lacks"
-        return "its format is unknown to OpenCV's FFmpeg, or its beginning is damaged"
+            reason = "it is empty"
+        elif not set(head) - _TEXT_BYTES:
+            reason = "it is a text file"
+        elif any(head[place:].startswith(mark) for place, mark in _CONTAINER_MARKS):
+            reason = "it is cut short, or needs a codec that OpenCV's FFmpeg lacks"
+        else:
+            reason = "its format is unknown to OpenCV's FFmpeg, or its beginning is damaged"
+        return f"{self._path} ({size:,} bytes) cannot be opened as a video: {reason}"
 
     def _refuse_interlaced(self) -> None:
         """Raises if FFmpeg's conversion to RGB refuses the frames: OpenCV then returns one and the same buffer."""
@@ -266,7 +269,7 @@ class VideoFrames(FrameSource):
         )
 
     def _start(self) -> _Reader:
-        """Starts another pass, in place of the one that is farther behind if there are two."""
+        """Starts another pass, in place of the one that is farthest behind if there are too many."""
         if len(self._readers) == _MOST_READERS:
             behind = min(self._readers, key=lambda each: each.next)
             behind.capture.release()
@@ -295,7 +298,7 @@ class VideoFrames(FrameSource):
 
     def _read_to(self, position: int) -> None:
         """Reads on until a frame is known, or the end."""
-        if position < len(self._times_s):
+        if position < len(self._times_s) or self._timestamps_s is not None:
             return
         reader = self._find_reader(len(self._times_s))
         while self._timestamps_s is None and len(self._times_s) <= position:
