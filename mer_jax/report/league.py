@@ -37,8 +37,9 @@ def draw_league(bars: Sequence[LeagueBar], title: str, provenance: str, *, line:
     Returns:
         A PNG.
     """
-    figure, axes = make_figure(1, 1, size=(13.0, 1.8 + 0.3 * max(1, len(bars))))
+    figure, axes = make_figure(1, 1, size=(10.0, 1.8 + 0.3 * max(1, len(bars))))
     axis = axes[0, 0]
+    first_known = next((place for place, bar in enumerate(bars) if bar.known is not None), None)
     for place, bar in enumerate(bars):
         if bar.interval:
             axis.plot(bar.interval, (place, place), color=GRAY, linewidth=2, zorder=1)
@@ -46,7 +47,7 @@ def draw_league(bars: Sequence[LeagueBar], title: str, provenance: str, *, line:
             axis.plot((bar.honest, bar.known), (place, place), color=VERMILLION, linestyle=":", linewidth=1, zorder=1)
             axis.plot(
                 bar.known, place, "D", color=VERMILLION, markersize=5,
-                label="clips divided at random, people on both sides" if place == 0 else None,
+                label="clips divided at random, people on both sides" if place == first_known else None,
             )  # fmt: skip
         axis.plot(
             bar.honest, place, "o", color=BLUE, markersize=6,
@@ -61,5 +62,5 @@ def draw_league(bars: Sequence[LeagueBar], title: str, provenance: str, *, line:
     axis.grid(axis="x", alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
     if bars:
-        figure.legend(loc="outside right upper", fontsize=9, frameon=False)
+        axis.legend(loc="upper left", fontsize=9, framealpha=1)  # empty: the best come first, and are on the right
     return finish_figure(figure, title, provenance)
