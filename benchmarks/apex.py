@@ -1,6 +1,6 @@
 """Error of the spotted apex, in frames.
 
-    python -m benchmarks.apex [--clips 40] [--videos 8] [--json FILE]
+    python -m benchmarks.apex [--clips 40] [--videos 8] [--difficulties medium real] [--json FILE]
 
 Clips of surrogate SMIC run from onset to offset; the baseline always answers the middle frame. In the uncut videos of
 two seconds, head, light, lips and eyes keep moving before and after the expression, whose position is random. The apex
@@ -88,12 +88,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--videos", type=int, default=8)
+    parser.add_argument("--difficulties", nargs="+", choices=DIFFICULTIES, default=("medium", "real"))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     half = round(HALF_INTERVAL_S * GEOMETRY.fps)
     results, rows = [], []
-    for difficulty in ("medium", "real"):
+    for difficulty in arguments.difficulties:
         for kind, plan, interval, count in (
             ("clip", plan_clip, None, arguments.clips),
             ("uncut video", plan_video, half, arguments.videos),

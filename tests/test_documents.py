@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mer_jax.cli.main import main
 from tests.documents import (
     ROOT,
     all_commands,
@@ -91,11 +92,12 @@ def test_documented_modules_explain_themselves(module, help_texts):
 
 
 @pytest.mark.parametrize("subcommand", SUBCOMMANDS)
-def test_documented_subcommands_of_mer_explain_themselves(subcommand):
-    done = run(sys.executable, "-m", "mer_jax.cli.main", subcommand, "--help")
-    assert done.returncode == 0, done.stderr
+def test_documented_subcommands_of_mer_explain_themselves(subcommand, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([subcommand, "--help"])
+    assert ended.value.code == 0
     mine = [command for command in all_commands() if command[:2] == [".venv/bin/mer", subcommand]]
-    check_flags(done.stdout, set().union(*map(find_flags, mine)), f"mer {subcommand}")
+    check_flags(capsys.readouterr().out, set().union(*map(find_flags, mine)), f"mer {subcommand}")
 
 
 def test_the_commands_of_the_documents_are_found():

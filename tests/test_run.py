@@ -289,42 +289,85 @@ def fail(*arguments, **environment):
         timeout=120,
         env={**os.environ, **environment},
     )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("error: ")
-    return done.stderr
+    return check_failure(done.returncode, done.stderr)
+
+
+def check_failure(code, errors):
+    assert code == 1, errors
+    assert "Traceback" not in errors
+    assert errors.startswith("error: ")
+    return errors
+
+
+TYPING_ERRORS = [
+    ([], "no --config given; expected a file of your own or one of"),
+    (["--config", "smic_hq.py"], "no config file 'smic_hq.py'"),
+    (["--config", "smic_ha.py", "--config.learnig_rate=1"], "unknown field 'learnig_rate' of config; did you mean"),
+    (
+        ["--config", "smic_ha.py", "--config.model.feature=1"],
+        "unknown field 'feature' of config.model",
+    ),
+    (["--config", "smic_ha.py", "--config.vision.maks=keep"], "did you mean 'mask'"),
+    (["--config", "smic_ha.py", "--config.epochs=many"], "--config.epochs"),
+    (["--config", "smic_ha.py", "--config.epochs=0"], "got epochs=0, expected a whole number from 1"),
+    (["--config", "smic_ha.py", "--config.vision.mask=kep"], "'kep', which is unknown; did you mean 'keep'"),
+    (["--config", "smic_ha.py", "--config.protocols=('lose',)"], "unknown protocol 'lose'; did you mean 'loso'"),
+    (["--config", "smic_ha.py", "--resum"], "Did you mean: resume"),
+    (["--config", "smic_ha.py", "--config.vision.num_frames=4"], "got a clip of 4 frames"),
+    (["--config", "smic_ha.py", "--jobs=0"], "jobs"),
+    (
+        ["--config", "smic_ha.py", "--config.model.kernel_size=(3,3)"],
+        "got kernel_size=(3, 3), expected three whole",
+    ),
+    (["--config", "smic_ha.py", "--num_processes=2"], "without --coordinator; expected the three together"),
+    (["--config", "smic_linear.py", "--tensorboard"], "with LinearFlow, which has no epochs"),
+    (["--config", "smic_ha.py", "--final=best"], "expected one of all, ensemble, none"),
+    (["--config", "smic_ha.py", "now"], "got 'now', expected options that begin with --"),
+]
+
+# One import, which takes seconds, and a child for each command line, since absl parses one in a process.
+RUN_EACH = """
+import json, os, runpy, sys, traceback
+from pathlib import Path
+from experiments import config_files, flags, pretrained, run_experiment
+for number, line in enumerate(json.loads(sys.argv[2])):
+    if (child := os.fork()) == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(Path(sys.argv[1], str(number)), os.O_WRONLY | os.O_CREAT), 2)
+        sys.argv, code = ["experiments.run", *line], 0
+        try:
+            runpy.run_module("experiments.run", run_name="__main__")
+        except SystemExit as error:
+            code = error.code
+        except BaseException:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def typing_errors(tmp_path_factory):
+    """Exit code and error output of each command line in TYPING_ERRORS."""
+    folder = tmp_path_factory.mktemp("errors")
+    lines = json.dumps([arguments for arguments, _ in TYPING_ERRORS])
+    command = [sys.executable, "-c", RUN_EACH, str(folder), lines]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    return [(int(code), (folder / str(number)).read_text()) for number, code in enumerate(done.stdout.split())]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "no --config given; expected a file of your own or one of"),
-        (["--config", "smic_hq.py"], "no config file 'smic_hq.py'"),
-        (["--config", "smic_ha.py", "--config.learnig_rate=1"], "unknown field 'learnig_rate' of config; did you mean"),
-        (
-            ["--config", "smic_ha.py", "--config.model.feature=1"],
-            "unknown field 'feature' of config.model",
-        ),
-        (["--config", "smic_ha.py", "--config.vision.maks=keep"], "did you mean 'mask'"),
-        (["--config", "smic_ha.py", "--config.epochs=many"], "--config.epochs"),
-        (["--config", "smic_ha.py", "--config.epochs=0"], "got epochs=0, expected a whole number from 1"),
-        (["--config", "smic_ha.py", "--config.vision.mask=kep"], "'kep', which is unknown; did you mean 'keep'"),
-        (["--config", "smic_ha.py", "--config.protocols=('lose',)"], "unknown protocol 'lose'; did you mean 'loso'"),
-        (["--config", "smic_ha.py", "--resum"], "Did you mean: resume"),
-        (["--config", "smic_ha.py", "--config.vision.num_frames=4"], "got a clip of 4 frames"),
-        (["--config", "smic_ha.py", "--jobs=0"], "jobs"),
-        (
-            ["--config", "smic_ha.py", "--config.model.kernel_size=(3,3)"],
-            "got kernel_size=(3, 3), expected three whole",
-        ),
-        (["--config", "smic_ha.py", "--num_processes=2"], "without --coordinator; expected the three together"),
-        (["--config", "smic_linear.py", "--tensorboard"], "with LinearFlow, which has no epochs"),
-        (["--config", "smic_ha.py", "--final=best"], "expected one of all, ensemble, none"),
-        (["--config", "smic_ha.py", "now"], "got 'now', expected options that begin with --"),
-    ],
+    "number", range(len(TYPING_ERRORS)), ids=lambda number: " ".join(TYPING_ERRORS[number][0]) or "no options"
 )
-def test_typing_errors_are_one_message(arguments, message):
-    assert message in fail(*arguments)
+def test_typing_errors_are_one_message(number, typing_errors):
+    code, errors = typing_errors[number]
+    assert TYPING_ERRORS[number][1] in check_failure(code, errors)
+
+
+def test_a_typing_error_ends_the_process_with_its_message():
+    assert TYPING_ERRORS[0][1] in fail()
 
 
 def test_manual_dir_without_smic(tmp_path):

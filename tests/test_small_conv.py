@@ -27,6 +27,8 @@ SIZES = {
     "uneven": ((3, 11, 8, 1), (2, 4, 3), ((0, 1), (2, 0)), (4, 2), ((3, 0), (0, 1))),
     "no pool": ((2, 5, 6, 2), (1, 1, 3), NONE, (1, 1), NONE),
 }
+# More than one vector of filters and of channels, and of filters more than two on every instruction set.
+MANY = {"many": ((2, 7, 6, 19), (3, 2, 37), ONE, (2, 3), NONE)}
 
 
 @pytest.fixture(params=["plain", "tiled", "in tiles", "native"])
@@ -62,23 +64,25 @@ def flax_norm(x, scale, offset, statistics):
     return y, (new["batch_stats"]["mean"], new["batch_stats"]["var"])
 
 
-def check_equal(ours, reference, arguments, **close):
-    """Compares all results and, from random cotangents, the gradients of all arguments."""
-    close = close or CLOSE
-
-    leaves, tree = jax.tree.flatten(jax.eval_shape(reference, *arguments))
-    # Drawn outside of both programs, which might round them differently.
+def evaluate(function, arguments):
+    """Results of a function and, from random cotangents, the gradients of all arguments."""
+    leaves, tree = jax.tree.flatten(jax.eval_shape(function, *arguments))
+    # Drawn outside of the program, which might round them differently from another one.
     cotangents = [draw(leaf.shape, 10 + number).astype(leaf.dtype) for number, leaf in enumerate(leaves)]
 
-    def evaluate(function):
-        @jax.jit
-        def run(arguments, cotangents):
-            results, transpose = jax.vjp(function, *arguments)
-            return results, transpose(jax.tree.unflatten(tree, cotangents))
+    @jax.jit
+    def run(arguments, cotangents):
+        results, transpose = jax.vjp(function, *arguments)
+        return results, transpose(jax.tree.unflatten(tree, cotangents))
 
-        return run(arguments, cotangents)
+    return jax.tree.leaves(run(arguments, cotangents))
 
-    for one, other in zip(*(jax.tree.leaves(evaluate(each)) for each in (ours, reference)), strict=True):
+
+def check_equal(ours, reference, arguments, **close):
+    """Compares all results and gradients with those of a reference: a function, or what `evaluate` gave for it."""
+    close = close or CLOSE
+    expected = evaluate(reference, arguments) if callable(reference) else reference
+    for one, other in zip(evaluate(ours, arguments), expected, strict=True):
         assert one.shape == other.shape
         assert one.dtype == other.dtype
         one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
@@ -136,24 +140,56 @@ def test_average_pool_is_that_of_flax(size):
 # --- convolution ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_convolution_is_that_of_flax(name, implementation):
+# What Flax answers is computed once for all implementations: half of the time of these tests is its compilation.
+
+
+@functools.cache
+def evaluate_flax_conv(name):
     size, filters, padding, _, _ = SIZES[name]
-    ours = functools.partial(conv_relu, padding=padding, implementation=implementation)
-    check_equal(ours, functools.partial(flax_conv_relu, padding=padding), draw_arguments(size, filters)[:3])
+    return evaluate(functools.partial(flax_conv_relu, padding=padding), draw_arguments(size, filters)[:3])
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_convolution_and_pool_are_those_of_flax(name, implementation):
+@functools.cache
+def evaluate_flax_conv_pool(name):
     size, filters, padding, pool, pool_padding = SIZES[name]
 
     def reference(*arguments):
         return nn.max_pool(flax_conv_relu(*arguments, padding=padding), pool, pool, pool_padding)
 
+    return evaluate(reference, draw_arguments(size, filters)[:3])
+
+
+def draw_statistics(name):
+    d = SIZES[name][1][-1]
+    return 0.5 * draw((d,), 5), 0.5 + draw((d,), 6) ** 2
+
+
+@functools.cache
+def evaluate_flax_conv_norm_pool(name, running):
+    size, filters, padding, pool, pool_padding = (SIZES | MANY)[name]
+    statistics = draw_statistics(name) if running else None
+
+    def reference(x, kernel, bias, scale, offset):
+        y, new = flax_norm(flax_conv_relu(x, kernel, bias, padding=padding), scale, offset, statistics)
+        return nn.max_pool(y, pool, pool, pool_padding), statistics or new
+
+    return evaluate(reference, draw_arguments(size, filters))
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_convolution_is_that_of_flax(name, implementation):
+    size, filters, padding, _, _ = SIZES[name]
+    ours = functools.partial(conv_relu, padding=padding, implementation=implementation)
+    check_equal(ours, evaluate_flax_conv(name), draw_arguments(size, filters)[:3])
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_convolution_and_pool_are_those_of_flax(name, implementation):
+    size, filters, padding, pool, pool_padding = SIZES[name]
     ours = functools.partial(
         conv_relu_pool, padding=padding, pool_size=pool, pool_padding=pool_padding, implementation=implementation
     )
-    check_equal(ours, reference, draw_arguments(size, filters)[:3])
+    check_equal(ours, evaluate_flax_conv_pool(name), draw_arguments(size, filters)[:3])
 
 
 @pytest.mark.parametrize("running", [False, True])
@@ -161,23 +197,15 @@ def test_convolution_and_pool_are_those_of_flax(name, implementation):
 def test_convolution_normalisation_and_pool_are_those_of_flax(name, implementation, running):
     """Scales are positive, negative and zero; statistics are those of the batch or given."""
     size, filters, padding, pool, pool_padding = SIZES[name]
-    arguments = draw_arguments(size, filters)
-    d = filters[-1]
-    statistics = (0.5 * draw((d,), 5), 0.5 + draw((d,), 6) ** 2) if running else None
-
-    def reference(x, kernel, bias, scale, offset):
-        y, new = flax_norm(flax_conv_relu(x, kernel, bias, padding=padding), scale, offset, statistics)
-        return nn.max_pool(y, pool, pool, pool_padding), statistics or new
-
     ours = functools.partial(
         conv_relu_norm_pool,
-        statistics=statistics,
+        statistics=draw_statistics(name) if running else None,
         padding=padding,
         pool_size=pool,
         pool_padding=pool_padding,
         implementation=implementation,
     )
-    check_equal(ours, reference, arguments)
+    check_equal(ours, evaluate_flax_conv_norm_pool(name, running), draw_arguments(size, filters))
 
 
 def test_bfloat16_has_statistics_in_float32(implementation):
@@ -294,15 +322,9 @@ def test_not_a_number_is_seen(implementation):
 
 
 def test_many_filters_and_channels(implementation):
-    """More than one vector of each, and of filters more than two on every instruction set."""
-    x, kernel, bias, scale, offset = draw_arguments((2, 7, 6, 19), (3, 2, 37))
-
-    def reference(x, kernel, bias, scale, offset):
-        y, new = flax_norm(flax_conv_relu(x, kernel, bias, padding=ONE), scale, offset, None)
-        return nn.max_pool(y, (2, 3), (2, 3)), new
-
-    ours = functools.partial(conv_relu_norm_pool, padding=ONE, pool_size=(2, 3), implementation=implementation)
-    check_equal(ours, reference, (x, kernel, bias, scale, offset))
+    size, filters, padding, pool, _ = MANY["many"]
+    ours = functools.partial(conv_relu_norm_pool, padding=padding, pool_size=pool, implementation=implementation)
+    check_equal(ours, evaluate_flax_conv_norm_pool("many", running=False), draw_arguments(size, filters))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Small trained models, for tests of prediction."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,10 +28,17 @@ def describe(**fields) -> ModelDescription:
     return ModelDescription(**{**network, **fields})
 
 
+@functools.cache
+def draw_weights(network, num_frames, seed):
+    """First weights of a network, drawn once: its compilation takes seconds."""
+    inputs = [jnp.zeros(each.shape) for each in input_shapes(network, num_frames)]
+    init = jax.jit(functools.partial(network.init, is_training=False))
+    return jax.tree.map(np.asarray, init(jax.random.key(seed), *inputs))
+
+
 def make_weights(network=NET_OF_THE_PAPER, num_frames=8, seed=0):
     """First weights of a network: enough to answer differently about different clips."""
-    inputs = [jnp.zeros(each.shape) for each in input_shapes(network, num_frames)]
-    return jax.tree.map(np.asarray, network.init(jax.random.key(seed), *inputs, is_training=False))
+    return jax.tree.map(lambda leaf: leaf, draw_weights(network, num_frames, seed))  # the caller's own dicts
 
 
 def make_network_model(members=1, **fields):
