@@ -394,7 +394,7 @@ def test_expressions_have_their_answer_while_the_video_is_read(model, monkeypatc
     film.last, read, watched = -1, [], []
     video = spot_and_predict(
         model, film, film.time_s, name="x", path="/x", spotter=FaceSpotter(EAGER),
-        on_frame=lambda time_s, faces: watched.append(time_s), on_interval=lambda each: read.append(film.last),
+        on_frame=lambda time_s, frame, faces: watched.append(time_s), on_interval=lambda each: read.append(film.last),
     )  # fmt: skip
     assert [each.interval for each in video.intervals] == list(expected)
     assert watched == [index / 25 for index in range(300)]

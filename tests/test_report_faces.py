@@ -7,7 +7,11 @@ import pytest
 
 from mer_jax.prediction.video import WatchedFace
 from mer_jax.report.face_log import FaceLog
+from mer_jax.report.overlay_file import OVERLAY, OverlayFile
 from mer_jax.report.timeline import MotionCurve
+from mer_jax.vision.video import VideoFrames
+from tests.toy_models import describe_linear
+from tests.toy_videos import make_interval
 
 
 @pytest.mark.parametrize("seconds", [1, 5, 7, 90, 7200])
@@ -54,4 +58,39 @@ def test_a_full_disk_leaves_no_log(tmp_path):
 
     with pytest.raises(OSError, match="No space left"):
         fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def has_caption(frame):
+    """Whether the second line below the picture says something, in the colour of marks."""
+    strip = frame[-20:].astype(int)
+    return bool((strip[..., 0] - strip[..., 2] > 60).any())
+
+
+@pytest.mark.parametrize(("wait_s", "told_at"), [(0.0, 0), (2.0, 30), (9.0, 60)])
+def test_captions_stand_on_the_frames_of_an_interval_that_is_found_later(tmp_path, wait_s, told_at):
+    face = WatchedFace(0, (100.0, 50.0, 300.0, 250.0), True, None)
+    with OverlayFile(tmp_path, describe_linear(), wait_s) as overlay:
+        for index in range(61):
+            if index == told_at:
+                overlay.add_interval(make_interval(12, 20))
+            if index < 60:
+                overlay.add(index / 10, np.full((360, 480, 3), 90, np.uint8), (face,))
+        assert not (tmp_path / OVERLAY).exists()
+        overlay.finish()
+    assert [path.name for path in tmp_path.iterdir()] == [OVERLAY]
+    with VideoFrames(tmp_path / OVERLAY) as written:
+        assert len(written) == 60
+        assert written.timestamps_s[-1] == pytest.approx(5.9, abs=0.02)
+        assert written[30].shape == (280, 320, 3)
+        assert [index for index, frame in enumerate(written) if has_caption(frame)] == list(range(12, 21))
+        left = written[30][100, 60:74].astype(int)  # the box begins at 100 * 320 / 480
+        assert np.abs(left - 90).max() > 40
+
+
+def test_an_overlay_that_is_not_finished_leaves_nothing(tmp_path):
+    with OverlayFile(tmp_path, describe_linear(), 0.0) as overlay:
+        for index in range(9):
+            overlay.add(index / 10, np.full((360, 480, 3), 90, np.uint8), ())
+        assert list(tmp_path.iterdir())
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mer_jax.prediction.clip import ClipReader
     from mer_jax.prediction.model import TrainedModel
     from mer_jax.prediction.video import Clock, PredictedInterval, PredictedVideo, WatchedFace
-    from mer_jax.vision.frames import FrameSource
+    from mer_jax.vision.frames import Frame, FrameSource
     from mer_jax.vision.inspection import Progress
     from mer_jax.vision.sources import ClipSource
 
@@ -51,7 +51,7 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
         "--face", choices=FACES, help="whom to follow of several, not with spotting (default: as the model)"
     )
     parser.add_argument("--frame_rate", type=float, help="frames per second, for folders of frames")
-    parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.webm, half of the time")
+    parser.add_argument("--no-overlay", action="store_true", help="do not write overlay.webm")
     return _predict
 
 
@@ -172,12 +172,14 @@ def _predict_one(
     from mer_jax.prediction.video import check_length, number_faces, predict_video, read_clock, read_times, watch_faces
     from mer_jax.prediction.watching import spot_and_predict
     from mer_jax.report.face_log import FaceLog
+    from mer_jax.report.overlay_file import OverlayFile
     from mer_jax.report.prediction import list_files, write_video
     from mer_jax.spotting.interval import parse_interval
+    from mer_jax.spotting.options import SpottingOptions, longest_wait_s
     from mer_jax.vision.cut_short import find_cut
 
     before = _describe_source(job.path)
-    stem, overlay = job.path.stem if job.path.is_file() else job.path.name, not flags.no_overlay
+    stem = job.path.stem if job.path.is_file() else job.path.name
     with job.clip.open() as opened:
         check_length(opened, job.name)
         frames = _turn(opened, model, reader)
@@ -204,27 +206,43 @@ def _predict_one(
             )  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _DONE).unlink(missing_ok=True)
-        with FaceLog(folder) as log:
+        with contextlib.ExitStack() as files:
+            log, copy = files.enter_context(FaceLog(folder)), None
+            if not flags.no_overlay:
+                wait_s = longest_wait_s(SpottingOptions()) if is_spotted else 0.0
+                copy = files.enter_context(OverlayFile(folder, model.description, wait_s))
 
-            def add(time_s: float, faces: "Sequence[WatchedFace]") -> None:
+            def add(time_s: float, frame: "Frame", faces: "Sequence[WatchedFace]") -> None:
                 log.add(time_s, faces)
+                if copy is not None:
+                    copy.add(time_s, frame, faces)
                 show(log.num_frames, _estimate_frames(job, frames, log.num_frames, time_s))
+
+            def keep(predicted: "PredictedInterval") -> None:
+                if copy is not None:
+                    copy.add_interval(predicted)
+
+            def find(predicted: "PredictedInterval") -> None:
+                keep(predicted)
+                say(predicted)
 
             if video is None:
                 video = spot_and_predict(
                     model, frames, clock, name=job.name, path=str(job.path), reader=reader, on_frame=add,
-                    on_interval=say,
+                    on_interval=find,
                 )  # fmt: skip
             else:
-                for index, time_s, _, faces in watch_faces(frames, reader.landmarker, clock):
+                for each in video.intervals:
+                    keep(each)
+                for index, time_s, frame, faces in watch_faces(frames, reader.landmarker, clock):
                     video = number_faces(video, index, faces)
-                    add(time_s, faces)
-            write_video(video, log, frames, folder, stem=stem, overlay=overlay, on_frame=show)
+                    add(time_s, frame, faces)
+            write_video(video, log, copy, folder, stem=stem)
         cut = find_cut(opened)
     if _describe_source(job.path) != before:
         raise DecodeError("the file changed while it was read, as a recording does; run again when it is complete")
-    files = list_files(stem, overlay=overlay)
-    done = {**record, "source": before, "cut_short": cut and str(cut), "files": files}
+    names = list_files(stem, overlay=not flags.no_overlay)
+    done = {**record, "source": before, "cut_short": cut and str(cut), "files": names}
     write_atomically(folder / _DONE, json.dumps(seal(done), indent=1) + "\n")
     return video
 

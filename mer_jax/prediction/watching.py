@@ -25,7 +25,7 @@ from mer_jax.vision.landmarks import FaceLandmarker
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.remembered import RememberedFrames
 
-OnFrame = Callable[[float, Sequence[WatchedFace]], None]
+OnFrame = Callable[[float, Frame, Sequence[WatchedFace]], None]
 
 _PASS_BYTES = 2**29  # 582 frames of 640x480
 _MEDIAN_FRAMES = 1000  # by which the duration of a frame is told while a video is read
@@ -92,7 +92,7 @@ def spot_video(
     clock: Clock,
     *,
     spotter: FaceSpotter | None = None,
-    on_frame: OnFrame = lambda time_s, faces: None,
+    on_frame: OnFrame = lambda time_s, frame, faces: None,
     on_interval: Callable[[Interval, str | None], None] = lambda interval, place: None,
 ) -> dict[Interval, str | None]:
     """Spots the movements of all faces of a video while it is read.
@@ -102,7 +102,7 @@ def spot_video(
         landmarker: Detects the faces.
         clock: Time of each frame.
         spotter: Whose thresholds apply; None takes the defaults.
-        on_frame: Called after each frame with its time in seconds and its faces.
+        on_frame: Called after each frame with its time in seconds, the frame and its faces.
         on_interval: Called with each interval and the place of its face as soon as it is certain.
 
     Returns:
@@ -118,7 +118,7 @@ def spot_video(
 
     for index, time_s, frame, faces in watch_faces(frames, landmarker, clock):
         take(placed.push(index, time_s, frame, faces))
-        on_frame(time_s, faces)
+        on_frame(time_s, frame, faces)
     take(placed.finish())
     return {each: found[each] for each in sorted(found, key=lambda each: (each.onset_frame, each.offset_frame))}
 
@@ -132,7 +132,7 @@ def spot_and_predict(
     path: str,
     reader: ClipReader | None = None,
     spotter: FaceSpotter | None = None,
-    on_frame: OnFrame = lambda time_s, faces: None,
+    on_frame: OnFrame = lambda time_s, frame, faces: None,
     on_interval: Callable[[PredictedInterval], None] = lambda predicted: None,
 ) -> PredictedVideo:
     """Spots the movements of all faces of a video and classifies its expressions, in one pass and constant memory.
@@ -145,7 +145,7 @@ def spot_and_predict(
         path: Of the file.
         reader: Prepares clips; None takes that of the model.
         spotter: Whose thresholds apply; None takes the defaults.
-        on_frame: Called after each frame with its time in seconds and its faces.
+        on_frame: Called after each frame with its time in seconds, the frame and its faces.
         on_interval: Called with each interval as soon as it is certain and has its answer. Its end may still change by
             a part of a frame where frames do not all last as long.
 
@@ -159,9 +159,9 @@ def spot_and_predict(
     times: list[float] = []
     predicted: list[PredictedInterval] = []
 
-    def watch(time_s: float, faces: Sequence[WatchedFace]) -> None:
+    def watch(time_s: float, frame: Frame, faces: Sequence[WatchedFace]) -> None:
         times.append(time_s)
-        on_frame(time_s, faces)
+        on_frame(time_s, frame, faces)
 
     def classify(interval: Interval, place: str | None) -> None:
         each = predict_interval(

@@ -1,16 +1,14 @@
 """All files about one predicted video, and the page over several of them."""
 
 import base64
-import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mer_jax.data.provenance import surrogate_mark
 from mer_jax.export.bids import describe_events, format_events
 from mer_jax.export.boris import format_boris, format_boris_table
 from mer_jax.export.elan import format_elan
-from mer_jax.export.frames_csv import FramesWriter, IntervalFinder
+from mer_jax.export.frames_csv import FramesWriter
 from mer_jax.export.intervals_csv import format_intervals
 from mer_jax.export.json_lines import format_json_lines
 from mer_jax.export.textgrid import format_textgrid
@@ -18,13 +16,12 @@ from mer_jax.export.webvtt import format_webvtt
 from mer_jax.prediction.usage import usage_notes
 from mer_jax.prediction.video import PredictedVideo
 from mer_jax.report.face_log import FaceLog
+from mer_jax.report.overlay_file import OVERLAY, OverlayFile
 from mer_jax.report.page import load_template
 from mer_jax.report.timeline import draw_timeline
 from mer_jax.system.files import printable, write_atomically
-from mer_jax.vision.frames import FrameSource
-from mer_jax.vision.overlay import OverlayWriter
 
-OVERLAY, FRAMES, TIMELINE, PAGE, ABOUT = "overlay.webm", "frames.csv", "timeline.png", "report.html", "README.txt"
+FRAMES, TIMELINE, PAGE, ABOUT = "frames.csv", "timeline.png", "report.html", "README.txt"
 
 _ABOUT = """{notes}
 
@@ -50,36 +47,22 @@ def list_files(stem: str, *, overlay: bool = True) -> list[str]:
     return [*fixed, *own, *([OVERLAY] if overlay else [])]
 
 
-def write_video(
-    video: PredictedVideo,
-    log: FaceLog,
-    frames: FrameSource,
-    out: Path,
-    *,
-    stem: str,
-    overlay: bool = True,
-    on_frame: Callable[[int, int], None] = lambda done, total: None,
-) -> None:
-    """Writes every file about a video, in constant memory; reads the frames once more for the overlay.
+def write_video(video: PredictedVideo, log: FaceLog, overlay: OverlayFile | None, out: Path, *, stem: str) -> None:
+    """Writes every file about a video, in constant memory.
 
     Args:
         video: What was found.
         log: Its faces.
-        frames: Its frames, turned as they were predicted.
-        out: Folder; created if it is missing.
+        overlay: The copy with boxes, with every frame and interval; None for none.
+        out: Folder.
         stem: Of the names of the annotation files.
-        overlay: Whether to write the copy with boxes.
-        on_frame: Called after each frame of the overlay with the number done and to do.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    partial = {name: out / f".{name}.part{Path(name).suffix}" for name in (FRAMES, OVERLAY)}
+    part = out / f".{FRAMES}.part.csv"
     try:
-        with partial[FRAMES].open("w", newline="") as file:
+        with part.open("w", newline="") as file:
             rows = FramesWriter(file, video)
             for index, faces in log.frames():
                 rows.write(index, faces)
-        if overlay:
-            _write_overlay(partial[OVERLAY], video, log, frames, on_frame)
         picture = draw_timeline(video, log.curve)
         texts: dict[str, str | bytes] = {
             "intervals.csv": format_intervals([video], video.class_names),
@@ -97,27 +80,11 @@ def write_video(
         }
         for name, content in texts.items():
             write_atomically(out / name, content)
-        for name, path in partial.items():  # last: OpenCV does not say when the disk is full, the others do
-            if path.exists():
-                path.replace(out / name)
+        part.replace(out / FRAMES)
+        if overlay is not None:
+            overlay.finish()  # last: OpenCV does not say when the disk is full, the others do
     finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
-
-
-def _write_overlay(
-    path: Path, video: PredictedVideo, log: FaceLog, frames: FrameSource, on_frame: Callable[[int, int], None]
-) -> None:
-    finder = IntervalFinder(video)
-    with contextlib.ExitStack() as stack:
-        drawn = None
-        for index, faces in log.frames():
-            frame = frames[index]
-            if drawn is None:
-                drawn = stack.enter_context(_open_overlay(path, video, frame.shape))
-            boxes = [(f"face {face.face_id}", face.box) for face in faces]
-            drawn.write(frame, boxes, "; ".join(each.text for _, each in finder.find(index)))
-            on_frame(index + 1, len(frames))
+        part.unlink(missing_ok=True)
 
 
 def write_summary(
@@ -181,8 +148,3 @@ def _render(
 
 def _notes(video: PredictedVideo) -> Sequence[str]:
     return usage_notes(video.provenance, spotted=video.spotted)
-
-
-def _open_overlay(path: Path, video: PredictedVideo, shape: Sequence[int]) -> OverlayWriter:
-    mark = surrogate_mark(video.provenance, after=" ") + "model "
-    return OverlayWriter(path, shape[1], shape[0], 1 / video.frame_s, f"{mark}{video.model}: movement, not a feeling")

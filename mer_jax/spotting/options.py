@@ -74,3 +74,8 @@ class SpottingOptions:
     turn_scale: float = 6.0
     margin_s: float = 0.12
     pause_s: float = 0.3
+
+
+def longest_wait_s(options: SpottingOptions) -> float:
+    """Returns how long after a frame an interval may still be found that contains it, in seconds."""
+    return options.window_s + options.hop_s

@@ -37,8 +37,7 @@ class OverlayWriter:
 
     def __init__(self, path: Path, width: int, height: int, frame_rate: float, heading: str):
         self._scale = min(1.0, _MOST_PX / max(width, height))
-        # VP8 takes even sizes only.
-        self._width, self._height = (max(16, 2 * round(self._scale * side / 2)) for side in (width, height))
+        self._width, self._height = _small_size(width, height)
         self._heading = _ascii(heading)
         size = (self._width, self._height + _STRIP_PX)
         try:
@@ -65,11 +64,11 @@ class OverlayWriter:
         """Adds a frame.
 
         Args:
-            frame: RGB.
-            boxes: Name and left, top, right, bottom of each face, pixels of the frame.
+            frame: RGB, or what `shrink` made of it.
+            boxes: Name and left, top, right, bottom of each face, pixels of the frame before that.
             caption: Second line; "" for none. It marks the frame as part of an interval.
         """
-        small = cv2.resize(frame, (self._width, self._height), interpolation=cv2.INTER_AREA)
+        small = shrink(frame)
         picture = np.full((self._height + _STRIP_PX, self._width, 3), 255, np.uint8)
         picture[: self._height] = small[..., ::-1]
         colour = _MARK if caption else _BOX
@@ -108,6 +107,18 @@ class OverlayWriter:
                     self._writer.write(picture)
             except cv2.error as error:  # frames that wait are taken all the same, or `write` would wait for ever
                 self._failure = error
+
+
+def shrink(frame: Frame) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Returns a frame in the size of the file; one that has it already as it is."""
+    size = _small_size(frame.shape[1], frame.shape[0])
+    return frame if size == (frame.shape[1], frame.shape[0]) else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+
+
+def _small_size(width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, _MOST_PX / max(width, height))
+    small = (max(16, 2 * round(scale * side / 2)) for side in (width, height))  # VP8 takes even sizes only
+    return next(small), next(small)
 
 
 def _ascii(text: str) -> str:
