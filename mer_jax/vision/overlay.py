@@ -15,6 +15,8 @@ from mer_jax.vision.libraries import cv2, quiet_opencv, without_start_messages
 
 _MOST_PX = 320  # of the longer side
 _STRIP_PX = 40  # below the picture, for captions
+_TEXT, _SMALLEST_TEXT = 0.4, 0.3  # scale of captions; long ones are smaller
+_EDGE_PX = 4
 _WAITING = 8  # frames that may wait for the encoder
 _INK, _BOX, _MARK = (31, 41, 55), (178, 114, 0), (0, 94, 213)  # BGR
 
@@ -77,8 +79,10 @@ class OverlayWriter:
             cv2.rectangle(picture, (left, top), (right, bottom), colour, 1)
             cv2.putText(picture, _ascii(name), (left, max(10, top - 3)), cv2.FONT_HERSHEY_SIMPLEX, 0.35, colour, 1)
         for line, text in enumerate((self._heading, _ascii(caption))):
-            place = (4, self._height + 15 + 17 * line)
-            cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, _MARK if line else _INK, 1, cv2.LINE_AA)
+            place = (_EDGE_PX, self._height + 15 + 17 * line)
+            (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _TEXT, 1)
+            scale = max(_SMALLEST_TEXT, _TEXT * min(1.0, 0.9 * self._width / max(1, width)))  # drawn, it is wider
+            cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, _MARK if line else _INK, 1, cv2.LINE_AA)
         self._queue.put(picture)
 
     def close(self) -> None:
