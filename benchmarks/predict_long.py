@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.live import render
 from benchmarks.timing import describe_machine, format_table
@@ -40,17 +41,18 @@ def repeat(source: Path, target: Path, minutes: float) -> int:
     return number
 
 
-def predict(video: Path, out: Path, *, overlay: bool) -> dict[str, float]:
+def predict(video: Path, out: Path, *, overlay: bool) -> dict[str, Any]:
     """Runs the command; returns what it took."""
     command = [sys.executable, "-m", "mer_jax.cli.main", "predict", str(video), "--out", str(out)]
-    start, first_s, expressions = time.perf_counter(), float("nan"), 0
+    start, expressions = time.perf_counter(), 0
+    first_s: float | None = None
     process = subprocess.Popen(
         command if overlay else [*command, "--no-overlay"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None
     for line in process.stdout:
         if any(f"{kind}  " in line for kind in EXPRESSIONS):
-            first_s = first_s if expressions else time.perf_counter() - start
+            first_s = time.perf_counter() - start if first_s is None else first_s
             expressions += 1
     if process.wait():
         raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
@@ -85,17 +87,20 @@ def main() -> None:
             num_frames = len(frames)
         load = os.getloadavg()[0]
         figures = predict(video, Path(temporary) / "out", overlay=flags.overlay)
-    print(describe_machine())
+    machine = describe_machine()
+    print(machine)
     print(f"SURROGATE: {num_frames:,} frames of 640x480, {flags.minutes:g} minutes; load before {load:.1f}")
+    first_s = figures["first_s"]
     row = [
-        f"{figures['first_s']:.1f} s", f"{num_frames / figures['wall_s']:.0f}",
+        "none" if first_s is None else f"{first_s:.1f} s", f"{num_frames / figures['wall_s']:.0f}",
         f"{1000 * figures['processor_s'] / num_frames:.1f} ms", f"{figures['peak_mib']:.0f} MiB",
         f"{figures['expressions']:.0f}",
     ]  # fmt: skip
     head = ["first result after", "frames/s", "processor time a frame", "memory at most", "expressions"]
     print(format_table(head, [row]))
     if flags.json:
-        flags.json.write_text(json.dumps({"frames": num_frames, "minutes": flags.minutes, "load": load, **figures}))
+        written = {"machine": machine, "frames": num_frames, "minutes": flags.minutes, "load": load, **figures}
+        flags.json.write_text(json.dumps(written, indent=1, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ Purpose: patches around landmarks in twelve frames, and a graph of action units.
 graph are those of prototypic emotions. No apex is needed. Batch, epochs and learning rate are the authors'; they choose
 the epoch by the training accuracy, here it is the last one.
 Time: not measured yet.
-Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
+Expect: accuracy .610, UF1 .617 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
+answering negative gives .427 (70 of 164 clips).
 """
 
 from mer_jax.config import Experiment
