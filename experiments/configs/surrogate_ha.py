@@ -9,7 +9,7 @@ speed change in training. The second one trains on the people of SMIC, every fol
 --pretrained, the same from nothing.
 
 Purpose: weights of a network that may be passed on, and what they add to a laboratory's own people.
-Time: not measured yet.
+Time: at most 2 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known on a licensed copy. With `--people 6`, UF1 .534 (.438 to .627) on rendered people of laboratories that
 were left out, far below the motion features (SURROGATE; docs/surrogate_motion.md). Always answering negative gives .427
 (70 of 164 clips).
