@@ -1,3 +1,5 @@
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -139,3 +141,15 @@ def test_a_dark_clip_is_not_called_blurred_and_a_blurred_one_is(landmarker):
             assert (Reason.BLURRED in reasons) == is_blurred
             reasons = {finding.reason for finding in inspect_clip(ArrayFrames(clip), landmarker).findings}
             assert (Reason.BLURRED in reasons) == is_blurred
+
+
+@pytest.mark.parametrize(
+    ("step", "pixels", "is_still"), [(0, 0, True), (1, 20, True), (1, 2000, False), (2, 20, False), (-1, 20, True)]
+)
+def test_one_picture_is_still_one_where_a_registration_rounds_differently(step, pixels, is_still):
+    clip = prepared_with()
+    faces = np.repeat(clip.faces[:1], 18, axis=0)
+    places = np.random.default_rng(1).integers(1, faces.size, pixels)
+    faces.reshape(-1)[places] = np.clip(faces.reshape(-1)[places].astype(int) + step, 0, 255)
+    findings = judge_preparation(dataclasses.replace(clip, faces=faces))
+    assert (Reason.STILL in {each.reason for each in findings}) == is_still
