@@ -6,8 +6,8 @@ Purpose: tiles of four flow maps with implicit augmentation, the highest F1 of t
 Optimiser, rate, epochs and batch are the authors', who choose the epoch by a fifth of the training clips; they also
 decay weights, and divide the rate by 10 at epoch 80 where ours falls by a cosine.
 Time: at most 2 minutes of training on two cores (benchmarks.configs, 2026-11-27).
-Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips). The paper prints an F1 of
-.7859, from a composite of three corpora.
+Expect: accuracy .878 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always answering
+negative gives .427 (70 of 164 clips). The paper prints an F1 of .7859, from a composite of three corpora.
 """
 
 from mer_jax.config import Experiment, Optimization

@@ -4,7 +4,7 @@
 
 Purpose: STSTNet without the eyes, to see what blinks and glances do to it; the apex is spotted.
 Time: at most 1 minute of training on two cores (benchmarks.configs, 2026-11-27).
-Expect: accuracy .860 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
+Expect: accuracy .854 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
 answering negative gives .427 (70 of 164 clips). Its abstract prints an
 accuracy of .7919 on the composite of MEGC 2019.
 """
