@@ -226,7 +226,7 @@ def test_outputs_are_the_same_with_and_without_jit(costly_case):
 
 
 def test_evaluation_treats_each_clip_alone(case):
-    """Whatever the first clip is, the second has the same answer, and the first has its own at any place."""
+    """The output for a clip depends neither on its neighbours in the batch nor on its position."""
     swapped = tuple(each[::-1] for each in case.inputs)
     beside_another = tuple(each.at[0].set(5 - 3 * each[1]) for each in case.inputs)
     together = outputs(case.result)

@@ -1,4 +1,4 @@
-"""What is kept of the faces of a video of any length."""
+"""Motion curve, face log and overlay of a video."""
 
 import errno
 
@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_no_log(tmp_path):
 
 
 def has_caption(frame):
-    """Whether the second line below the picture says something, in the colour of marks."""
+    """Whether the caption line below the picture has text, in the highlight colour."""
     strip = frame[-20:].astype(int)
     return bool((strip[..., 0] - strip[..., 2] > 60).any())
 

@@ -1,5 +1,4 @@
 import os
-import re
 import struct
 from pathlib import Path
 
@@ -182,15 +181,14 @@ def test_tall_pixels_make_the_frame_higher():
     assert "frames of 480x720 are resized to 540x720" in plan(480, 720, 90)
 
 
-def test_interlaced_video_is_decoded_or_refused_with_the_command_that_converts_it():
+def test_interlaced_video_is_refused_with_the_command_that_converts_it_unless_opencv_decodes_it():
     """OpenCV 5.1 decodes it; 5.0 returns one and the same buffer for every frame."""
-    try:
+    if tuple(map(int, cv2.__version__.split(".")[:2])) >= (5, 1):
         with VideoFrames(CASES / "interlaced.mpg") as frames:
             assert not np.array_equal(frames[0], frames[3])
-            return
-    except DecodeError as error:
-        refused = error
-    assert re.search(r"interlaced\.mpg is interlaced, .* `ffmpeg -i \S+\.mpg -vf bwdif ", str(refused))
+        return
+    with pytest.raises(DecodeError, match=r"interlaced\.mpg is interlaced, .* `ffmpeg -i \S+\.mpg -vf bwdif "):
+        VideoFrames(CASES / "interlaced.mpg")
 
 
 def test_a_still_video_is_not_called_interlaced(tmp_path):
@@ -257,7 +255,7 @@ def test_a_name_that_is_not_utf_8_can_be_opened(tmp_path):
 
 @pytest.fixture
 def grabs(monkeypatch):
-    """Numbers of the frames that were gone to, in order."""
+    """Indices of all grabbed frames, in order."""
     numbers, grab = [], video._Reader.grab
 
     def counted(reader):

@@ -174,8 +174,8 @@ def _predict_one(
     from mer_jax.report.face_log import FaceLog
     from mer_jax.report.overlay_file import OverlayFile
     from mer_jax.report.prediction import list_files, write_video
+    from mer_jax.spotting.faces import FaceSpotter
     from mer_jax.spotting.interval import parse_interval
-    from mer_jax.spotting.options import SpottingOptions, longest_wait_s
     from mer_jax.vision.cut_short import find_cut
 
     before = _describe_source(job.path)
@@ -207,9 +207,9 @@ def _predict_one(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _DONE).unlink(missing_ok=True)
         with contextlib.ExitStack() as files:
-            log, copy = files.enter_context(FaceLog(folder)), None
+            log, copy, spotter = files.enter_context(FaceLog(folder)), None, FaceSpotter()
             if not flags.no_overlay:
-                wait_s = longest_wait_s(SpottingOptions()) if is_spotted else 0.0
+                wait_s = spotter.options.longest_wait_s if is_spotted else 0.0
                 copy = files.enter_context(OverlayFile(folder, model.description, wait_s))
 
             def add(time_s: float, frame: "Frame", faces: "Sequence[WatchedFace]") -> None:
@@ -228,8 +228,8 @@ def _predict_one(
 
             if video is None:
                 video = spot_and_predict(
-                    model, frames, clock, name=job.name, path=str(job.path), reader=reader, on_frame=add,
-                    on_interval=find,
+                    model, frames, clock, name=job.name, path=str(job.path), reader=reader, spotter=spotter,
+                    on_frame=add, on_interval=find,
                 )  # fmt: skip
             else:
                 for each in video.intervals:

@@ -128,26 +128,8 @@ class WatchedFace:
     landmarks: Landmarks | None = None
 
 
-def read_times(frames: FrameSource, frame_rate: float | None = None) -> Float64[np.ndarray, " t"]:
-    """Returns the time of each frame in seconds, from 0.
-
-    Args:
-        frames: The video.
-        frame_rate: Frames per second, for a source without times, such as a folder; it overrules times.
-
-    Raises:
-        ConfigError: The source has no times, and there is no rate.
-    """
-    if frame_rate is not None:
-        return np.arange(len(frames)) / frame_rate
-    times = frames.timestamps_s
-    if times is None:
-        raise _no_times(frames)
-    return np.asarray(times - times[0], np.float64)
-
-
 def read_clock(frames: FrameSource, frame_rate: float | None = None) -> Clock:
-    """Returns the function from the number of a frame to its time, as in `read_times`, which reads no further.
+    """Returns a function from a frame index to its time in seconds, from 0, which decodes no further than needed.
 
     Args:
         frames: The video.
@@ -160,12 +142,19 @@ def read_clock(frames: FrameSource, frame_rate: float | None = None) -> Clock:
         return lambda index: index / frame_rate
     first_s = frames.time_s(0)
     if first_s is None:
-        raise _no_times(frames)
-    return lambda index: (frames.time_s(index) or first_s) - first_s
+        raise ConfigError(f"{frames.name} has frames without times; expected --frame_rate, such as --frame_rate 200")
+
+    def clock(index: int) -> float:
+        time_s = frames.time_s(index)
+        assert time_s is not None  # the first frame has one
+        return time_s - first_s
+
+    return clock
 
 
-def _no_times(frames: FrameSource) -> ConfigError:
-    return ConfigError(f"{frames.name} has frames without times; expected --frame_rate, such as --frame_rate 200")
+def read_times(frames: FrameSource, frame_rate: float | None = None) -> Float64[np.ndarray, " t"]:
+    """Returns the time of every frame in seconds, from 0; see `read_clock`."""
+    return np.array([*map(read_clock(frames, frame_rate), range(len(frames)))], np.float64)
 
 
 def frame_duration(times_s: Sequence[float] | Float64[np.ndarray, " t"]) -> float:
@@ -286,7 +275,7 @@ def describe_video(
     times_s: Float64[np.ndarray, " t"],
     spotted: bool,
 ) -> PredictedVideo:
-    """Puts together what is known about a video.
+    """Builds the `PredictedVideo` from its predicted intervals.
 
     Args:
         model: What answered.

@@ -40,8 +40,7 @@ class PlacedSpotter:
 
     def __init__(self, spotter: FaceSpotter | None = None):
         self._spotter = spotter or FaceSpotter()
-        options = self._spotter.options
-        self._kept_s = options.window_s + options.hop_s
+        self._kept_s = self._spotter.options.longest_wait_s
         self._places: collections.deque[tuple[int, float, dict[int, float]]] = collections.deque()
 
     def push(self, index: int, time_s: float, frame: Frame, faces: Sequence[WatchedFace]) -> dict[Interval, str | None]:

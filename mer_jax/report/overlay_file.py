@@ -30,7 +30,7 @@ class _Waiting:
 
 
 class OverlayFile:
-    """The copy of a video with boxes and captions; a context manager.
+    """Streaming writer of the copy of a video with face boxes and captions; a context manager.
 
     A frame is encoded as soon as no interval that is found later can contain it; until then it waits in memory, small
     and as JPEG: 15 MB for 25 s at 30 frames a second.

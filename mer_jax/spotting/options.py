@@ -75,7 +75,7 @@ class SpottingOptions:
     margin_s: float = 0.12
     pause_s: float = 0.3
 
-
-def longest_wait_s(options: SpottingOptions) -> float:
-    """Returns how long after a frame an interval may still be found that contains it, in seconds."""
-    return options.window_s + options.hop_s
+    @property
+    def longest_wait_s(self) -> float:
+        """Longest time between a frame and the report of an interval that contains it, in seconds."""
+        return self.window_s + self.hop_s

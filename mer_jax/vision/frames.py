@@ -77,11 +77,11 @@ class FrameSource(ABC):
         return ()
 
     def holds(self, index: int) -> bool:
-        """Returns whether there is a frame `index`, 0 or more, without reading further than to it."""
+        """Returns whether frame `index` (0 or more) exists, decoding no further than needed."""
         return 0 <= index < len(self)
 
     def time_s(self, index: int) -> float | None:
-        """Returns the time of one frame, as in `timestamps_s`, without reading further than to it."""
+        """Returns the timestamp of one frame in seconds, decoding no further than needed; None if unknown."""
         times = self.timestamps_s
         return None if times is None else float(times[index])
 

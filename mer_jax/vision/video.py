@@ -31,7 +31,7 @@ _PROBE = "import sys, cv2; print(cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG).r
 
 
 class FrameClock:
-    """Times that increase from frame to frame: their own, or by the rate where these do not.
+    """Repairs timestamps that do not increase, by the nominal frame rate.
 
     Some streams have no times, and times start again where recordings were joined.
 
@@ -63,7 +63,7 @@ class FrameClock:
 
 
 class _Reader:
-    """One pass over a file.
+    """A decoding position in a video file: an open capture and its last frame.
 
     Attributes:
         capture: The open file.
@@ -168,12 +168,12 @@ class VideoFrames(FrameSource):
         return len(self.timestamps_s)
 
     def holds(self, index: int) -> bool:
-        """Returns whether there is a frame `index`, reading the file no further."""
+        """Returns whether frame `index` exists, decoding no further than needed."""
         self._read_to(index)
         return 0 <= index < len(self._times_s)
 
     def time_s(self, index: int) -> float:
-        """Returns the presentation time of a frame in seconds since the first, reading the file no further."""
+        """Returns the presentation timestamp of a frame in seconds from the first, decoding no further than needed."""
         return self._times_s[self._position(index)]
 
     def __getitem__(self, index: SupportsIndex) -> Frame:
