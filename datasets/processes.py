@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from mer_jax.errors import CorpusError, MerError
+from mer_jax.system.futures import SIGNAL_S
 from mer_jax.system.machine import use_blas_threads
 from mer_jax.vision.libraries import cv2
 
@@ -64,7 +65,7 @@ def run_tasks(
         for connection in processes:
             give_work(connection)
         while at_work:
-            for connection in wait(list(at_work)):
+            for connection in wait(list(at_work), SIGNAL_S):
                 message = connection.recv()
                 if isinstance(message, Exception):
                     raise message

@@ -14,6 +14,7 @@ from pathlib import Path
 from experiments.run_folder import FINISHED, locked
 from mer_jax.errors import ConfigError
 from mer_jax.system.files import write_atomically
+from mer_jax.system.futures import wait_for_first_error
 
 POLL_S = 5.0  # between two looks at a run that another process executes
 FAILURE = "failure.txt"
@@ -62,8 +63,8 @@ class Runner:
         try:
             with ThreadPoolExecutor(self._jobs) as pool:
                 try:
-                    for future in [pool.submit(self._execute, run) for run in left]:
-                        future.result()
+                    for error in wait_for_first_error([pool.submit(self._execute, run) for run in left]):
+                        raise error
                 except BaseException:
                     self._stop()
                     pool.shutdown(wait=False, cancel_futures=True)

@@ -130,17 +130,28 @@ runpy.run_module("experiments.run", run_name="__main__", alter_sys=True)
 """
 
 
-def start_two(data_dir, folder, *arguments, **program):
-    flags = (f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2", *arguments)
-    commands = (run_command(data_dir, folder, f"--process_id={index}", *flags, **program) for index in range(2))
-    return [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for command in commands
-    ]
+@pytest.fixture
+def start_two():
+    """Starts two processes of one run; ends both where the test has failed to."""
+    started = []
+
+    def start(data_dir, folder, *arguments, **program):
+        flags = (f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2", *arguments)
+        commands = (run_command(data_dir, folder, f"--process_id={index}", *flags, **program) for index in range(2))
+        started.extend(
+            subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for command in commands
+        )
+        return started
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_numbers_of_one(one, tmp_path):
+def test_two_processes_give_the_numbers_of_one(one, start_two, tmp_path):
     two = tmp_path / "two"
     processes = start_two(one.parent, two)
     outputs = [process.communicate(timeout=500) for process in processes]
@@ -153,7 +164,7 @@ def test_two_processes_give_the_numbers_of_one(one, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 1])
-def test_an_interrupted_process_stops_the_other(first, one, tmp_path):
+def test_an_interrupted_process_stops_the_other(first, one, start_two, tmp_path):
     folder = tmp_path / "two"
     processes = start_two(one.parent, folder, *ENDLESS)
     wait_for_epochs(folder, 2, processes[0])
@@ -164,7 +175,7 @@ def test_an_interrupted_process_stops_the_other(first, one, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_process_interrupted_between_protocols_stops_the_other(one, tmp_path):
+def test_a_process_interrupted_between_protocols_stops_the_other(one, start_two, tmp_path):
     program = ("-c", INTERRUPTED_BETWEEN_PROTOCOLS)
     processes = start_two(one.parent, tmp_path / "two", program=program)
     outputs = [process.communicate(timeout=150) for process in processes]
@@ -172,7 +183,7 @@ def test_a_process_interrupted_between_protocols_stops_the_other(one, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_process_that_cannot_write_stops_the_other(one, tmp_path):
+def test_a_process_that_cannot_write_stops_the_other(one, start_two, tmp_path):
     folder = tmp_path / "two"
     processes = start_two(one.parent, folder, *ENDLESS)
     wait_for_epochs(folder, 2, processes[0])

@@ -2,8 +2,10 @@
 
 import importlib
 import re
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,21 @@ def test_it_goes_on_from_checkpoints(results, experiment, clips, tmp_path):
     assert len(resumed) == 12 - 2, "the chunk that was stopped in is trained again, the two before it are not"
     for protocol in results:
         np.testing.assert_array_equal(again[protocol].probabilities, results[protocol].probabilities)
+
+
+def test_a_signal_that_another_thread_is_handed_stops_the_training(clips):
+    rows = []
+
+    def interrupt(lane, new):
+        if not rows:  # Python acts on it in the main thread, which this does not wake
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        rows.extend(new)
+        threading.Event().wait(0.02)
+
+    experiment = make_experiment(protocols=("paper",), epochs=500, patience=0, epochs_per_chunk=1)
+    with pytest.raises(KeyboardInterrupt):
+        mer_jax.train(experiment, clips, on_epochs=interrupt, jobs=1)
+    assert len(rows) < 250
 
 
 def test_callbacks_hear_of_every_epoch(experiment, clips):

@@ -5,7 +5,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mer_jax.errors import ConfigError, NonFiniteLossError
 from mer_jax.evaluation.results import FoldSummary, ProtocolResult
 from mer_jax.protocols import Plan, make_plan, refuse_copies
 from mer_jax.system.devices import DATA, FOLD, in_any_process, make_mesh
+from mer_jax.system.futures import wait_for_first_error
 from mer_jax.system.machine import count_processors
 from mer_jax.training.baseline import fit_baseline
 from mer_jax.training.checkpoint import FoldCheckpoints
@@ -322,9 +323,7 @@ def _run_tasks(tasks: Sequence[Callable[[], None]], jobs: int, stop: Stop) -> No
     with ThreadPoolExecutor(jobs) as pool:
         try:
             futures = [pool.submit(run, task) for task in tasks]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            errors = [error for future in done if (error := future.exception())]
-            if errors:  # what stopped the others, before what the others say to it
+            if errors := wait_for_first_error(futures):  # what stopped the others, before what the others say to it
                 raise min(errors, key=lambda error: isinstance(error, KeyboardInterrupt))
         except BaseException as error:
             stop.asked.set()  # tasks that wait are not cancelled: where each begins, processes ask each other
