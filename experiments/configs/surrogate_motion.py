@@ -8,7 +8,7 @@ ones instead of towards 0. The second one makes the shipped weights again, by RE
 by a recording. For motion features that others have prepared, add --config.variant=flow_features to the first.
 
 Purpose: weights that may be passed on, and what a laboratory's own people add to them.
-Time: not measured yet.
+Time: 13 minutes of processor time to make the weights again, from nothing (2026-11-26).
 Expect: not known on a licensed copy. docs/surrogate_motion.md has what was measured on rendered people of another
 laboratory. Always answering negative gives .566 (250 of 442 clips).
 """
