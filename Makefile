@@ -4,6 +4,10 @@ PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 
+# Packages are installed without bytecode and compiled when they are imported; a container that forbids Python to keep
+# what it compiled would have every process compile 2,300 modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run test test-slow test-extras lint lock clean FORCE
 
 help:
