@@ -251,7 +251,8 @@ def test_options_out_of_range_are_refused(options, message):
 
 def test_too_few_subjects_are_refused():
     labels = np.array([0, 1] * 4)
-    with pytest.raises(CorpusError, match="4 subjects for 5 folds"):
+    message = r"4 subjects for 5 folds; .* and 3 in all \(to train, to validate, to test\)\. Lower num_folds"
+    with pytest.raises(CorpusError, match=message):
         make_plan("subject", subjects=list("aabbccdd"), labels=labels, seed=0)
     with pytest.raises(CorpusError, match="2 subjects; protocol 'loso' needs at least 3"):
         make_plan("loso", subjects=list("aaaabbbb"), labels=labels, seed=0)

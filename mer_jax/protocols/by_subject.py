@@ -40,7 +40,7 @@ def split_by_subject(split: Split) -> Plan:
     if len(names) < max(split.num_sides, split.num_folds):
         raise CorpusError(
             f"{len(names)} subjects for {split.num_folds} folds; protocol 'subject' needs at least as many subjects as "
-            "folds, and {split.num_sides} in all ({split.sides}). Lower num_folds, or use more subjects."
+            f"folds, and {split.num_sides} in all ({split.sides}). Lower num_folds, or use more subjects."
         )
     group = _deal(counts, split.num_folds, np.random.default_rng(split.seed))
     tests = {f"group{fold + 1}": group == fold for fold in range(split.num_folds)}
