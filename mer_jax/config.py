@@ -174,6 +174,13 @@ class Experiment:
                 f"got optimization.warmup_epochs={self.optimization.warmup_epochs} of epochs={self.epochs}; "
                 "expected at most as many"
             )
+        own_loss, changed = hasattr(self.model, "example_loss"), self.optimization
+        if own_loss and (changed.loss != LOSSES[0] or changed.label_smoothing):
+            raise ConfigError(
+                f"got optimization.loss={changed.loss!r} and label_smoothing={changed.label_smoothing} with "
+                f"{type(self.model).__name__}, which has a loss of its own; expected {LOSSES[0]!r} and 0, which it "
+                "replaces"
+            )
         if isinstance(self.protocols, str):
             raise ConfigError(f"got protocols={self.protocols!r}, expected a tuple such as ('paper', 'subject')")
         if not self.protocols:

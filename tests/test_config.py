@@ -7,7 +7,7 @@ import pytest
 
 from mer_jax.config import Augmentation, Experiment, Optimization
 from mer_jax.errors import ConfigError
-from mer_jax.models import DualPath3DNet, IntermediateMicroExpFuseNet
+from mer_jax.models import CapsuleNet, DualPath3DNet, IntermediateMicroExpFuseNet
 from mer_jax.vision.options import VisionOptions
 
 
@@ -75,6 +75,14 @@ def test_defaults_are_the_papers_where_it_gives_them():
         ({"optimization": Optimization(weight_decay=0.1)}, "with optimizer 'adam', which has none; set"),
         ({"optimization": Optimization(warmup_epochs=201)}, "got optimization.warmup_epochs=201 of epochs=200"),
         ({"optimization": Optimization(label_smoothing=1.0)}, "got optimization.label_smoothing=1.0"),
+        (
+            {"model": CapsuleNet(), "optimization": Optimization(loss="focal")},
+            "got optimization.loss='focal' and label_smoothing=0.0 with CapsuleNet, which has a loss of its own",
+        ),
+        (
+            {"model": CapsuleNet(), "optimization": Optimization(label_smoothing=0.1)},
+            "label_smoothing=0.1 with CapsuleNet, which has a loss of its own; expected 'cross_entropy' and 0",
+        ),
     ],
 )
 def test_impossible_values_are_refused(fields, message):

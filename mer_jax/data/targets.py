@@ -7,7 +7,8 @@ The engine minimises the loss of the logits. A network that needs more has four 
     losses         a collection: `self.sow("losses", name, value)` adds a term. The value is a scalar, or one number a
                    clip [b], of which the mean over real clips is taken; its weight is the network's own field.
     example_loss   a method from logits [b, k] and labels [b] to a loss of each clip [b], in place of the
-                   cross-entropy of the experiment. It has no access to parameters.
+                   cross-entropy of the experiment, which may not ask for another loss then. It has no access to
+                   parameters.
     class_stats    a collection of running statistics, such as class covariances. It is kept, selected and saved as
                    `batch_stats` is; a network changes it only when it is given targets.
 
