@@ -33,6 +33,7 @@ from mer_jax.protocols import check_protocols
 from mer_jax.system.files import seal, user_cache_dir, write_atomically
 from mer_jax.system.machine import keep_freed_memory, share_processors
 from mer_jax.system.stages import record_stages, seconds_since_start, stage
+from mer_jax.training.baseline import check_baseline
 from mer_jax.training.pretrained import check_pretrained
 from mer_jax.training.program import check_clips, check_model
 from mer_jax.training.train import Results, fingerprint, is_baseline, make_plans, train
@@ -123,6 +124,8 @@ def _run_stages(
             f"got --diagnostic or --tensorboard with {type(experiment.model).__name__}, which has no epochs; "
             "expected neither"
         )
+    else:
+        check_baseline(experiment.model, experiment.vision.num_frames)
     if options.workdir:
         check_workdir(options.workdir, options.resume)
     if not is_baseline(experiment.model) and jax.default_backend() == "cpu":

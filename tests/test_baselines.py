@@ -21,7 +21,7 @@ from mer_jax.data.clips import Clips
 from mer_jax.data.views import find_view
 from mer_jax.errors import ConfigError, ShapeError
 from mer_jax.protocols import make_plan
-from mer_jax.training.baseline import fit_baseline
+from mer_jax.training.baseline import check_baseline, fit_baseline
 from mer_jax.vision.options import VisionOptions
 
 BASELINES = [getattr(mer_jax.baselines, name) for name in mer_jax.baselines.__all__]
@@ -230,3 +230,11 @@ def test_histograms_are_shares_of_each_block():
 def test_too_few_frames_are_refused():
     with pytest.raises(ShapeError, match=r"got a clip of 4 frames .* expected at least 5 frames"):
         LbpTop().features(np.zeros((1, 4, 128, 128), np.uint8))
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_frames_are_checked_before_any_clip_is_read(baseline):
+    check_baseline(baseline(), 18)
+    if find_view(baseline).name == "face":
+        with pytest.raises(ShapeError, match=r"got a clip of 4 frames of 128x128, expected at least 5 frames"):
+            check_baseline(baseline(), 4)

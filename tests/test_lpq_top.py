@@ -82,3 +82,7 @@ def test_what_it_refuses():
         given = {"window": 7, "window_t": 5, "correlation": 0.9, **change}
         with pytest.raises(ConfigError, match="expected odd windows and a correlation from 0 to below 1"):
             lpq_top(make_clip(), 3, **given)
+    clips = np.zeros((1, 6, 128, 128), np.uint8)
+    for factor in (-1.0, 101.0, float("nan")):
+        with pytest.raises(ConfigError, match=rf"got model\.magnification={factor}, expected from 0 \(off\) to 100"):
+            MSFMEIR(magnification=factor).features(clips)

@@ -321,6 +321,9 @@ TYPING_ERRORS = [
     ),
     (["--config", "smic_ha.py", "--num_processes=2"], "without --coordinator; expected the three together"),
     (["--config", "smic_linear.py", "--tensorboard"], "with LinearFlow, which has no epochs"),
+    (["--config", "smic_lbptop.py", "--config.vision.num_frames=4"], "got a clip of 4 frames of 128x128"),
+    (["--config", "smic_msfmeir.py", "--config.model.magnification=-1.0"], "got model.magnification=-1.0, expected"),
+    (["--config", "smic_caps.py", "--config.optimization.loss=focal"], "CapsuleNet, which has a loss of its own"),
     (["--config", "smic_ha.py", "--final=best"], "expected one of all, ensemble, none"),
     (["--config", "smic_ha.py", "now"], "got 'now', expected options that begin with --"),
 ]

@@ -8,7 +8,9 @@ from jaxtyping import Float, Int, UInt8
 
 from mer_jax.baselines.linear_svc import fit_predict_svc, fit_svc
 from mer_jax.baselines.lpq_top import lpq_top
+from mer_jax.errors import ConfigError
 from mer_jax.vision.magnification import magnify_motion
+from mer_jax.vision.options import MAX_MAGNIFICATION
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,9 +48,13 @@ class MSFMEIR:
         """Returns the square root of the share of each code in each block and plane.
 
         Raises:
-            ConfigError: A window that is not odd, or a correlation out of range.
+            ConfigError: A window that is not odd, or a correlation or magnification out of range.
             ShapeError: Too few frames or pixels for the window.
         """
+        if not 0 <= self.magnification <= MAX_MAGNIFICATION:
+            raise ConfigError(
+                f"got model.magnification={self.magnification}, expected from 0 (off) to {MAX_MAGNIFICATION:.0f}"
+            )
         shares = []
         for clip in pictures:
             magnified = magnify_motion(clip.astype(np.float32), self.magnification)

@@ -2,17 +2,34 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from mer_jax.baselines.logistic import predict_logistic
 from mer_jax.config import Experiment
 from mer_jax.data.clips import Clips
+from mer_jax.data.views import find_view
 from mer_jax.protocols import Plan, refuse_copies
 from mer_jax.system.machine import one_blas_thread
 from mer_jax.training.fit import FoldResult
 from mer_jax.training.pretrained import Pretrained, make_fit, people_of
 from mer_jax.training.program import check_clips
+
+
+def check_baseline(model: Any, num_frames: int) -> None:
+    """Validates that a baseline can take clips, before any clip is read: by the features of a black one.
+
+    Args:
+        model: One of `mer_jax.baselines`.
+        num_frames: Frames of a clip.
+
+    Raises:
+        ConfigError: A field of the baseline is out of range.
+        ShapeError: It cannot take clips of that many frames.
+    """
+    dims = (num_frames if isinstance(size, str) else size for size in find_view(model).stored_dims())
+    model.features(np.zeros((1, *dims), np.uint8))
 
 
 def fit_baseline(
