@@ -161,10 +161,12 @@ def test_laenet_is_ststnet_that_does_not_see_the_eyes():
 
 def test_areas_are_cut_from_eyes_and_mouth():
     rows, columns = jnp.mgrid[:28, :28]
-    areas = join_areas(jnp.stack([rows, columns], -1).astype(jnp.float32))
+    picture = jnp.stack([rows, columns], -1).astype(jnp.float32)
+    areas, sides = join_areas(picture), join_areas(picture, by_side=True)
     for place, (top, left) in {(0, 0): (3, 1), (0, 14): (3, 13), (14, 0): (13, 3), (14, 14): (13, 11)}.items():
         np.testing.assert_array_equal(areas[place], (top, left))
         np.testing.assert_array_equal(areas[place[0] + 13, place[1] + 13], (top + 13, left + 13))
+        np.testing.assert_array_equal(sides[place[::-1]], (top, left))
 
 
 def test_dual_atme_draws_its_branches_together():

@@ -315,6 +315,13 @@ def test_no_file_tells_of_the_machine_it_was_written_on():
     assert not told
 
 
+def test_no_network_is_longer_than_a_page_or_two():
+    lines = {path.name: path.read_text().count("\n") for folder in ("models", "baselines")
+             for path in (ROOT / "mer_jax" / folder).glob("*.py")}  # fmt: skip
+    assert "augcn.py" in lines
+    assert {name: number for name, number in lines.items() if number > 150} == {}
+
+
 def test_no_file_without_a_home():
     homeless = {"utils.py", "common.py", "helpers.py", "base.py"}
     assert not [path for path in list_tracked_files() if path.name in homeless]

@@ -26,10 +26,9 @@ class LbpTop:
         radius_t: Of the same along the frames.
         penalty: C of the classifier, see `fit_predict_svc`.
 
-    Source: Zhao and Pietikainen, "Dynamic texture recognition using local binary patterns
-    with an application to facial expressions", IEEE TPAMI 29(6), 2007, section 3, with the
-    uniform patterns of Ojala et al., IEEE TPAMI 24(7), 2002. Sizes of blocks and radii
-    differ between authors; the defaults are ours.
+    Source: Zhao and Pietikainen, "Dynamic texture recognition using local binary patterns with an application to facial
+    expressions", IEEE TPAMI 29(6), 2007, section 3, with the uniform patterns of Ojala et al., IEEE TPAMI 24(7), 2002.
+    Sizes of blocks and radii differ between authors; the defaults are ours.
     """
 
     view: ClassVar[str] = "face"

@@ -57,8 +57,9 @@ def eyes_and_mouth(
     return resize_area(upper[..., 28:64, 10:118, :], (32, 32)), resize_area(lower[..., 10:50, 10:118, :], (32, 32))
 
 
-# In pixels of motion features, 28x28. On average over the three faces in tests/faces, the eyes of our 128x128 crop span
-# rows 42 to 48 and columns 30 to 51 and 80 to 100, and the corners of the mouth lie at row 92, columns 48 and 88.
+# In pixels of motion features, 28x28, of the crop `onset`; in the crop `eyes` all of this lies elsewhere. On average
+# over the three faces in tests/faces, the eyes of our 128x128 crop span rows 42 to 48 and columns 30 to 51 and 80 to
+# 100, and the corners of the mouth lie at row 92, columns 48 and 88.
 _EYES = (slice(8, 11), (slice(5, 12), slice(16, 23)))
 _AREA = 14
 _AREAS = (((3, 1), (3, 13)), ((13, 3), (13, 11)))  # top and left edge: eyes with brows, then corners of the mouth
@@ -76,7 +77,7 @@ def blank_eyes(motion: Float[Array, "*b 28 28 c"]) -> Float[Array, "*b 28 28 c"]
     return motion
 
 
-def join_areas(motion: Float[Array, "*b 28 28 c"]) -> Float[Array, "*b 28 28 c"]:
+def join_areas(motion: Float[Array, "*b 28 28 c"], *, by_side: bool = False) -> Float[Array, "*b 28 28 c"]:
     """Cuts four areas of 14x14 out of motion features and puts them together again, without what lies between them.
 
     Upper row: both eyes with their brows. Lower row: both corners of the mouth. The areas are the same for every face,
@@ -84,10 +85,13 @@ def join_areas(motion: Float[Array, "*b 28 28 c"]) -> Float[Array, "*b 28 28 c"]
 
     Args:
         motion: Features of faces in our crop.
+        by_side: Whether rows are sides of the picture instead: eye and corner of the mouth at its left, then at its
+            right.
 
     Example:
         >>> join_areas(jnp.ones((28, 28, 3))).shape
         (28, 28, 3)
     """
-    rows = [[motion[..., y : y + _AREA, x : x + _AREA, :] for y, x in row] for row in _AREAS]
+    areas = zip(*_AREAS, strict=True) if by_side else _AREAS
+    rows = [[motion[..., y : y + _AREA, x : x + _AREA, :] for y, x in row] for row in areas]
     return jnp.concatenate([jnp.concatenate(row, axis=-2) for row in rows], axis=-3)

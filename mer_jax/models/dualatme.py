@@ -35,8 +35,8 @@ class DualATME(nn.Module):
 
     Source: Zhou et al., "Dual-ATME: Dual-branch attention network for micro-expression recognition", Entropy 25(3),
     2023, in the form of the authors' code, which trains with focal loss (`smic_dualatme.py`).
-    Differs: the joined picture is not in that code: four areas of 14x14 at fixed places are ours. Features from -1 to 1
-    instead of a colour picture of the flow.
+    Differs: the joined picture is not in that code: four areas of 14x14 at fixed places, for faces of the crop `onset`,
+    are ours. Features from -1 to 1 instead of a colour picture of the flow.
     """
 
     view: ClassVar[str] = "motion"

@@ -7,16 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from mer_jax.blocks.patch_conv import PatchConv
+from mer_jax.blocks.region import join_areas
 from mer_jax.blocks.tiles import split_tiles
 from mer_jax.blocks.transformer import TransformerLayer
 from mer_jax.data.views import check_motion
 from mer_jax.errors import ConfigError
 from mer_jax.sizes import MOTION_SIZE
 from mer_jax.typing import Logits
-
-_AREA = 14  # height and width of an area, pixels
-# Top and left edge of each area: the eye and the corner of the mouth at the left of the picture, then at the right.
-_AREAS = ((3, 1), (13, 3), (3, 13), (13, 11))
 
 
 class HTNet(nn.Module):
@@ -46,8 +43,8 @@ class HTNet(nn.Module):
 
     Source: Wang et al., "HTNet for micro-expression recognition", Neurocomputing 602, 2024 (arXiv 2307.14637), and the
     authors' code for the order of layers and the published sizes.
-    Differs: the areas lie at fixed places of the aligned face, ours, instead of around detected landmarks. The preset
-    is ours.
+    Differs: the areas lie at fixed places, ours, for faces of the crop `onset`, instead of around detected landmarks.
+    Features from -1 to 1 instead of 0 to 255. The preset is ours.
     """
 
     view: ClassVar[str] = "motion"
@@ -80,9 +77,7 @@ class HTNet(nn.Module):
                 "expected a patch size that divides 28 into a multiple of 2^(levels - 1) patches, and at most `dim` "
                 "heads"
             )
-        areas = [motion[..., top : top + _AREA, left : left + _AREA, :] for top, left in _AREAS]
-        rows = [jnp.concatenate(areas[number : number + 2], axis=-2) for number in (0, 2)]
-        x = _blocks(jnp.concatenate(rows, axis=-3), side)  # *b side^2 patch^2 3
+        x = _blocks(join_areas(motion, by_side=True), side)  # *b side^2 patch^2 3
         x = nn.Dense(self.dim, dtype=self.dtype, name="embed")(x.reshape(*x.shape[:-2], -1))
         x = x.reshape(*x.shape[:-2], side, side, self.dim)
         for level, repeats in enumerate(self.repeats):

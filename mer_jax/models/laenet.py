@@ -20,7 +20,8 @@ class LAENet(STSTNet):
     Source: Gan et al., "LAENet for micro-expression recognition", The Visual Computer 40, 2024
     (10.1007/s00371-023-02803-3), abstract.
     Differs: own choices: layers are those of our STSTNet, without whatever the publication adds to them; the eyes are
-    two rectangles at fixed places of the aligned face, set to no motion. No pre-training on macro-expressions.
+    two rectangles, set to no motion, where they lie in the crop `onset`, and not in the crop `eyes`. No pre-training on
+    macro-expressions.
     """
 
     def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Logits:
