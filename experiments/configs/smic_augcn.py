@@ -4,7 +4,8 @@
 
 Purpose: patches around landmarks in twelve frames, and a graph of action units. SMIC has none, so the edges of the
 graph are those of prototypic emotions. No apex is needed. Batch, epochs and learning rate are the authors'; they choose
-the epoch by the training accuracy, here it is the last one.
+the epoch by the training accuracy, here it is the last one, and vary the magnification in training, where here clips
+are mirrored.
 Time: at most 4 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: accuracy .610, UF1 .617 under `subject`, on the SURROGATE (medium, seed 0); not run on a licensed copy. Always
 answering negative gives .427 (70 of 164 clips).

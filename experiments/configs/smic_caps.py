@@ -3,7 +3,8 @@
     python -m experiments.run --config smic_caps.py
 
 Purpose: what the apex frame alone tells, without any motion; the apex is spotted. Batch, epochs and first learning
-rate are the authors'; theirs falls by a tenth with each epoch, here as a cosine. They choose the epoch by the test.
+rate are the authors'; theirs falls by a tenth with each epoch, here as a cosine. They draw neighbours of the apex until
+classes are equal, here classes are weighted. They choose the epoch by the test.
 Time: at most 7 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
 """

@@ -3,8 +3,8 @@
     python -m experiments.run --config smic_ht.py
 
 Purpose: a transformer over four facial areas of the motion from onset to apex; the apex is spotted. Batch, epochs and
-learning rate are the authors'; they choose the epoch by the test, which is not done here. As published, 139.6 M
-parameters: --config.model.dim=256 --config.model.heads=3 --config.model.repeats="(2, 2, 10)".
+learning rate are the authors'; they choose the epoch by the test, which is not done here, and do not weight classes.
+As published, 139.6 M parameters: --config.model.dim=256 --config.model.heads=3 --config.model.repeats="(2, 2, 10)".
 Time: at most 8 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
 """

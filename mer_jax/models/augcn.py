@@ -53,9 +53,9 @@ class AUGCN(nn.Module):
     Source: Huang et al., "Micro-expression recognition with layered relations and more input frames", ICIP 2023, and
     its code; for the graph Lei et al., CVPRW 2021, and a re-implementation. Section 2 of the paper describes this
     network and cites another, `EdgeNodeGAT`.
-    Differs: patches hold the magnitude of the flow, without the learnt magnifier. The code of 2023 computes the weights
-    of the edges without using them; here they are used, as in 2021. The first normalisation is over all frames at once.
-    The prototypes of emotions are an own choice, written from memory of the FACS investigators' guide.
+    Differs: patches hold the magnitude of the flow in sampled frames, without learnt magnifier and interpolation. The
+    code of 2023 computes the weights of the edges without using them; here they are used, as in 2021. The first
+    normalisation is over all frames at once. The prototypes of emotions are ours, from memory of the guide to FACS.
     """
 
     view: ClassVar[str] = "patches"

@@ -34,7 +34,7 @@ class LEARNet(nn.Module):
     Source: Verma et al., "LEARNet: Dynamic imaging network for micro expression recognition", IEEE TIP 29, 2020
     (arXiv 1904.09410), in the form of the authors' code.
     Differs: a gray dynamic image from -1 to 1 instead of a colour one from 0 to 255; with three channels the published
-    1,865,539 parameters. Momentum of the normalisation, optimiser and epochs are ours: the code does not train.
+    1,865,539 parameters. Momentum and epsilon of the normalisation, first weights, optimiser and epochs are ours.
     """
 
     view: ClassVar[str] = "dynamic"
