@@ -99,6 +99,8 @@ def test_systems_that_are_built_are_there():
     names = {*models.__all__, *baselines.__all__}
     assert [each.model for each in load_systems() if each.model and each.model not in names] == []
     assert find_system_of("STSTNet").system == "STSTNet"
+    later = {"Dual-Inception", "RCN", "SelfME", "EDMDBN", "MOL", "FDP", "FED-PsyAU", "SODA4MER", "CausalNet", "Ra-ICL"}
+    assert later <= {each.system for each in load_systems() if not each.model}
     assert find_system_of("") is None
 
 
