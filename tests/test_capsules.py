@@ -93,6 +93,8 @@ def test_a_training_step_minimises_the_margin_loss():
     [
         ({"width": 3}, ConfigError, "got width=3, expected an even one"),
         ({"picture_size": 64}, ShapeError, r"got an apex of 64 pixels and kernel_size=5, expected at least 65 pixels"),
+        ({"resize_to": 0}, ShapeError, r"got an apex of 0 pixels and kernel_size=5, expected at least 65 pixels"),
+        ({"resize_to": -5}, ShapeError, r"got an apex of -5 pixels"),
     ],
 )
 def test_sizes_that_capsule_net_refuses(fields, error, message):

@@ -68,14 +68,15 @@ class CapsuleNet(nn.Module):
         check_inputs(self, pair)
         if self.width % 2:
             raise ConfigError(f"got width={self.width}, expected an even one: capsules take 8 of 4 * width features")
-        x = pair[..., 1, :, :, :]
-        if self.resize_to:
-            x = jax.image.resize(x, (*x.shape[:-3], self.resize_to, self.resize_to, 1), "linear")
-        if -(-x.shape[-2] // 8) < 2 * self.kernel_size - 1:
+        side = self.picture_size if self.resize_to is None else self.resize_to
+        if -(-side // 8) < 2 * self.kernel_size - 1:
             raise ShapeError(
-                f"got an apex of {x.shape[-2]} pixels and kernel_size={self.kernel_size}, expected at least "
+                f"got an apex of {side} pixels and kernel_size={self.kernel_size}, expected at least "
                 f"{16 * self.kernel_size - 15} pixels; use a larger picture_size or resize_to, or a smaller kernel_size"
             )
+        x = pair[..., 1, :, :, :]
+        if self.resize_to is not None:
+            x = jax.image.resize(x, (*x.shape[:-3], side, side, 1), "linear")
         x = PatchConv(self.width, (7, 7), (2, 2), use_bias=False, dtype=self.dtype, name="stem")(x)
         x = nn.relu(nn.BatchNorm(not is_training, momentum=0.9, dtype=self.dtype, name="norm")(x))
         for stage, width in enumerate((self.width, 2 * self.width, 4 * self.width), start=1):
