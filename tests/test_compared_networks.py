@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mer_jax import models
+from mer_jax.blocks import small_conv
 from mer_jax.blocks.inception import neighbourhood_maximum
 from mer_jax.blocks.multi_scale_conv import MultiScaleConv2D
 from mer_jax.blocks.region import blank_eyes, join_areas
@@ -113,6 +114,11 @@ def test_scales_side_by_side_are_separate_convolutions():
         for n in (1, 3, 5)
     ]
     np.testing.assert_allclose(module.apply({"params": params}, x), jnp.concatenate(parts, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [models.BDCN(), models.DBMNet()])
+def test_the_record_of_a_run_names_the_convolution_of_the_tiles(model):
+    assert models.describe_model(model) == {"convolution": small_conv.resolve()}
 
 
 def test_bdcn_keeps_class_statistics_and_augments_training_alone():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from mer_jax.blocks.isda import augment_logits, init_class_statistics, update_class_statistics
+from mer_jax.blocks.small_conv import resolve
 from mer_jax.blocks.small_layers import ConvReluPool2D
 from mer_jax.blocks.tiles import split_tiles, stack_tiles
 from mer_jax.data.targets import Targets
@@ -55,6 +56,10 @@ class BDCN(nn.Module):
     dense: tuple[int, int] = (1024, 128)
     isda: float = 0.5
     dtype: Any = None
+
+    def describe(self) -> dict[str, str]:
+        """The implementation of the convolution on this machine, for the record of a run."""
+        return {"convolution": resolve(pool_size=_POOL)}
 
     @nn.compact
     def __call__(self, maps: Num[Array, "..."], *, is_training: bool, targets: Targets | None = None) -> Logits:
