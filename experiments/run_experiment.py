@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from datasets.load import load_corpus
+from datasets.release import find_release
 from experiments.final import write_final
 from experiments.pretrained import read_start
 from experiments.processes import first_process_first, initialize_processes
@@ -35,7 +36,7 @@ from mer_jax.system.machine import keep_freed_memory, share_processors
 from mer_jax.system.stages import record_stages, seconds_since_start, stage
 from mer_jax.training.baseline import check_baseline
 from mer_jax.training.pretrained import check_pretrained
-from mer_jax.training.program import check_clips, check_model
+from mer_jax.training.program import check_clips, check_model, check_num_classes
 from mer_jax.training.train import Results, fingerprint, is_baseline, make_plans, train
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def _run_stages(
         )
     else:
         check_baseline(experiment.model, experiment.vision.num_frames)
+    variant = find_release(experiment.corpus).find_variant(experiment.variant or None)
+    check_num_classes(experiment.model, variant.scheme.class_names)
     if options.workdir:
         check_workdir(options.workdir, options.resume)
     if not is_baseline(experiment.model) and jax.default_backend() == "cpu":

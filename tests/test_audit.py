@@ -240,6 +240,16 @@ def test_a_file_without_checksum_is_audited_and_an_edited_one_is_named(tmp_path)
     assert checks[0].outcome == "unknown"
 
 
+def test_a_class_that_is_never_true_is_named_by_the_option_that_the_message_states(tmp_path, capsys):
+    path = tmp_path / "predictions.csv"
+    path.write_text("true,predicted\na,b\na,a\n")
+    assert main(["audit", str(path)]) == 1
+    assert "name all classes: --classes=a,b." in capsys.readouterr().err
+    assert main(["audit", str(path), "--classes=a,b"]) == 0
+    assert main(["audit", str(make_run(tmp_path, "loso")), "--classes=a,b"]) == 1
+    assert "got --classes with a run folder" in capsys.readouterr().err
+
+
 def test_people_of_predictions_are_those_of_the_folds(tmp_path):
     run = change(make_run(tmp_path, "loso"), lambda content: content["clips"]["s1_clip_000"].update(subject="s99"))
     found = faults(audit_run(run))

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from mer_jax.cli.command import expand_path
-from mer_jax.errors import MerError
+from mer_jax.errors import ConfigError, MerError
 
 
 def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], None]:
@@ -13,6 +13,9 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
         "run", type=expand_path, help="a run folder with folds.json, or the predictions.csv of any system"
     )
     parser.add_argument("--protocols", default="", help="only these, separated by commas (default: all)")
+    parser.add_argument(
+        "--classes", default="", help="all class names, separated by commas, if a predictions.csv lacks some"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     return _audit
 
@@ -22,7 +25,13 @@ def _audit(flags: argparse.Namespace) -> None:
 
     protocols = [name.strip() for name in flags.protocols.split(",")] if flags.protocols else []
     run = flags.run
-    checks = (audit_run if run.is_dir() else audit_predictions)(run, protocols=protocols)
+    if run.is_dir():
+        if flags.classes:
+            raise ConfigError("got --classes with a run folder, which names its classes; expected a predictions.csv")
+        checks = audit_run(run, protocols=protocols)
+    else:
+        names = [name.strip() for name in flags.classes.split(",")] if flags.classes else []
+        checks = audit_predictions(run, protocols=protocols, class_names=names)
     if flags.json:
         import dataclasses
         import json

@@ -175,18 +175,19 @@ def audit_run(run: Path, *, protocols: Sequence[str] = ()) -> list[Check]:
     return checks
 
 
-def audit_predictions(path: Path, *, protocols: Sequence[str] = ()) -> list[Check]:
+def audit_predictions(path: Path, *, protocols: Sequence[str] = (), class_names: Sequence[str] = ()) -> list[Check]:
     """Audits a `predictions.csv` alone, as far as that is possible.
 
     Args:
         path: The file, of any system.
         protocols: Only these; by default all.
+        class_names: All classes, if one of them is never true.
 
     Raises:
         AuditError: A protocol that the file does not have.
         PredictionsError: The file cannot be read.
     """
-    results = {result.protocol: result for result in read_predictions(path)}
+    results = {result.protocol: result for result in read_predictions(path, class_names=class_names)}
     unknown = [name for name in protocols if name not in results]
     if unknown:
         raise AuditError(f"{path} has no protocol {unknown[0]!r}; expected one of {', '.join(results)}.")

@@ -215,7 +215,8 @@ def _index_classes(path: Path, name: str, column: tuple[str, ...], classes: tupl
         unknown = error.args[0]
         raise PredictionsError(
             f"{path}, row {column.index(unknown) + 1}: {name} is {unknown!r}, an unknown class; expected one of "
-            f"{', '.join(classes)}. Name classes that no test item has with the others, in --classes."
+            f"{', '.join(classes)}. If no test item is of class {unknown!r}, name all classes: "
+            f"--classes={','.join([*classes, unknown])}."
         ) from error
 
 

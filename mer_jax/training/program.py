@@ -150,10 +150,23 @@ def check_clips(model: Any, clips: Clips) -> None:
             f"the model {name} is trained with action units, and no clip of {clips.corpus_name} has any; use a corpus "
             "whose owners coded them (casme2, samm, casme_squared, megc2019)"
         )
-    if model.num_classes != len(clips.class_names):
+    check_num_classes(model, clips.class_names)
+
+
+def check_num_classes(model: Any, class_names: Sequence[str]) -> None:
+    """Validates that a model answers as many classes as a corpus has.
+
+    Args:
+        model: A network or a baseline.
+        class_names: Of the corpus.
+
+    Raises:
+        ConfigError: It answers another number of classes.
+    """
+    if model.num_classes != len(class_names):
         raise ConfigError(
-            f"the corpus has the classes {', '.join(clips.class_names)}, the model answers {model.num_classes}; "
-            f"set --config.model.num_classes={len(clips.class_names)}"
+            f"the corpus has the classes {', '.join(class_names)}, the model answers {model.num_classes}; "
+            f"set --config.model.num_classes={len(class_names)}"
         )
 
 
