@@ -225,6 +225,7 @@ def test_every_promised_file_is_there_and_faults_are_one_line(predicted):
     row, count = done.stdout.splitlines()[:2]
     assert row.startswith("bb af.mpg:     0.000 to     3.000 s  SURROGATE clip  ")
     assert count == "bb af.mpg: 1 interval"
+    assert "nothing.avi: 1 interval; no face in any of " in done.stdout
     assert "SURROGATE" in done.stdout
     for name, stem in (("bb af.mpg", "bb af"), ("nothing.avi", "nothing")):
         assert sorted(path.name for path in (out / name).iterdir()) == sorted([*list_files(stem), "done.json"])

@@ -113,10 +113,10 @@ def _predict_all(flags: argparse.Namespace, out: Path) -> None:
                 faults.append(f"{printable(job.name)}: {cut}; the results are of the rest")
             links[job.name] = job.name
             lines[job.name] = (folder / "intervals.jsonl").read_text().splitlines(keepends=True)
-            intervals = [line for line in map(json.loads, lines[job.name]) if line["type"] == "interval"]
+            head, *intervals = map(json.loads, lines[job.name])
             for each in intervals if is_done else ():
                 _print_interval(job.name, each)
-            _print_counts(job.name, intervals)
+            _print_counts(job.name, head, intervals)
     spotted = any(json.loads(each[0])["spotted"] for each in lines.values())
     page = write_summary(out, lines, model.class_names, links, faults, model.description.provenance, spotted=spotted)
     if model.description.is_surrogate:
@@ -237,6 +237,7 @@ def _predict_one(
                 for index, time_s, frame, faces in watch_faces(frames, reader.landmarker, clock):
                     video = number_faces(video, index, faces)
                     add(time_s, frame, faces)
+            video = dataclasses.replace(video, frames_with_face=log.num_with_face)
             write_video(video, log, copy, folder, stem=stem)
         cut = find_cut(opened)
     if _describe_source(job.path) != before:
@@ -317,10 +318,12 @@ def _print_interval(name: str, line: Mapping[str, Any]) -> None:
     print_while_heard(f"{printable(name)}: {line['onset_s']:9.3f} to {line['end_s']:9.3f} s  {what}")
 
 
-def _print_counts(name: str, intervals: Sequence[Mapping[str, Any]]) -> None:
+def _print_counts(name: str, head: Mapping[str, Any], intervals: Sequence[Mapping[str, Any]]) -> None:
     from mer_jax.spotting.interval import OTHER_MOVEMENTS
 
     asked = [each for each in intervals if each["kind"] not in OTHER_MOVEMENTS]
     others = Counter(each["kind"] for each in intervals if each["kind"] in OTHER_MOVEMENTS)
     beside = "".join(f", {count} {kind}" for kind, count in sorted(others.items()))
+    if head.get("frames_with_face") == 0:  # a result of an earlier version does not say
+        beside += f"; no face in any of {head['frames']} frames"
     print_while_heard(f"{printable(name)}: {len(asked)} {'interval' if len(asked) == 1 else 'intervals'}{beside}")

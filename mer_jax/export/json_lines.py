@@ -22,6 +22,7 @@ def format_json_lines(video: PredictedVideo) -> str:
             "height": video.height,
             "corrections": list(map(printable, video.corrections)),
             "intervals": len(video.intervals),
+            "frames_with_face": video.frames_with_face,
             "spotted": video.spotted,
             "model": video.model,
             "class_names": list(video.class_names),

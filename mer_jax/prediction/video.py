@@ -82,6 +82,7 @@ class PredictedVideo:
         provenance: Of what the model was trained on.
         threshold: Confidence below which there is no answer.
         spotted: Whether the intervals were spotted.
+        frames_with_face: Number of frames that show a face; None before all of them were looked at.
     """
 
     name: str
@@ -97,6 +98,7 @@ class PredictedVideo:
     provenance: str
     threshold: float
     spotted: bool = False
+    frames_with_face: int | None = None
 
     @property
     def duration_s(self) -> float:

@@ -18,13 +18,14 @@ class FaceLog:
     Attributes:
         curve: Motion of the faces.
         num_frames: Frames that were added.
+        num_with_face: Those of them that show a face.
 
     Args:
         folder: For its file, which is removed in the end.
     """
 
     def __init__(self, folder: Path):
-        self._path, self.num_frames = folder / _NAME, 0
+        self._path, self.num_frames, self.num_with_face = folder / _NAME, 0, 0
         self.curve = MotionCurve()
 
     def __enter__(self) -> "FaceLog":
@@ -52,6 +53,7 @@ class FaceLog:
             if face.motion is not None:
                 self.curve.add(face.face_id, time_s, face.motion)
         self.num_frames += 1
+        self.num_with_face += bool(faces)
 
     def frames(self) -> Iterator[tuple[int, tuple[WatchedFace, ...]]]:
         """Yields the number of every frame that was added, from 0, and its faces."""
