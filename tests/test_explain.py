@@ -26,10 +26,12 @@ from mer_jax.explain import explain_clip, explain_pictures
 from mer_jax.explain.attention import compare_attention
 from mer_jax.explain.checks import check_map, prepare_checks
 from mer_jax.explain.clip import make_explained, make_inputs
+from mer_jax.explain.explanation import Shares
 from mer_jax.explain.layout import find_layout, resample_cells, still_inputs
 from mer_jax.explain.linear import explain_linear
 from mer_jax.explain.maps import TOLERANCE, contrast_of, integrate_gradients, occlude, score_without, weigh_features
 from mer_jax.explain.network import explain_network
+from mer_jax.explain.wording import describe
 from mer_jax.prediction.model import TrainedModel
 from mer_jax.prediction.model_folder import write_model
 from mer_jax.report.explanation import MAPS, NUMBERS, PAGE, STRIP, VIDEO, write_explanation
@@ -175,6 +177,16 @@ def test_halves_are_those_of_the_network(explained):
     without = model.logits(inputs, still_inputs(model.layout, inputs), ~model.layout.half("upper")[None] * 1.0)
     silent = (np.zeros_like(inputs[0]), inputs[1])
     np.testing.assert_allclose(without, model.logits(silent, silent, np.ones((1, 8, 8))), rtol=1e-4)
+
+
+def test_halves_that_both_speak_against_a_class_are_one_sentence(toy, clip, explained):
+    found = explain_pictures(toy, clip, draws=1, explained=explained[0])
+    for shares, told in (
+        (Shares(-0.1, -0.2), "both halves speak against "),
+        (Shares(0.1, -0.2), "the lower half speaks against "),
+        (Shares(0.0, 0.0), "neither half alone matters."),
+    ):
+        assert told in describe(dataclasses.replace(found, shares=shares))[2]
 
 
 def test_clip_without_motion_has_no_map(toy, clip, explained):

@@ -90,7 +90,8 @@ def _describe_halves(explanation: Explanation) -> str:
         against = [name for name, fall in (("upper", shares.upper), ("lower", shares.lower)) if fall < 0]
         if not against:
             return f"{line}: neither half alone matters."
-        return f"{line}: the {' and the '.join(against)} half speaks against {explanation.class_name}."
+        who = f"the {against[0]} half speaks" if len(against) == 1 else "both halves speak"
+        return f"{line}: {who} against {explanation.class_name}."
     return f"{line}: {100 * shares.upper_share:.0f} % upper, {100 - 100 * shares.upper_share:.0f} % lower."
 
 
