@@ -25,7 +25,7 @@ from datasets.cached import unwritable_as_corpus_error
 from datasets.folders import locked
 from datasets.long_videos import LONG
 from datasets.records import Corpus
-from datasets.release import import_builder, known_corpora
+from datasets.release import find_release, import_builder, known_corpora
 from datasets.report import make_report
 from mer_jax.cli.command import run_command
 from mer_jax.errors import ConfigError, CorpusError
@@ -48,10 +48,11 @@ def find_manual_dir(corpus: str, given: str | None) -> str:
     """Returns where a corpus was unpacked: the folder that the user gave, or `$MER_MANUAL_DIR`.
 
     Raises:
-        ConfigError: Neither names one.
+        ConfigError: Neither names one, or no corpus has that name.
     """
     if manual_dir := given or os.environ.get("MER_MANUAL_DIR"):
         return manual_dir
+    find_release(corpus)  # or the message below would ask for the folder of a misspelt corpus
     raise ConfigError(
         f"no folder is given; expected --manual_dir or MER_MANUAL_DIR to name the one that {corpus} was unpacked into."
     )

@@ -93,6 +93,8 @@ def test_errors_are_one_message(tmp_path, capsys, monkeypatch):
     assert "samm has no variant '5clas'; did you mean '5class'" in capsys.readouterr().err
     assert run("samm") == 1
     assert "expected --manual_dir or MER_MANUAL_DIR" in capsys.readouterr().err
+    assert run("samn") == 1
+    assert "no corpus is called 'samn'; did you mean 'samm'" in capsys.readouterr().err
     write_casme2(tmp_path)
     monkeypatch.setenv("MER_MANUAL_DIR", str(tmp_path))
     assert run("casme2") == 0
