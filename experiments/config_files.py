@@ -54,7 +54,7 @@ def load_config(path: Path) -> Experiment:
     """
     spec = importlib.util.spec_from_file_location("config", path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is no config: expected a Python file, such as smic_ha.py")
+        raise ConfigError(f"{path} is not a config: expected a Python file, such as smic_ha.py")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -68,7 +68,7 @@ def load_config(path: Path) -> Experiment:
         raise ConfigError(f"{where}: {type(error).__name__}: {error}; mend the config file") from error
     if not isinstance(experiment, Experiment):
         raise ConfigError(
-            f"{path} is no config: expected a function get_config() that returns mer_jax.config.Experiment"
+            f"{path} is not a config: expected a function get_config() that returns mer_jax.config.Experiment"
         )
     return experiment
 

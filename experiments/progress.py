@@ -60,7 +60,7 @@ class FoldProgress:
         """Starts the fold at `epoch`, above 0 when it resumes from a checkpoint."""
         self._advance(epoch)
         if epoch:  # also of a fold that is done: it is tested again from there
-            self._run.say(f"{self._title}: goes on from the checkpoint of epoch {epoch}")
+            self._run.say(f"{self._title}: continues from the checkpoint of epoch {epoch}")
 
     def update(self, rows: list[dict[str, float]]) -> None:
         """Reports a chunk of epochs."""

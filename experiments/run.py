@@ -51,6 +51,6 @@ if __name__ == "__main__":
     sys.exit(
         run_command(
             lambda: main(sys.argv),
-            on_interrupt="interrupted; the same command with --resume goes on where this one stopped",
+            on_interrupt="interrupted; the same command with --resume continues where this one stopped",
         )
     )

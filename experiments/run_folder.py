@@ -85,7 +85,7 @@ class RunFolder:
         return checkpoint_folder(self.checkpoints, protocol, seed, fold)
 
     def open(self, argv: Sequence[str]) -> dict[str, Any]:
-        """Starts the run, or goes on with it.
+        """Starts or continues the run.
 
         Args:
             argv: the command, to be written down.
@@ -176,7 +176,7 @@ def read_config(run: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"{run} is no run folder: {error.strerror}: {path}; expected its config.json") from error
+        raise ConfigError(f"{run} is not a run folder: {error.strerror}: {path}; expected its config.json") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged: {error}; restore it, or choose another folder") from error
     if not is_sealed(config):
@@ -229,7 +229,7 @@ def check_workdir(workdir: Path, resume: bool) -> None:
 
     Args:
         workdir: as given by the user.
-        resume: whether a run in it may be gone on with.
+        resume: whether a run in it may be continued.
 
     Raises:
         ConfigError: it is a file, or holds a run and `resume` is False.
@@ -237,7 +237,7 @@ def check_workdir(workdir: Path, resume: bool) -> None:
     output_folder(workdir, "--workdir")
     if (workdir / "config.json").exists() and not resume:
         state = "a finished" if (workdir / FINISHED).exists() else "an unfinished"
-        raise ConfigError(f"{workdir} holds {state} run; add --resume to go on with it, or choose another --workdir")
+        raise ConfigError(f"{workdir} holds {state} run; add --resume to continue it, or choose another --workdir")
 
 
 def choose_workdir(experiment: Experiment, identity: str, resume: bool) -> Path:

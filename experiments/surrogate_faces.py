@@ -6,7 +6,7 @@
 Films people who do not exist in four laboratories, trains the network four times, each time without one of them, and
 tests it there; then it trains the weights that are handed on with people of all four, for the median of the epochs that
 were chosen. The recipe is in experiments/configs/surrogate_ha.py. With --check the result is compared with another
-folder, bit for bit; the exit code is 1 if it differs. Interrupted, the same command goes on where it stopped.
+folder, bit for bit; the exit code is 1 if it differs. Interrupted, the same command continues where it stopped.
 """
 
 import argparse
@@ -193,4 +193,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main, on_interrupt="interrupted; the same command goes on where it stopped"))
+    sys.exit(run_command(main, on_interrupt="interrupted; the same command continues where it stopped"))

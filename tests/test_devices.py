@@ -103,7 +103,7 @@ def test_a_run_killed_on_four_devices_goes_on_on_one(one, tmp_path):
     process.communicate(timeout=150)
     done = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
-    assert "goes on from the checkpoint of epoch" in done.stderr
+    assert "continues from the checkpoint of epoch" in done.stderr
     assert json.loads((tmp_path / "killed" / "config.json").read_text())["resumed"][0]["differs"] == ["device"]
     assert_same_numbers(tmp_path / "killed", one)
 

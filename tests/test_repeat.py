@@ -36,7 +36,9 @@ def test_every_config_comes_back_out_of_its_json(tmp_path, name):
 
 def test_what_cannot_be_repeated_is_told(tmp_path):
     experiment = load_config(find_config("smic_ha.py"))
-    with pytest.raises(ConfigError, match=r"is no run folder: No such file or directory: .*; expected its config.json"):
+    with pytest.raises(
+        ConfigError, match=r"is not a run folder: No such file or directory: .*; expected its config.json"
+    ):
         read_record(tmp_path / "none")
     with pytest.raises(ConfigError, match="has a field dropped, which Experiment lacks"):
         read_record(make_run(tmp_path, experiment, dropped=3))

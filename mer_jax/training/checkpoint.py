@@ -82,7 +82,7 @@ class FoldCheckpoints:
         if (free := shutil.disk_usage(self.folder).free) < needed:
             raise CheckpointError(
                 f"no room for a checkpoint in {self.folder}: {free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are "
-                "needed; make room, then the same command with --resume goes on"
+                "needed; make room, then the same command with --resume continues"
             )
         # Copied: the caller may give the buffers away.
         copy = jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
@@ -97,7 +97,7 @@ class FoldCheckpoints:
         except Exception as error:  # orbax has no common class for what a file system can do
             raise CheckpointError(
                 f"cannot write a checkpoint in {self.folder}: {_reason(error)}; see to the folder, then the same "
-                "command with --resume goes on"
+                "command with --resume continues"
             ) from error
         if not saved:  # orbax passes over an epoch that it believes to have
             raise CheckpointError(f"{self.folder} holds epoch {epoch} or a later one already; remove that folder")
@@ -157,7 +157,7 @@ class FoldCheckpoints:
                 if isinstance(error, MemoryError | OSError) and not isinstance(error, FileNotFoundError):
                     raise CheckpointError(
                         f"cannot read the checkpoint {self.folder}/{epoch}: {_reason(error)}; nothing was removed: see "
-                        "to the folder, then the same command with --resume goes on"
+                        "to the folder, then the same command with --resume continues"
                     ) from error
                 _LOG.warning("checkpoint %s/%d is damaged, trying an older one: %s", self.folder, epoch, _reason(error))
                 if jax.process_index() == 0:

@@ -137,7 +137,7 @@ def _shrink(program: Program, num_slots: int, may_shrink: bool, error: Exception
     raise MemoryLimitError(
         f"the device has no room for {num_slots // devices} folds at once, each of about "
         f"{program.lane_bytes() / 1e6:.0f} MB; use a lower --fold_parallel, then a lower --config.batch_size or "
-        "--config.model.features; --resume goes on from the checkpoints"
+        "--config.model.features; --resume continues from the checkpoints"
     ) from error
 
 
