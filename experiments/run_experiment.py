@@ -130,7 +130,7 @@ def _run_stages(
     variant = find_release(experiment.corpus).find_variant(experiment.variant or None)
     check_num_classes(experiment.model, variant.scheme.class_names)
     if options.workdir:
-        check_workdir(options.workdir, options.resume)
+        check_workdir(options.workdir, options.resume, experiment)
     if not is_baseline(experiment.model) and jax.default_backend() == "cpu":
         start_loading()  # the compiler works while the corpus is prepared
     with first_process_first():

@@ -103,10 +103,7 @@ class RunFolder:
         if config_path.exists():
             config = read_config(self.path)
             if config["fingerprint"] != self.fingerprint:
-                raise ConfigError(
-                    f"{self.path} holds another experiment: {_first_difference(config, self._config)}; "
-                    "choose another --workdir"
-                )
+                raise _hold_another(self.path, _first_difference(config, self._config))
             return self._go_on(config_path, config, argv)
         self.path.mkdir(parents=True, exist_ok=True)
         config["started"] = _now()
@@ -224,20 +221,27 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def check_workdir(workdir: Path, resume: bool) -> None:
+def check_workdir(workdir: Path, resume: bool, experiment: Experiment) -> None:
     """Refuses a `--workdir` that cannot be used, before anything is computed.
 
     Args:
         workdir: as given by the user.
         resume: whether a run in it may be continued.
+        experiment: that is to be run.
 
     Raises:
-        ConfigError: it is a file, or holds a run and `resume` is False.
+        ConfigError: it is a file, or holds a run and `resume` is False, or holds one of another experiment.
     """
     output_folder(workdir, "--workdir")
-    if (workdir / "config.json").exists() and not resume:
+    if not (workdir / "config.json").exists():
+        return
+    if not resume:
         state = "a finished" if (workdir / FINISHED).exists() else "an unfinished"
         raise ConfigError(f"{workdir} holds {state} run; add --resume to continue it, or choose another --workdir")
+    # The name decides nothing; checksum and clips of a pretrained model are known when it is loaded.
+    known = {key: value for key, value in experiment.to_dict().items() if key not in ("name", "pretraining")}
+    if difference := _first_difference(read_config(workdir), {"experiment": known}):
+        raise _hold_another(workdir, difference)
 
 
 def choose_workdir(experiment: Experiment, identity: str, resume: bool) -> Path:
@@ -307,6 +311,10 @@ def _git_commit() -> str:
         return "unknown: git tells none"
     commit, status = (each.stdout.strip() for each in run)
     return f"{commit}, with uncommitted changes" if status else commit
+
+
+def _hold_another(path: Path, difference: str) -> ConfigError:
+    return ConfigError(f"{path} holds another experiment: {difference}; choose another --workdir")
 
 
 def _first_difference(got: dict, expected: dict, prefix: str = "") -> str:

@@ -60,6 +60,7 @@ def test_command_says_which_networks_cannot_take_so_few_frames(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["LinearFlow"], "LinearFlow is a baseline, which has no layers; expected a network"),
         (["HybridAtention3DNet"], "did you mean 'HybridAttention3DNet'"),
         (["--frames", "0"], "got --frames=0; expected a whole number, 1 or more"),
         (["DualPath3DNet", "--frames", "3"], "got a clip of 3 frames"),

@@ -1,6 +1,7 @@
 """The run folder's bookkeeping; what it does in a real run is in test_run.py."""
 
 import contextlib
+import dataclasses
 import json
 import os
 
@@ -111,7 +112,15 @@ def test_a_loss_that_is_no_number_is_null_in_the_history(clips, tmp_path):
 def test_workdir_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"got --workdir .*, which is a file; expected a folder"):
-        check_workdir(tmp_path / "file", resume=False)
+        check_workdir(tmp_path / "file", False, make_experiment())
+
+
+def test_workdir_of_another_experiment_is_refused_before_the_clips_are_there(clips, tmp_path):
+    experiment = make_experiment()
+    RunFolder(tmp_path, experiment, clips).open(["first"])
+    check_workdir(tmp_path, True, dataclasses.replace(experiment, name="renamed"))
+    with pytest.raises(ConfigError, match=r"holds another experiment: experiment.batch_size is \d+ there and 5 here"):
+        check_workdir(tmp_path, True, dataclasses.replace(experiment, batch_size=5))
 
 
 # The forked child executes nothing of JAX, which other tests have loaded.

@@ -22,12 +22,15 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
 
 
 def _models(flags: argparse.Namespace) -> None:
+    from mer_jax import baselines
     from mer_jax.models import find_model
     from mer_jax.training import cost
 
     for name in ("frames", "batch"):
         if getattr(flags, name) < 1:
             raise MerError(f"got --{name}={getattr(flags, name)}; expected a whole number, 1 or more")
+    if flags.name in baselines.__all__:
+        raise MerError(f"{flags.name} is a baseline, which has no layers; expected a network, see `mer models`")
     if flags.name:
         model = find_model(flags.name)()
         print(cost.format_layers(cost.list_layers(model, flags.frames)))
