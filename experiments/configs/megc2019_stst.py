@@ -8,7 +8,7 @@ DIR is then their folder.
 Purpose: a tiny network of the motion from onset to apex, to compare with networks of whole clips; the apex is
 annotated, and spotted in SMIC. Batch, epochs and learning rate are those of its authors, who neither weight classes nor
 mirror clips, and test the last epoch.
-Time: TIME
+Time: at most 14 minutes of training on two cores (benchmarks.configs, 2026-11-27).
 Expect: not known: it was run neither on the surrogate nor on a licensed copy. Always answering negative gives
 .566 (250 of 442 clips). Its authors print a UF1 of .7353 under `loso`; the UAR of their predictions is .7186,
 not the printed .7605. Their PyTorch version gives .7209 and .7250.
