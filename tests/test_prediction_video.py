@@ -309,7 +309,7 @@ def test_longer_videos_are_spotted(folder, tmp_path, capsys):
     arguments = ["predict", str(tmp_path), "--model", str(folder), "--out", str(tmp_path / "out"), "--no-overlay"]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "nothing.avi: 0 intervals"
+    assert lines[0] == "nothing.avi: 0 intervals; no face in any of 120 frames"
     assert lines[1].startswith("talk.avi: 0 intervals, ")
     assert "1 speech" in lines[1]
     for name in ("nothing", "talk"):
