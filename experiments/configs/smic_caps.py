@@ -6,7 +6,8 @@ Purpose: what the apex frame alone tells, without any motion; the apex is spotte
 rate are the authors'; theirs falls by a tenth with each epoch, here as a cosine. They draw neighbours of the apex until
 classes are equal, here classes are weighted. They choose the epoch by the test.
 Time: at most 7 minutes of training on two cores (benchmarks.configs, 2026-11-27).
-Expect: not known: it was not run. Always answering negative gives .427 (70 of 164 clips).
+Expect: accuracy .335 under `subject`, which is chance, on the SURROGATE (medium, seed 0); not run on a licensed copy.
+Always answering negative gives .427 (70 of 164 clips). An apex alone does not show what has moved.
 """
 
 from mer_jax.config import Experiment, Optimization
