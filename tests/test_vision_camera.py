@@ -74,4 +74,4 @@ def test_a_camera_that_is_not_there_is_refused():
         record_camera(77)
     with pytest.raises(DecodeError, match=r"camera http://me:\*\*\*@127.0.0.1:1/x\?pwd=\*\*\* cannot be opened"):
         record_camera("http://me:secret@127.0.0.1:1/x?pwd=secret")
-    assert find_clips("camera:rtsp://me:secret@host/x").clips[0].name == "camera:rtsp://me:***@host/x"
+    assert find_clips("camera:rtsp://me:secret@host/x", 1.0).clips[0].name == "camera:rtsp://me:***@host/x"

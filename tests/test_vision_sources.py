@@ -77,6 +77,13 @@ def test_a_folder_without_clips_says_what_is_there(tmp_path):
         find_clips(str(tmp_path))
 
 
+def test_a_camera_is_offered_only_where_one_is_taken():
+    with pytest.raises(DecodeError, match=r"nothing.mp4 does not exist; expected a video, a folder, or camera"):
+        find_clips("nothing.mp4", 1.0)
+    with pytest.raises(DecodeError, match=r"nothing.mp4 does not exist; expected a video or a folder$"):
+        find_clips("nothing.mp4")
+
+
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     touch(tmp_path / "clips" / "a.mp4")

@@ -68,25 +68,25 @@ def open_frames(path: str | Path) -> FrameSource:
     return VideoFrames(path)
 
 
-def find_clips(source: str, seconds: float = 5.0) -> FoundClips:
+def find_clips(source: str, seconds: float | None = None) -> FoundClips:
     """Finds the clips of a source.
 
     Args:
-        source: A video, a folder of frames, a folder of such videos and folders, or `camera[:NUMBER|:ADDRESS]`. Links
-            to folders are followed, hidden files ignored.
+        source: A video, a folder of frames, a folder of such videos and folders, or, with `seconds`,
+            `camera[:NUMBER|:ADDRESS]`. Links to folders are followed, hidden files ignored.
         seconds: How long a camera is recorded.
 
     Raises:
         DecodeError: The source does not exist, or contains neither videos nor frames.
     """
     word, _, device = source.partition(":")
-    if word == "camera":
+    if word == "camera" and seconds is not None:
         number = int(device or 0) if device.isdecimal() or not device else device
         return FoundClips((ClipSource(hide_password(source), "video", lambda: record_camera(number, seconds)),))
     root = Path(source).expanduser()
     if not root.exists():
-        shown = hide_password(source)
-        raise DecodeError(f"{shown} does not exist; expected a video, a folder, or camera[:NUMBER|:ADDRESS]")
+        expected = "a video or a folder" if seconds is None else "a video, a folder, or camera[:NUMBER|:ADDRESS]"
+        raise DecodeError(f"{hide_password(source)} does not exist; expected {expected}")
     if root.is_file():
         return FoundClips((_entry(root, root.name),))
     clips: set[Path] = set()
