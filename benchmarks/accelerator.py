@@ -137,7 +137,7 @@ def _bytes(compiled: Any) -> float:
 
 def main() -> None:
     """Prints the tables and, if asked, writes JSON."""
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, batch=80, rounds=7)
     parser.add_argument("--folds", type=int, default=16, help="folds in the printed command of benchmarks.protocol")
     parser.add_argument("--anyway", action="store_true", help="run without an accelerator too")
     parser.add_argument("--trace", type=Path, help="write a profile of each program below this folder")

@@ -7,15 +7,13 @@ two seconds, head, light, lips and eyes keep moving before and after the express
 of the surrogate is known, while that of a real face is a coder's judgement: these errors are a lower bound.
 """
 
-import argparse
 import dataclasses
 import json
 import statistics
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import describe_machine, format_table
+from benchmarks.timing import describe_machine, format_table, make_parser
 from datasets.surrogate.camera import Camera
 from datasets.surrogate.identity import sample_subject
 from datasets.surrogate.scenario import DIFFICULTIES, UNIT_SETS, ClipSpec, sample_clip
@@ -85,12 +83,11 @@ def measure(plan, half_interval: int | None, count: int, difficulty: str, seed: 
 
 def main() -> None:
     """Prints the table and optionally writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--videos", type=int, default=8)
     parser.add_argument("--difficulties", nargs="+", choices=DIFFICULTIES, default=("medium", "real"))
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     half = round(HALF_INTERVAL_S * GEOMETRY.fps)
     results, rows = [], []

@@ -63,7 +63,7 @@ def make_step(model, data: Data, batch: int, augmented: bool):
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    arguments = make_parser(__doc__).parse_args()
+    arguments = make_parser(__doc__, batch=80, rounds=7).parse_args()
     kept = keep_freed_memory()  # before JAX has threads
     clips = make_clips(10)
     data = jax.device_put(Data(pictures=clips.pictures, label=clips.label))

@@ -10,7 +10,6 @@ Baselines have no epochs: their features and one fold are timed. Rendering and p
 --write puts the bound into the docstring of each config, in the line that begins with `Time:`.
 """
 
-import argparse
 import ast
 import contextlib
 import dataclasses
@@ -26,7 +25,7 @@ import jax
 import numpy as np
 
 import mer_jax
-from benchmarks.timing import describe_machine, format_table
+from benchmarks.timing import describe_machine, format_table, make_parser
 from datasets.release import find_release
 from experiments.config_files import CONFIG_FOLDER, find_config, load_config
 from mer_jax.cli.command import run_command
@@ -188,11 +187,10 @@ def write_time(path: Path, minutes: int, today: datetime.date) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints a line for each config as it is measured and, if asked, writes docstrings and JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="configs, such as smic_ha (default: all)")
     parser.add_argument("--epochs", type=int, default=2, help="timed epochs after the first one (default: 2)")
     parser.add_argument("--write", action="store_true", help="write each bound into the docstring of its config")
-    parser.add_argument("--json", type=Path, help="file to write all figures to")
     given = parser.parse_args(arguments)
     if given.epochs < 1:
         parser.error(f"got --epochs {given.epochs}; expected 1 or more")

@@ -15,12 +15,10 @@ Prints for each kind of interval and each score the lowest and the mean coverage
 where the coverage was lowest. `--few` prints the same for `people_intervals` with 2 to 12 people.
 """
 
-import argparse
 import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +26,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
-from benchmarks.timing import report
+from benchmarks.timing import make_parser, report
 from datasets.surrogate import casme2, samm, smic
 from mer_jax.evaluation.intervals import people_intervals, wilson_interval
 from mer_jax.evaluation.results import STATISTICS
@@ -200,12 +198,11 @@ def summarize_cells(cells: list[Cell], label: str, **options: Any) -> list[dict[
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--samples", type=int, default=1000, help="samples at each point of the grid (%(default)s)")
     parser.add_argument("--draws", type=int, default=400, help="of each bootstrap; 0 leaves them out (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (%(default)s)")
     parser.add_argument("--few", action="store_true", help="people_intervals for 2 to 12 people")
-    parser.add_argument("--json", type=Path, help="file to write all figures to")
     arguments = parser.parse_args()
     options = {"samples": arguments.samples, "draws": arguments.draws, "seed": arguments.seed}
     rows = []

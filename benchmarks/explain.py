@@ -12,7 +12,6 @@ the amount of motion in each cell, which knows nothing of the network.
   still face, highest first, four cells at a time; low deletion and high insertion are good
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -26,7 +25,7 @@ import numpy as np
 from jaxtyping import Bool
 from scipy.ndimage import distance_transform_edt
 
-from benchmarks.timing import describe_machine, format_table
+from benchmarks.timing import describe_machine, format_table, make_parser
 from datasets.load import load_corpus
 from datasets.surrogate.corpus import CORPORA
 from datasets.surrogate.plan import CorpusOptions
@@ -236,12 +235,11 @@ def _format(found: Sequence[dict[str, dict[str, Any]]]) -> str:
 
 def main() -> None:
     """Prints the tables and optionally writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--data_dir")
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     experiment, protocol, cases = collect_cases(given.run, given.clips, given.data_dir)
     view = find_view(experiment.model).name

@@ -51,7 +51,7 @@ def work(names: Sequence[str], per_subject: int, batch: int, rounds: int) -> Non
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__, rounds=3)
+    parser = make_parser(__doc__, batch=80, rounds=3)
     parser.add_argument("--per_subject", type=int, default=2, help="clips of each of 16 subjects")
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="these networks")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

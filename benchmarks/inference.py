@@ -12,7 +12,7 @@ from mer_jax.system.machine import keep_freed_memory
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    arguments = make_parser(__doc__).parse_args()
+    arguments = make_parser(__doc__, batch=80, rounds=7).parse_args()
     kept = keep_freed_memory()  # before JAX has threads
     peak = matrix_product_rate()
     names = [*paper_net.implementations(), "direct"]

@@ -22,7 +22,7 @@ from mer_jax.training.batches import Data, Items, load_batch
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    arguments = make_parser(__doc__).parse_args()
+    arguments = make_parser(__doc__, batch=80, rounds=7).parse_args()
     keep_freed_memory()  # before JAX has threads
     clips, batch = make_clips(10), arguments.batch
     faces = clips.pictures

@@ -8,7 +8,6 @@ depend on the load of the machine, which is printed. So the same frames are anal
 and as fast as it goes, and the processor time of each is taken: on a free core a frame waits no longer than that.
 """
 
-import argparse
 import json
 import os
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import describe_machine, format_table
+from benchmarks.timing import describe_machine, format_table, make_parser
 from datasets.surrogate.casme_squared import FEELING_COUNTS, GEOMETRY
 from datasets.surrogate.emotions import EMOTION_SETS
 from datasets.surrogate.identity import sample_subject
@@ -101,12 +100,11 @@ def measure_processor(path: Path, model: TrainedModel) -> dict[str, dict[str, in
 
 def main() -> None:
     """Prints the latency table and, if asked, writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--video", type=Path, help="play this one instead of rendering one")
     parser.add_argument("--model", help="default: that of the library")
     parser.add_argument("--keep", type=Path, help="folder for the rendered video, which another run then plays")
-    parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, load(choose_model(flags.model)) as model:
         path = flags.video

@@ -9,7 +9,6 @@ tree, sampled twice a second. Where the seconds go is what the run itself record
 is left of the whole is set-up. Linux only.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import describe_machine, format_table
+from benchmarks.timing import describe_machine, format_table, make_parser
 from experiments.timings import FILE_NAME
 
 ROOT = Path(__file__).parents[1]
@@ -99,8 +98,7 @@ def stage_rows(results: list[dict[str, Any]]) -> list[list[str]]:
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
+    parser = make_parser(__doc__)
     parser.add_argument("--keep", type=Path, help="folder for the clone, which is then kept")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

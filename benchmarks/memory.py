@@ -35,7 +35,7 @@ def work(implementation: str, batch: int, keep: bool) -> None:
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__, rounds=1)
+    parser = make_parser(__doc__, batch=80)
     parser.add_argument("--direct", action="store_true", help="measure XLA's own convolution too (21 GB at batch 80)")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)

@@ -97,7 +97,7 @@ def _format(key: str, value: Any) -> str:
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, batch=80)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--protocols", nargs="+", default=["paper", "loso"])
     parser.add_argument("--epochs", type=int, default=200)

@@ -34,7 +34,7 @@ CLIPS_EACH = 9
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, rounds=7)
     parser.add_argument("--people", type=int, default=2, help="rendered people in each laboratory (default: 2)")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)

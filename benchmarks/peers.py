@@ -108,7 +108,7 @@ def _read(process: subprocess.Popen, name: str) -> list[str]:
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__, rounds=5)
+    parser = make_parser(__doc__, batch=80, rounds=5)
     parser.add_argument("--inference", action="store_true", help="time prediction instead of training steps")
     parser.add_argument("--only", nargs="*", choices=PEERS, help="these peers (default: all that are installed)")
     parser.add_argument("--worker", choices=PEERS, help=argparse.SUPPRESS)

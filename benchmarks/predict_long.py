@@ -8,7 +8,6 @@ importing, loading the model and opening the file count. The first result is the
 prints.
 """
 
-import argparse
 import json
 import os
 import resource
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.live import render
-from benchmarks.timing import describe_machine, format_table
+from benchmarks.timing import describe_machine, format_table, make_parser
 from mer_jax.spotting.interval import EXPRESSIONS
 from mer_jax.vision.libraries import cv2
 from mer_jax.vision.video import VideoFrames
@@ -68,11 +67,10 @@ def predict(video: Path, out: Path, *, overlay: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--overlay", action="store_true", help="with overlay.webm, as the command writes by default")
     parser.add_argument("--keep", type=Path, help="folder for the videos, which another run then takes")
-    parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = flags.keep or Path(temporary)

@@ -19,7 +19,7 @@ from mer_jax.system.machine import keep_freed_memory
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__, rounds=3)
+    parser = make_parser(__doc__, batch=80, rounds=3)
     parser.add_argument("--folds", type=int, default=16)
     parser.add_argument("--per_subject", type=int, default=10, help="clips of each subject")
     parser.add_argument("--together_only", action="store_true", help="do not run folds one after another")

@@ -167,7 +167,7 @@ def _threads(job: Job) -> str:
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__, rounds=3)
+    parser = make_parser(__doc__, batch=80, rounds=3)
     parser.add_argument("--folds", type=int, default=6, help="the first folds of each protocol; 0: all (default: 6)")
     parser.add_argument("--epochs", type=int, default=40, help="of networks on motion features (default: 40)")
     parser.add_argument("--clip_epochs", type=int, default=5, help="of networks on clips, with --batch (default: 5)")

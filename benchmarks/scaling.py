@@ -30,7 +30,7 @@ def time_devices(number: int, per_subject: int, rounds: int, batch: int) -> None
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__, rounds=3)
+    parser = make_parser(__doc__, batch=80, rounds=3)
     parser.add_argument("--per_subject", type=int, default=5, help="clips of each of 16 subjects at x1")
     parser.add_argument(
         "--factors", type=int, nargs="+", default=(1, 2, 4, 8), help="multiples of the clips; numbers of devices"

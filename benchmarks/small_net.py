@@ -117,7 +117,7 @@ def measure(programs: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dic
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, rounds=7)
     parser.add_argument("--batches", type=int, nargs="+", default=[20, 256], help="numbers of clips (default: 20 256)")
     arguments = parser.parse_args()
     keep_freed_memory()

@@ -8,7 +8,6 @@ expression. They are rendered, encoded, read again and spotted as `mer predict` 
 4242 (this benchmark refuses it) and on rendered people of seeds 9001 to 9024. A video takes some minutes to render.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import describe_machine, format_table
+from benchmarks.timing import describe_machine, format_table, make_parser
 from datasets.surrogate.casme_squared import FEELING_COUNTS, GEOMETRY
 from datasets.surrogate.emotions import EMOTION_SETS
 from datasets.surrogate.identity import sample_subject
@@ -131,13 +130,12 @@ def describe(difficulty: str, scores: SpottingScores) -> list[list[str]]:
 
 def main() -> None:
     """Prints the tables of scores and, if asked, writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--difficulty", nargs="+", default=["medium", "real"], choices=sorted(DIFFICULTIES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--videos", type=int, default=4, help="with expressions, for each seed and difficulty")
     parser.add_argument("--still", type=int, default=4, help="without expressions, for each seed and difficulty")
     parser.add_argument("--keep", type=Path, help="folder for the rendered videos, which another run then reads")
-    parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     if TUNING_SEED in flags.seeds:
         parser.error(f"the rules were tuned on seed {TUNING_SEED}; expected other seeds")

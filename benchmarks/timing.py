@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -126,11 +127,25 @@ def format_table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def make_parser(docstring: str, *, batch: int = 80, rounds: int = 7) -> argparse.ArgumentParser:
-    """Makes a parser with the flags that every benchmark has."""
-    parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=batch, help=f"clips in a batch (default: {batch})")
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"timed runs of each (default: {rounds})")
+def make_parser(
+    docstring: str | None, *, batch: int | None = None, rounds: int | None = None
+) -> argparse.ArgumentParser:
+    """Makes a parser with the flags that benchmarks share.
+
+    Args:
+        docstring: Of the benchmark, shown as its help.
+        batch: Default of `--batch`; None where there is no such flag.
+        rounds: Default of `--rounds`; likewise.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{Path(sys.argv[0]).stem}",
+        description=docstring,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if batch is not None:
+        parser.add_argument("--batch", type=int, default=batch, help="clips in a batch (default: %(default)s)")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds, help="timed runs of each (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     return parser
 

@@ -14,7 +14,7 @@ from mer_jax.system.machine import keep_freed_memory
 
 def main() -> None:
     """Prints the table and, if asked, writes JSON."""
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, batch=80, rounds=7)
     parser.add_argument("--direct", action="store_true", help="time XLA's own convolution too")
     arguments = parser.parse_args()
     kept = keep_freed_memory()  # before JAX has threads

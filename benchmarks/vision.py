@@ -11,7 +11,6 @@ the distance of the head's points from their position in the onset crop after re
 DLIB_LANDMARKS names its 68-point predictor, both run on the same frames; neither is a dependency.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import describe_machine, format_table
+from benchmarks.timing import describe_machine, format_table, make_parser
 from datasets.surrogate.camera import Camera, encode_frame
 from datasets.surrogate.identity import sample_subject
 from datasets.surrogate.renderer import FaceRenderer, FaceState
@@ -167,10 +166,8 @@ def measure_dlib(
 
 def main() -> None:
     """Prints the table and optionally writes JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__, rounds=5)
     parser.add_argument("--clips", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     camera = Camera(GEOMETRY.shape, GEOMETRY.noise)
