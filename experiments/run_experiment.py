@@ -36,7 +36,7 @@ from mer_jax.system.machine import keep_freed_memory, share_processors
 from mer_jax.system.stages import record_stages, seconds_since_start, stage
 from mer_jax.training.baseline import check_baseline
 from mer_jax.training.pretrained import check_pretrained
-from mer_jax.training.program import check_clips, check_model, check_num_classes
+from mer_jax.training.program import check_clips, check_crop, check_model, check_num_classes
 from mer_jax.training.train import Results, fingerprint, is_baseline, make_plans, train
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def _run_stages(
         )
     else:
         check_baseline(experiment.model, experiment.vision.num_frames)
+    check_crop(experiment.model, experiment.vision.crop)
     variant = find_release(experiment.corpus).find_variant(experiment.variant or None)
     check_num_classes(experiment.model, variant.scheme.class_names)
     if options.workdir:

@@ -315,6 +315,10 @@ TYPING_ERRORS = [
     (["--config", "smic_ha.py", "--resum"], "Did you mean: resume"),
     (["--config", "smic_ha.py", "--config.vision.num_frames=4"], "got a clip of 4 frames"),
     (["--config", "smic_ha.py", "--config.model.num_classes=5"], "answers 5; set --config.model.num_classes=3"),
+    *(
+        (["--config", f"smic_{name}.py", "--config.vision.crop=eyes"], "set --config.vision.crop=onset, or choose")
+        for name in ("ht", "laenet", "dualatme", "fusei")
+    ),
     (["--config", "smic_ha.py", "--jobs=0"], "jobs"),
     (
         ["--config", "smic_ha.py", "--config.model.kernel_size=(3,3)"],

@@ -39,6 +39,9 @@ def area_weights(old: int, new: int) -> Float32[np.ndarray, "{new} {old}"]:
     return (np.clip(overlap, 0, None) * (new / old)).astype(np.float32)
 
 
+UNFIT_CROPS = ("eyes",)  # crops of `VisionOptions` in which parts of the face lie elsewhere than here
+
+
 def eyes_and_mouth(
     upper: Float[Array, "*b 64 128 c"], lower: Float[Array, "*b 64 128 c"]
 ) -> tuple[Float[Array, "*b 32 32 c"], Float[Array, "*b 32 32 c"]]:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.cbam import ConvBlockAttention
 from mer_jax.blocks.inception import Inception
-from mer_jax.blocks.region import join_areas
+from mer_jax.blocks.region import UNFIT_CROPS, join_areas
 from mer_jax.blocks.small_pool import max_pool
 from mer_jax.data.views import check_motion
 from mer_jax.typing import Logits
@@ -40,6 +40,7 @@ class DualATME(nn.Module):
     """
 
     view: ClassVar[str] = "motion"
+    unfit_crops: ClassVar[tuple[str, ...]] = UNFIT_CROPS
 
     num_classes: int = 3
     features: tuple[int, int] = (6, 12)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from mer_jax.blocks.patch_conv import PatchConv
-from mer_jax.blocks.region import join_areas
+from mer_jax.blocks.region import UNFIT_CROPS, join_areas
 from mer_jax.blocks.tiles import split_tiles
 from mer_jax.blocks.transformer import TransformerLayer
 from mer_jax.data.views import check_motion
@@ -48,6 +48,7 @@ class HTNet(nn.Module):
     """
 
     view: ClassVar[str] = "motion"
+    unfit_crops: ClassVar[tuple[str, ...]] = UNFIT_CROPS
 
     num_classes: int = 3
     dim: int = 128

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from mer_jax.blocks.conv_pool import Convolution, ConvReluPool
-from mer_jax.blocks.region import eyes_and_mouth
+from mer_jax.blocks.region import UNFIT_CROPS, eyes_and_mouth
 from mer_jax.data.views import check_halves
 from mer_jax.typing import Logits
 
@@ -38,6 +38,7 @@ class IntermediateMicroExpFuseNet(nn.Module):
     """
 
     view: ClassVar[str] = "halves"
+    unfit_crops: ClassVar[tuple[str, ...]] = UNFIT_CROPS
 
     num_classes: int = 3
     conv: Convolution = Convolution(32, (15, 3, 3), (3, 3, 3))

@@ -1,8 +1,10 @@
 """LAENet, with choices of this project's own."""
 
+from typing import ClassVar
+
 from jaxtyping import Array, Num
 
-from mer_jax.blocks.region import blank_eyes
+from mer_jax.blocks.region import UNFIT_CROPS, blank_eyes
 from mer_jax.data.views import check_motion
 from mer_jax.models.ststnet import STSTNet
 from mer_jax.typing import Logits
@@ -23,6 +25,8 @@ class LAENet(STSTNet):
     two rectangles, set to no motion, where they lie in the crop `onset`, and not in the crop `eyes`. No pre-training on
     macro-expressions.
     """
+
+    unfit_crops: ClassVar[tuple[str, ...]] = UNFIT_CROPS
 
     def __call__(self, motion: Num[Array, "..."], *, is_training: bool) -> Logits:
         """Maps the motion features of each clip to logits, see `STSTNet`."""

@@ -118,6 +118,23 @@ def check_model(model: nn.Module, num_frames: int) -> None:
         )
 
 
+def check_crop(model: Any, crop: str) -> None:
+    """Validates that a model finds the parts of a face where a crop puts them.
+
+    Args:
+        model: A network or a baseline; its attribute `unfit_crops` names crops that it cannot take.
+        crop: See `VisionOptions`.
+
+    Raises:
+        ConfigError: It cuts out parts of the face, which lie elsewhere in that crop.
+    """
+    if crop in getattr(model, "unfit_crops", ()):
+        raise ConfigError(
+            f"got --config.vision.crop={crop} with {type(model).__name__}, which cuts out parts of the face where they "
+            "lie in the crop onset; set --config.vision.crop=onset, or choose another model"
+        )
+
+
 def check_clips(model: Any, clips: Clips) -> None:
     """Validates that clips are what a model takes.
 
