@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Callable
 
-from mer_jax.cli.command import expand_path
+from mer_jax.cli.command import expand_path, split_names
+from mer_jax.cli.score import add_scoring_options
 from mer_jax.errors import ConfigError, MerError
 
 
@@ -13,25 +14,21 @@ def declare(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], N
         "run", type=expand_path, help="a run folder with folds.json, or the predictions.csv of any system"
     )
     parser.add_argument("--protocols", default="", help="only these, separated by commas (default: all)")
-    parser.add_argument(
-        "--classes", default="", help="all class names, separated by commas, if a predictions.csv lacks some"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_scoring_options(parser)
     return _audit
 
 
 def _audit(flags: argparse.Namespace) -> None:
     from mer_jax.evaluation.audit import audit_predictions, audit_run, describe_audit
 
-    protocols = [name.strip() for name in flags.protocols.split(",")] if flags.protocols else []
+    protocols = split_names(flags.protocols)
     run = flags.run
     if run.is_dir():
         if flags.classes:
             raise ConfigError("got --classes with a run folder, which names its classes; expected a predictions.csv")
         checks = audit_run(run, protocols=protocols)
     else:
-        names = [name.strip() for name in flags.classes.split(",")] if flags.classes else []
-        checks = audit_predictions(run, protocols=protocols, class_names=names)
+        checks = audit_predictions(run, protocols=protocols, class_names=split_names(flags.classes))
     if flags.json:
         import dataclasses
         import json

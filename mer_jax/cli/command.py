@@ -45,6 +45,11 @@ def expand_path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Splits a comma-separated list of names on the command line; () for an empty text."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
 def refuse_stream(source: str) -> None:
     """Refuses an address or a camera where only a file or a folder is taken.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mer_jax.cli.command import expand_path
+from mer_jax.cli.command import expand_path, split_names
 
 if TYPE_CHECKING:
     from mer_jax.evaluation.results import ProtocolResult
@@ -42,5 +42,5 @@ def read_results(path: Path, flags: argparse.Namespace) -> "tuple[ProtocolResult
     """Reads a predictions file, or that of a run folder, with the options of `add_scoring_options`."""
     from mer_jax.evaluation.predictions import read_predictions
 
-    names = tuple(name.strip() for name in flags.classes.split(",")) if flags.classes else ()
+    names = split_names(flags.classes)
     return read_predictions(path / "predictions.csv" if path.is_dir() else path, class_names=names)
