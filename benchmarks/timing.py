@@ -130,7 +130,7 @@ def format_table(header: list[str], rows: list[list[str]]) -> str:
 def make_parser(
     docstring: str | None, *, batch: int | None = None, rounds: int | None = None
 ) -> argparse.ArgumentParser:
-    """Makes a parser with the flags that benchmarks share.
+    """Creates an argument parser with the common benchmark flags.
 
     Args:
         docstring: Of the benchmark, shown as its help.

@@ -132,7 +132,7 @@ runpy.run_module("experiments.run", run_name="__main__", alter_sys=True)
 
 @pytest.fixture
 def start_two():
-    """Starts two processes of one run; ends both where the test has failed to."""
+    """Starts a run with two processes, and kills those that are still alive after the test."""
     started = []
 
     def start(data_dir, folder, *arguments, **program):

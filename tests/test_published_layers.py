@@ -1,4 +1,4 @@
-"""Networks against their layers written again in NumPy and float64, in the order of the authors' code."""
+"""Compares networks with NumPy float64 reference implementations in the layer order of the authors' code."""
 
 import math
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow  # seconds a network
 
 
 def run(model):
-    """Inputs, parameters and statistics in float64, and what the network answers; no value is a first one."""
+    """Returns random inputs, perturbed variables (both float64) and the logits of the network for them."""
     keys = jax.random.split(jax.random.key(1), 2)
     inputs = [jax.random.uniform(keys[0], each.shape, minval=-1.0) for each in input_shapes(model, 18, batch=2)]
     variables = jax.jit(lambda key: model.init(key, *inputs, is_training=False))(keys[1])

@@ -255,7 +255,7 @@ def test_a_name_that_is_not_utf_8_can_be_opened(tmp_path):
 
 @pytest.fixture
 def grabs(monkeypatch):
-    """Indices of all grabbed frames, in order."""
+    """Records the index of every frame that OpenCV grabs, in order."""
     numbers, grab = [], video._Reader.grab
 
     def counted(reader):

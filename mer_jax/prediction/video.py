@@ -131,7 +131,9 @@ class WatchedFace:
 
 
 def read_clock(frames: FrameSource, frame_rate: float | None = None) -> Clock:
-    """Returns a function from a frame index to its time in seconds, from 0, which decodes no further than needed.
+    """Returns a function that maps a frame index to its time in seconds from the start of the video.
+
+    It decodes only up to that frame.
 
     Args:
         frames: The video.
@@ -155,7 +157,7 @@ def read_clock(frames: FrameSource, frame_rate: float | None = None) -> Clock:
 
 
 def read_times(frames: FrameSource, frame_rate: float | None = None) -> Float64[np.ndarray, " t"]:
-    """Returns the time of every frame in seconds, from 0; see `read_clock`."""
+    """Returns the time of every frame in seconds from the start of the video; see `read_clock`."""
     return np.array([*map(read_clock(frames, frame_rate), range(len(frames)))], np.float64)
 
 

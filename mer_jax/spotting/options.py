@@ -77,5 +77,5 @@ class SpottingOptions:
 
     @property
     def longest_wait_s(self) -> float:
-        """Longest time between a frame and the report of an interval that contains it, in seconds."""
+        """Maximum detection latency in seconds: from a frame until an interval containing it is reported."""
         return self.window_s + self.hop_s

@@ -1,4 +1,4 @@
-"""Waiting for work in other threads and processes, in a way that Ctrl-C always ends."""
+"""Interruptible waiting for futures."""
 
 from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
@@ -9,13 +9,13 @@ SIGNAL_S = 0.5
 
 
 def wait_for_first_error(futures: Iterable[Future]) -> list[BaseException]:
-    """Waits until all work is done, or some of it has failed.
+    """Waits until all futures are done or one of them has failed.
 
     Args:
-        futures: The work; none of it is cancelled here.
+        futures: Futures of an executor; none of them is cancelled.
 
     Returns:
-        What it failed with; empty where all is done.
+        Exceptions of the failed futures; empty if all of them succeeded.
 
     Raises:
         KeyboardInterrupt: The process was interrupted while it waited, whichever thread was handed the signal.

@@ -18,7 +18,7 @@ from mer_jax.training.program import check_clips
 
 
 def check_baseline(model: Any, num_frames: int) -> None:
-    """Validates that a baseline can take clips, before any clip is read: by the features of a black one.
+    """Validates a baseline by computing the features of one black clip, before the corpus is read.
 
     Args:
         model: One of `mer_jax.baselines`.

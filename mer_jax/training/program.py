@@ -119,7 +119,7 @@ def check_model(model: nn.Module, num_frames: int) -> None:
 
 
 def check_crop(model: Any, crop: str) -> None:
-    """Validates that a model finds the parts of a face where a crop puts them.
+    """Validates that a model supports a face crop.
 
     Args:
         model: A network or a baseline; its attribute `unfit_crops` names crops that it cannot take.
@@ -171,7 +171,7 @@ def check_clips(model: Any, clips: Clips) -> None:
 
 
 def check_num_classes(model: Any, class_names: Sequence[str]) -> None:
-    """Validates that a model answers as many classes as a corpus has.
+    """Validates that a model has as many outputs as the corpus has classes.
 
     Args:
         model: A network or a baseline.

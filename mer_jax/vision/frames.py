@@ -77,11 +77,11 @@ class FrameSource(ABC):
         return ()
 
     def holds(self, index: int) -> bool:
-        """Returns whether frame `index` (0 or more) exists, decoding no further than needed."""
+        """Returns whether frame `index` (0 or more) exists; decodes only up to that frame."""
         return 0 <= index < len(self)
 
     def time_s(self, index: int) -> float | None:
-        """Returns the timestamp of one frame in seconds, decoding no further than needed; None if unknown."""
+        """Returns the timestamp of one frame in seconds, None if unknown; decodes only up to that frame."""
         times = self.timestamps_s
         return None if times is None else float(times[index])
 

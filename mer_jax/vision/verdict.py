@@ -161,7 +161,7 @@ def describe_turn(degrees: int) -> str:
 
 
 def _is_still(faces: UInt8[np.ndarray, "t h w"]) -> bool:
-    """Whether all frames are one picture, up to what a registration by a millionth of a pixel rounds differently."""
+    """Whether all frames are identical, apart from rounding differences of the registration."""
     away = np.abs(faces.astype(np.int16) - faces[0])
     return bool(away.max() <= 1 and (away > 0).mean() < _ROUNDED_SHARE)
 

@@ -31,7 +31,7 @@ _PROBE = "import sys, cv2; print(cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG).r
 
 
 class FrameClock:
-    """Repairs timestamps that do not increase, by the nominal frame rate.
+    """Replaces non-increasing timestamps using the nominal frame rate.
 
     Some streams have no times, and times start again where recordings were joined.
 
@@ -63,7 +63,7 @@ class FrameClock:
 
 
 class _Reader:
-    """A decoding position in a video file: an open capture and its last frame.
+    """Decoding position in a video file: an open capture and the last frame it decoded.
 
     Attributes:
         capture: The open file.
@@ -168,12 +168,12 @@ class VideoFrames(FrameSource):
         return len(self.timestamps_s)
 
     def holds(self, index: int) -> bool:
-        """Returns whether frame `index` exists, decoding no further than needed."""
+        """Returns whether frame `index` exists; decodes only up to that frame."""
         self._read_to(index)
         return 0 <= index < len(self._times_s)
 
     def time_s(self, index: int) -> float:
-        """Returns the presentation timestamp of a frame in seconds from the first, decoding no further than needed."""
+        """Returns the presentation timestamp of a frame, relative to the first, in seconds; decodes only up to it."""
         return self._times_s[self._position(index)]
 
     def __getitem__(self, index: SupportsIndex) -> Frame:
